@@ -1,0 +1,79 @@
+"""replaysim: a computational model of replay and memory consolidation.
+
+Brain-inspired replay (van de Ven, Siegelmann & Tolias 2020) as a system of a cortex, a hippocampus with memory modes, and a gated
+feedback pathway, with two ways of keeping old memories: synaptic consolidation and replay. Everything below is loaded when it
+is first used, so that importing the package is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "AbstractCortex": "cortex",
+    "Behaviour": "recorder",
+    "Brain": "brain",
+    "BrainPlan": "brain",
+    "CorticalActivity": "recorder",
+    "DataError": "errors",
+    "DenseCortex": "cortex",
+    "ElasticWeightConsolidation": "consolidation",
+    "Gating": "gating",
+    "GenerativeReplay": "replay",
+    "HippocampalCodes": "recorder",
+    "Learning": "learning",
+    "LogError": "errors",
+    "MissingDataError": "errors",
+    "ReplayActivity": "recorder",
+    "ReplaysimError": "errors",
+    "SettingError": "errors",
+    "SimulationResult": "simulation",
+    "SplitDigits": "protocol",
+    "SplitMNIST": "protocol",
+    "SplitProtocol": "protocol",
+    "StimulusSet": "stimuli",
+    "SynapticImportance": "recorder",
+    "SynapticIntelligence": "consolidation",
+    "brain_inspired": "brains",
+    "classifier": "brains",
+    "load_brain": "brains",
+    "open_log": "log",
+    "save_brain": "brains",
+    "simulate": "simulation",
+}
+__all__ = ["__version__", *sorted(_WHERE)]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from .brain import Brain, BrainPlan
+    from .brains import brain_inspired, classifier, load_brain, save_brain
+    from .consolidation import ElasticWeightConsolidation, SynapticIntelligence
+    from .cortex import AbstractCortex, DenseCortex
+    from .errors import DataError, LogError, MissingDataError, ReplaysimError, SettingError
+    from .gating import Gating
+    from .learning import Learning
+    from .log import open_log
+    from .protocol import SplitDigits, SplitMNIST, SplitProtocol
+    from .recorder import Behaviour, CorticalActivity, HippocampalCodes, ReplayActivity, SynapticImportance
+    from .replay import GenerativeReplay
+    from .simulation import SimulationResult, simulate
+    from .stimuli import StimulusSet
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    try:
+        return import_module(f".{name}", __name__)
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,265 @@
+"""A brain: cortex, readout, hippocampus, memory modes, gates and feedback put together, for one animal.
+
+A :class:`BrainPlan` says what grows (settings); :meth:`BrainPlan.grow` makes one animal's :class:`Brain`, an ordinary
+:class:`torch.nn.Module`. Its verbs: ``perceive`` (stimulus to activity of every area), ``encode`` (to a code), ``recall`` (a
+memory back to activity at the re-entry area), ``re_experience`` (that activity up again), ``decide`` (to a choice).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import rng
+from .cortex import AbstractCortex, CortexPlan, check_cortex
+from .errors import SettingError, check_choice, check_number
+from .feedback import RECONSTRUCTIONS, Feedback
+from .gating import Gates, Gating, check_open
+from .hippocampus import Code, HippocampusPlan, IntegratedHippocampus
+from .memory_modes import MemoryModes, Modes
+from .objectives import one_hot
+
+
+@dataclass(frozen=True)
+class BrainPlan:
+    """What an animal's brain consists of.
+
+    Parameters
+    ----------
+    cortex
+        Plan with a ``build()`` that grows a cortex.
+    stimulus_size
+        Elements of one stimulus.
+    answers
+        Units of the readout.
+    classes
+        Classes that memory modes distinguish.
+    contexts
+        Contexts that gates may distinguish.
+    hippocampus, modes, gating
+        Plans of the parts; None leaves the part out. Without a hippocampus there is no feedback either: a plain classifier.
+    reconstruction
+        ``"bernoulli"`` for re-entry activity in [0, 1], else ``"gaussian"``.
+    divergence_divisor
+        The code divergence is divided by this number; the paper takes the elements of a *stimulus*, also where activity of a
+        higher area is re-created.
+    """
+
+    cortex: CortexPlan
+    stimulus_size: int
+    answers: int
+    classes: int
+    contexts: int
+    hippocampus: HippocampusPlan | None = None
+    modes: Modes | None = None
+    gating: Gating | None = None
+    reconstruction: str = "bernoulli"
+    divergence_divisor: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choice("BrainPlan", "reconstruction", self.reconstruction, RECONSTRUCTIONS)
+        check_number("BrainPlan", "divergence_divisor", self.divergence_divisor, above=0)
+        if self.hippocampus is None and (self.modes is not None or self.gating is not None):
+            part = "modes" if self.modes is not None else "gating"
+            raise SettingError("BrainPlan", part, getattr(self, part), "None where there is no hippocampus")
+
+    @property
+    def n_gates(self) -> int:
+        """Gate patterns of the feedback pathway."""
+        if self.gating is None:
+            return 0
+        return self.classes if self.gating.by == "class" else self.contexts
+
+    def grow(self, seed: int, published: np.random.RandomState | None = None) -> Brain:
+        """One animal's naive brain.
+
+        Parameters
+        ----------
+        seed
+            The animal; initial synapses come from its own named streams, a stream a part.
+        published
+            The animal's published stream, positioned after its class order; gate patterns are drawn from it.
+        """
+        with _chance(seed, "synapses/cortex"):
+            cortex = self.cortex.build()
+        check_cortex(cortex, self.stimulus_size)
+        top = cortex.sizes[cortex.areas[-1]]
+        with _chance(seed, "synapses/readout"):
+            readout = nn.Linear(top, self.answers)
+        if self.hippocampus is None:
+            return Brain(self, cortex, readout)
+        with _chance(seed, "synapses/hippocampus"):
+            hippocampus = self.hippocampus.build(top)
+        units, outputs = feedback_units(cortex), cortex.sizes[cortex.reentry]
+        with _chance(seed, "synapses/feedback"):
+            feedback = Feedback(self.hippocampus.code_units, units, outputs, self.reconstruction)
+        modes = gates = None
+        if self.modes is not None:
+            with _chance(seed, "synapses/modes"):
+                modes = MemoryModes(self.classes, self.hippocampus.code_units, self.modes.per_class)
+        if self.gating is not None:
+            gates = Gates(self.gating.draw(self.n_gates, units, published or rng.published(seed)))
+        return Brain(self, cortex, readout, hippocampus, feedback, modes, gates)
+
+
+def feedback_units(cortex: AbstractCortex) -> tuple[int, ...]:
+    """Units of the gated feedback layers: the association areas above the re-entry area, from the top down."""
+    above = cortex.areas[cortex.areas.index(cortex.reentry) + 1 :]
+    return tuple(cortex.sizes[area] for area in reversed(above))
+
+
+@contextmanager
+def _chance(seed: int, name: str) -> Iterator[None]:
+    """Run with torch's random state set to an animal's named stream, and put the old state back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rng.stream_seed(seed, name))
+        yield
+
+
+class Brain(nn.Module):
+    """One animal's brain.
+
+    Attributes
+    ----------
+    plan
+        The settings it grew from.
+    cortex, readout, hippocampus, feedback, modes, gates
+        Its parts; the last four are None where the plan leaves them out.
+    animal
+        The animal's seed, or None.
+    class_identity
+        Original class at each position of this animal's class order; empty where unknown. Everything else speaks of positions.
+    """
+
+    def __init__(
+        self,
+        plan: BrainPlan,
+        cortex: AbstractCortex,
+        readout: nn.Linear,
+        hippocampus: IntegratedHippocampus | None = None,
+        feedback: Feedback | None = None,
+        modes: MemoryModes | None = None,
+        gates: Gates | None = None,
+    ) -> None:
+        super().__init__()
+        self.plan = plan
+        self.cortex = cortex
+        self.readout = readout
+        self.hippocampus = hippocampus
+        self.feedback = feedback
+        self.modes = modes
+        self.gates = gates
+        self.animal: int | None = None
+        self.class_identity: tuple[int, ...] = ()
+
+    @property
+    def top(self) -> str:
+        """Name of the highest cortical area."""
+        return self.cortex.areas[-1]
+
+    def perceive(self, stimulus: Tensor) -> dict[str, Tensor]:
+        """Activity of every area evoked by stimuli (trial, ...) with values as the protocol presents them."""
+        return self.cortex(stimulus)
+
+    def re_experience(self, activity: Tensor) -> dict[str, Tensor]:
+        """Activity of the re-entry area and all areas above it, evoked by activity at the re-entry area (trial, unit)."""
+        return self.cortex(activity, start=self.cortex.reentry)
+
+    def encode(self, activity: Tensor) -> Code:
+        """Code of the highest area's activity (trial, unit)."""
+        return self._with_hippocampus("encode")[0](activity)
+
+    def decide(self, activity: Tensor, answers: Tensor | None = None) -> Tensor:
+        """Choice of a readout unit from the highest area's activity.
+
+        Parameters
+        ----------
+        activity
+            (trial, unit).
+        answers
+            Which units compete, boolean, (answer,) or (trial, answer); default all.
+
+        Returns
+        -------
+        Tensor
+            Index of the winning unit, (trial,).
+        """
+        logits = self.readout(activity)
+        return (logits if answers is None else torch.where(answers, logits, -torch.inf)).argmax(-1)
+
+    def recreate(self, code: Tensor, gate_weight: Tensor | None = None) -> Tensor:
+        """Activity at the re-entry area from codes (event, code_unit) through gates weighted by ``gate_weight`` (event, gate)."""
+        feedback = self._with_hippocampus("recall")[1]
+        gates = None if self.gates is None or gate_weight is None else self.gates(gate_weight)
+        return feedback.activity(feedback(code, gates))
+
+    @torch.no_grad()
+    def recall(
+        self,
+        classes: Sequence[int] | None = None,
+        *,
+        contexts: Sequence[int] | None = None,
+        events: int | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        """Bring memories back, as activity at the re-entry area.
+
+        Parameters
+        ----------
+        classes
+            Which classes (positions in the animal's order), one per event. Default: drawn uniformly.
+        contexts
+            For gates by context: which context, counted from 0, one per event. Default: drawn uniformly.
+        events
+            How many, where neither classes nor contexts are given.
+        seed
+            Seed of the noise of the codes and of what is drawn.
+
+        Returns
+        -------
+        Tensor
+            (event, unit)
+        """
+        hippocampus, feedback = self._with_hippocampus("recall")
+        chance = rng.stream(seed, "recall")
+        given = [g for g in (classes, contexts) if g is not None]
+        n = len(given[0]) if given else (1 if events is None else events)
+        if any(len(g) != n for g in given) or (events is not None and events != n):
+            raise SettingError("Brain.recall", "events", events, "the number of classes and of contexts, where those are given")
+        chosen = self._choose("classes", classes, self.plan.classes, n, chance)
+        where = self._choose("contexts", contexts, self.plan.contexts, n, chance)
+        like = self.readout.weight
+        noise = torch.from_numpy(chance.standard_normal((n, hippocampus.code_units))).to(like)
+        code = noise
+        if self.modes is not None:
+            mode = chosen * self.modes.per_class + torch.from_numpy(chance.integers(self.modes.per_class, size=n)).to(chosen)
+            code = self.modes.draw(one_hot(mode, self.modes.mean.shape[0], like.dtype), noise)
+        gate_weight = None
+        if self.gates is not None and self.plan.gating is not None:
+            gate = chosen if self.plan.gating.by == "class" else where
+            gate_weight = one_hot(gate, self.plan.n_gates, like.dtype)
+        return self.recreate(code, gate_weight)
+
+    def _choose(self, name: str, given: Sequence[int] | None, n: int, events: int, chance: np.random.Generator) -> Tensor:
+        drawn = chance.integers(n, size=events)
+        chosen = drawn if given is None else np.asarray(given)
+        if not np.issubdtype(chosen.dtype, np.integer) or chosen.min(initial=0) < 0 or chosen.max(initial=0) >= n:
+            raise SettingError("Brain.recall", name, given, f"whole numbers from 0 to {n - 1}")
+        return torch.from_numpy(chosen.astype(np.int64)).to(self.readout.weight.device)
+
+    def _with_hippocampus(self, verb: str) -> tuple[IntegratedHippocampus, Feedback]:
+        if self.hippocampus is None or self.feedback is None:
+            raise SettingError("Brain", verb, "a plain classifier", "a brain with a hippocampus: grow one with brain_inspired()")
+        return self.hippocampus, self.feedback
+
+
+def set_gates(brain: Brain, patterns: Sequence[np.ndarray]) -> None:
+    """Give a brain other gate patterns, one array (gate, unit) of 0 and 1 per gated layer."""
+    for layer, pattern in enumerate(patterns, 1):
+        check_open(np.asarray(pattern), f"feedback layer {layer}")
+    brain.gates = Gates(patterns)

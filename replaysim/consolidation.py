@@ -1,0 +1,204 @@
+"""Synaptic consolidation: synapses that mattered become stiff.
+
+A rule is a frozen dataclass of settings with four methods (``begin``, ``observe``, ``consolidate``, ``penalty``); what it
+remembers is an explicit state, handed in and out. It sees named synapses with a leading ``animal`` axis and nothing else: no
+areas, no contexts, no replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from .errors import check_number
+
+Synapses = Mapping[str, Tensor]
+"""Name to value, (animal, ...)."""
+Information = Callable[[int], Synapses]
+"""Number of trials to the Fisher information of every covered synapse in the context just learned."""
+
+
+class ConsolidationRule(Protocol):
+    """What a rule offers. ``strength`` multiplies the penalty; ``watches_steps`` says whether ``observe`` is called."""
+
+    @property
+    def strength(self) -> float:
+        """Weight of the penalty in the loss."""
+        ...
+
+    @property
+    def watches_steps(self) -> bool:
+        """Whether every weight update is to be observed."""
+        ...
+
+    def begin(self, synapses: Synapses) -> ConsolidationState:
+        """State of a naive animal."""
+        ...
+
+    def observe(self, state: ConsolidationState, before: Synapses, gradient: Synapses, after: Synapses) -> None:
+        """Take in one weight update."""
+        ...
+
+    def consolidate(self, state: ConsolidationState, synapses: Synapses, information: Information) -> ConsolidationState:
+        """State after a context has ended."""
+        ...
+
+    def penalty(self, state: ConsolidationState, synapses: Synapses) -> Tensor:
+        """What moving away costs each animal, before it is multiplied by ``strength``; (animal,)."""
+        ...
+
+
+class ConsolidationState(NamedTuple):
+    """What a rule remembers; every mapping is name to (animal, ...)."""
+
+    importance: dict[str, Tensor]
+    """How much a synapse mattered (Omega in Zenke et al., F in Kirkpatrick et al.); 0 before anything is consolidated."""
+    anchor: dict[str, Tensor]
+    """Value from which moving away is punished."""
+    path: dict[str, Tensor]
+    """Synaptic intelligence: contribution to the loss drop since the last context ended; else empty."""
+    offset: dict[str, Tensor]
+    """EWC: what cannot be avoided because earlier anchors differ, (animal,) per synapse group; else empty."""
+    consolidated: int
+    """Contexts consolidated so far."""
+
+
+def stretch(state: ConsolidationState, synapses: Synapses) -> Tensor:
+    r"""Importance-weighted squared distance from the anchors, :math:`\sum_i \Omega_i (\theta_i - \bar\theta_i)^2`; (animal,)."""
+    terms = [
+        (state.importance[name] * (value - state.anchor[name]).square()).flatten(1).sum(1) for name, value in synapses.items()
+    ]
+    return torch.stack(terms).sum(0)
+
+
+@dataclass(frozen=True)
+class SynapticIntelligence:
+    r"""Synapses keep account, while learning, of how much they contribute to the drop of the loss.
+
+    .. math::
+        W_i \mathrel{+}= -g_i (\theta_i^\text{new} - \theta_i^\text{old}), \qquad
+        \Omega_i \mathrel{+}= \frac{W_i}{(\theta_i^\text{end} - \theta_i^\text{start})^2 + \epsilon}, \qquad
+        \text{penalty} = \sum_i \Omega_i (\theta_i - \theta_i^\text{end})^2
+
+    with :math:`g` the gradient of the whole loss. Importance is not clipped: it may be negative.
+
+    Parameters
+    ----------
+    c
+        Strength (Split MNIST: 0.1 in the class, 10 in the task scenario).
+    epsilon
+        Damping :math:`\epsilon` (the paper: 0.1).
+
+    References
+    ----------
+    Zenke, Poole & Ganguli (2017), ICML.
+    """
+
+    c: float = 0.1
+    epsilon: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_number("SynapticIntelligence", "c", self.c, least=0)
+        check_number("SynapticIntelligence", "epsilon", self.epsilon, above=0)
+
+    @property
+    def strength(self) -> float:
+        """Weight of the penalty in the loss."""
+        return self.c
+
+    @property
+    def watches_steps(self) -> bool:
+        """The path integral needs every step."""
+        return True
+
+    def begin(self, synapses: Synapses) -> ConsolidationState:
+        """No importance yet; the start of the path is here."""
+        zeros = {name: torch.zeros_like(value) for name, value in synapses.items()}
+        anchor = {name: value.detach().clone() for name, value in synapses.items()}
+        return ConsolidationState(zeros, anchor, {name: z.clone() for name, z in zeros.items()}, {}, 0)
+
+    def observe(self, state: ConsolidationState, before: Synapses, gradient: Synapses, after: Synapses) -> None:
+        """Add one step to the path integral, in place."""
+        moved = torch._foreach_sub([before[n] for n in state.path], [after[n].detach() for n in state.path])
+        torch._foreach_addcmul_(list(state.path.values()), [gradient[n] for n in state.path], moved)
+
+    def consolidate(self, state: ConsolidationState, synapses: Synapses, information: Information) -> ConsolidationState:
+        """Turn the path integral into importance, and start a new one from here."""
+        importance, anchor, path = {}, {}, {}
+        for name, value in synapses.items():
+            end = value.detach()
+            importance[name] = state.importance[name] + state.path[name] / (
+                (end - state.anchor[name]).square() + self.epsilon
+            )
+            anchor[name] = end.clone()
+            path[name] = torch.zeros_like(end)
+        return ConsolidationState(importance, anchor, path, {}, state.consolidated + 1)
+
+    def penalty(self, state: ConsolidationState, synapses: Synapses) -> Tensor:
+        """See the class."""
+        return stretch(state, synapses)
+
+
+@dataclass(frozen=True)
+class ElasticWeightConsolidation:
+    r"""After a context, synapses are stiff in proportion to the information that the decision carries about them.
+
+    .. math:: \text{penalty} = \tfrac12 \sum_k \sum_i F_{ki} (\theta_i - \theta_{ki})^2
+
+    over all contexts *k* learned so far. A sum of parabolas is a parabola, so only the summed information, its weighted mean
+    anchor and a constant are kept, however many contexts there are.
+
+    Parameters
+    ----------
+    strength
+        :math:`\lambda` (Split MNIST: 1e5 in the class, 1e9 in the task scenario).
+    trials
+        Training stimuli of a context from which the information is computed, or all if it has fewer (the paper: 1000).
+
+    References
+    ----------
+    Kirkpatrick et al. (2017), PNAS 114:3521.
+    """
+
+    strength: float = 1e5
+    trials: int = 1000
+
+    def __post_init__(self) -> None:
+        check_number("ElasticWeightConsolidation", "strength", self.strength, least=0)
+        check_number("ElasticWeightConsolidation", "trials", self.trials, least=1, whole=True)
+
+    @property
+    def watches_steps(self) -> bool:
+        """Nothing is watched while learning."""
+        return False
+
+    def begin(self, synapses: Synapses) -> ConsolidationState:
+        """No information yet."""
+        zeros = {name: torch.zeros_like(value) for name, value in synapses.items()}
+        anchor = {name: value.detach().clone() for name, value in synapses.items()}
+        offset = {name: value.new_zeros(value.shape[0]) for name, value in zeros.items()}
+        return ConsolidationState(zeros, anchor, {}, offset, 0)
+
+    def observe(self, state: ConsolidationState, before: Synapses, gradient: Synapses, after: Synapses) -> None:
+        """Nothing to take in."""
+
+    def consolidate(self, state: ConsolidationState, synapses: Synapses, information: Information) -> ConsolidationState:
+        """Add the parabola of the context just learned."""
+        importance, anchor, offset = {}, {}, {}
+        for name, new in information(self.trials).items():
+            here = synapses[name].detach()
+            total = state.importance[name] + new
+            share = torch.where(total > 0, new / total, 0.0)
+            gap = here - state.anchor[name]
+            importance[name] = total
+            anchor[name] = torch.where(total > 0, state.anchor[name] + share * gap, here)
+            offset[name] = state.offset[name] + (state.importance[name] * share * gap.square()).flatten(1).sum(1)
+        return ConsolidationState(importance, anchor, {}, offset, state.consolidated + 1)
+
+    def penalty(self, state: ConsolidationState, synapses: Synapses) -> Tensor:
+        """See the class."""
+        return 0.5 * (stretch(state, synapses) + torch.stack(list(state.offset.values())).sum(0))

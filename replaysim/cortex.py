@@ -1,0 +1,162 @@
+"""Cortex: a hierarchy of areas through which activity climbs from the retina.
+
+A cortex is an ordinary :class:`torch.nn.Module` for *one* animal with three attributes and one method (see
+:class:`AbstractCortex`); a colleague's own network fits in when it offers them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .errors import SettingError, check_choice, check_number
+
+RETINA = "retina"
+
+
+class AbstractCortex(nn.Module, ABC):
+    """What the rest of the toolkit asks of a cortex.
+
+    Attributes
+    ----------
+    areas
+        Names from bottom to top; the first, ``"retina"``, is the stimulus itself.
+    sizes
+        Number of units of every area.
+    reentry
+        The area at which feedback re-creates activity, and from which replay climbs again.
+    """
+
+    areas: tuple[str, ...]
+    sizes: Mapping[str, int]
+    reentry: str
+
+    @abstractmethod
+    def forward(self, activity: Tensor, start: str = RETINA, stop: str | None = None) -> dict[str, Tensor]:
+        """Activity of every area from ``start`` (given) up to ``stop`` (default: the top).
+
+        Parameters
+        ----------
+        activity
+            Activity of the area ``start``, (trial, unit) or, at the retina, (trial, ...).
+
+        Returns
+        -------
+        dict
+            Area name to activity (trial, unit), arbitrary units, after the non-linearity; ``start`` included.
+        """
+
+
+class CortexPlan(Protocol):
+    """Anything that grows a cortex."""
+
+    def build(self) -> AbstractCortex:
+        """Grow one; its initial synapses come from torch's current random state."""
+        ...
+
+
+@dataclass(frozen=True)
+class OwnCortex:
+    """Plan of a colleague's own cortex.
+
+    Parameters
+    ----------
+    make
+        A class or function without arguments that returns the cortex.
+    """
+
+    make: Callable[[], AbstractCortex]
+
+    def build(self) -> AbstractCortex:
+        """Grow it; its initial synapses come from torch's current random state."""
+        return self.make()
+
+
+@dataclass(frozen=True)
+class DensePlan:
+    """Settings of a cortex of fully connected areas.
+
+    Parameters
+    ----------
+    inputs
+        Elements of one stimulus.
+    units
+        Units of ``association_1``, ``association_2``, ... (the paper: two areas of 400 or 2000 units).
+    reentry
+        Area at which feedback re-creates activity: ``"retina"`` or an association area below the top.
+    """
+
+    inputs: int
+    units: tuple[int, ...] = (400, 400)
+    reentry: str = RETINA
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "units", tuple(self.units))
+        check_number("DensePlan", "inputs", self.inputs, least=1, whole=True)
+        if not self.units:
+            raise SettingError("DensePlan", "units", self.units, "the sizes of at least one association area")
+        for units in self.units:
+            check_number("DensePlan", "units", units, least=1, whole=True)
+        check_choice("DensePlan", "reentry", self.reentry, self.areas[:-1])
+
+    @property
+    def areas(self) -> tuple[str, ...]:
+        """Names of the areas from bottom to top."""
+        return (RETINA, *(f"association_{i}" for i in range(1, len(self.units) + 1)))
+
+    def build(self) -> DenseCortex:
+        """Grow the cortex; its initial synapses come from torch's current random state."""
+        return DenseCortex(self.inputs, self.units, self.reentry)
+
+
+class DenseCortex(AbstractCortex):
+    r"""Association areas, each :math:`h_a = \max(0, W_a h_{a-1} + b_a)`.
+
+    Initial synapses and biases are uniform within :math:`\pm 1/\sqrt{\text{inputs of the unit}}`.
+    """
+
+    def __init__(self, inputs: int, units: Sequence[int], reentry: str = RETINA) -> None:
+        super().__init__()
+        self.areas = (RETINA, *(f"association_{i}" for i in range(1, len(units) + 1)))
+        self.sizes = dict(zip(self.areas, (inputs, *units), strict=True))
+        self.reentry = reentry
+        fan_in = inputs
+        for area, n in zip(self.areas[1:], units, strict=True):
+            self.add_module(area, nn.Linear(fan_in, n))
+            fan_in = n
+
+    def forward(self, activity: Tensor, start: str = RETINA, stop: str | None = None) -> dict[str, Tensor]:
+        """See :meth:`AbstractCortex.forward`; stimuli of any shape are flattened at the retina."""
+        if start == RETINA:
+            activity = activity.flatten(1)
+        evoked = {start: activity}
+        first = self.areas.index(start) + 1
+        last = len(self.areas) if stop is None else self.areas.index(stop) + 1
+        for area in self.areas[first:last]:
+            activity = torch.relu(self.get_submodule(area)(activity))
+            evoked[area] = activity
+        return evoked
+
+
+def check_cortex(cortex: nn.Module, stimulus_size: int) -> None:
+    """Raise :class:`SettingError` where a cortex misses an attribute or contradicts itself."""
+    owner = type(cortex).__name__
+    for name in ("areas", "sizes", "reentry"):
+        if getattr(cortex, name, None) is None:
+            raise SettingError(owner, name, None, "given: a cortex has `areas`, `sizes` and `reentry`")
+    if cortex.areas[0] != RETINA or len(cortex.areas) < 2:
+        raise SettingError(owner, "areas", cortex.areas, f"names from bottom to top, the first being {RETINA!r}, then at least one")
+    if set(cortex.areas) - set(cortex.sizes):
+        raise SettingError(owner, "sizes", dict(cortex.sizes), f"the number of units of every area in {tuple(cortex.areas)}")
+    check_choice(owner, "reentry", cortex.reentry, tuple(cortex.areas)[:-1])
+    if cortex.sizes[RETINA] != stimulus_size:
+        raise SettingError(
+            owner, "sizes['retina']", cortex.sizes[RETINA], f"{stimulus_size}, the elements of one stimulus of the protocol"
+        )
+
+

@@ -1,0 +1,190 @@
+"""A crew of workers: spreads the animals of a simulation over the cores of a machine.
+
+Workers are started and shared by :mod:`joblib`: they stay for the next simulation, need no ``if __name__ == "__main__"`` in a
+script, and see one copy of the stimuli. Each works with one thread; which animals live together follows from their number,
+the number of workers and the size of a brain, never from timing.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import log as logs
+from .errors import check_number
+from .life import Condition, Outcome, live
+from .recording import Piece
+
+ANIMALS_AT_ONCE = 5  # measured on two kinds of CPU core: larger products of matrices gain nothing any more
+PARAMETERS_AT_ONCE = 8_000_000
+_LOOK_EVERY = 0.2  # seconds between two looks at the progress of the workers
+
+
+def divide(
+    seeds: Sequence[int], device: str, workers: int | None, parameters: int
+) -> tuple[list[tuple[int, ...]], int]:
+    """Which animals live together, and in how many processes.
+
+    On a GPU all animals are one computation. On a CPU as few equal groups as are a multiple of the workers and respect the
+    bounds on animals and plastic values at once.
+    """
+    if workers is not None:
+        check_number("simulate", "workers", workers, least=1, whole=True)
+    if device != "cpu":
+        return [tuple(seeds)], 1
+    crew = min(workers or cores(), len(seeds))
+    most = min(ANIMALS_AT_ONCE, max(1, PARAMETERS_AT_ONCE // max(1, parameters)))
+    groups = crew
+    while -(-len(seeds) // groups) > most:
+        groups += crew
+    groups = min(groups, len(seeds))
+    return [tuple(part) for part in np.array_split(np.asarray(seeds), groups) if len(part)], crew
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, so that results do not depend on the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Crew:
+    """Runs the chunks of one simulation.
+
+    Parameters
+    ----------
+    condition
+        How the animals live.
+    chunks
+        Animals that live together.
+    processes
+        Workers; with one, everything happens in this process.
+    folder
+        Where pieces of the log go, or None to keep them in memory.
+    attrs
+        Provenance for the files.
+    """
+
+    def __init__(
+        self,
+        condition: Condition,
+        chunks: Sequence[tuple[int, ...]],
+        processes: int,
+        folder: logs.RunFolder | None,
+        attrs: dict[str, object],
+    ) -> None:
+        self.condition, self.chunks, self.processes = condition, [tuple(int(s) for s in c) for c in chunks], processes
+        self.folder, self.attrs = folder, attrs
+
+    def run(self, *, progress: bool, label: str) -> tuple[list[Outcome], list[dict[str, Piece]]]:
+        """Outcomes and, without a folder, the pieces of the log of every chunk, in order."""
+        from tqdm import tqdm
+
+        steps = self.condition.learning.steps * self.condition.protocol.n_contexts
+        total = steps * sum(len(chunk) for chunk in self.chunks)
+        with tqdm(total=total, desc=label, unit="step", disable=not progress, smoothing=0.1, dynamic_ncols=True) as bar:
+            if self.processes == 1 or len(self.chunks) == 1:
+                with one_thread():
+                    results = [self._chunk(chunk, bar.update) for chunk in self.chunks]
+            else:
+                results = self._spread(bar.update)
+        return [outcome for outcome, _ in results], [pieces for _, pieces in results]
+
+    def _chunk(self, chunk: tuple[int, ...], update: object) -> tuple[Outcome, dict[str, Piece]]:
+        return live_chunk(self.condition, chunk, self.folder, self.attrs, lambda n: update(n * len(chunk)))  # type: ignore[operator]
+
+    def _spread(self, update: object) -> list[tuple[Outcome, dict[str, Piece]]]:
+        from joblib import Parallel, delayed, parallel_config
+
+        with tempfile.TemporaryDirectory(prefix="replaysim-", ignore_cleanup_errors=True) as shared:
+            counters = Path(shared) / "steps.npy"
+            np.save(counters, np.zeros(len(self.chunks), dtype=np.int64))
+            with parallel_config("loky", n_jobs=self.processes, inner_max_num_threads=1), _watch(counters, update):
+                return Parallel(batch_size=1, pre_dispatch="all", max_nbytes="1M", mmap_mode="r")(
+                    delayed(_in_worker)(self.condition, chunk, self.folder, self.attrs, counters, number)
+                    for number, chunk in enumerate(self.chunks)
+                )
+
+
+def live_chunk(
+    condition: Condition,
+    chunk: tuple[int, ...],
+    folder: logs.RunFolder | None,
+    attrs: dict[str, object],
+    progress: object,
+) -> tuple[Outcome, dict[str, Piece]]:
+    """Let one chunk live; pieces of its log go to the folder or, without one, are returned."""
+    kept: dict[str, Piece] = {}
+    if folder is None:
+        outcome = live(condition, chunk, kept.__setitem__, progress)  # type: ignore[arg-type]
+    else:
+        part = folder.part(min(chunk), max(chunk))
+        outcome = live(condition, chunk, part.write, progress)  # type: ignore[arg-type]
+    return outcome, kept
+
+
+def _in_worker(
+    condition: Condition,
+    chunk: tuple[int, ...],
+    folder: logs.RunFolder | None,
+    attrs: dict[str, object],
+    counters: Path,
+    number: int,
+) -> tuple[Outcome, dict[str, Piece]]:
+    torch.set_num_threads(1)
+    counts = np.load(counters, mmap_mode="r+")
+
+    def progress(steps: int) -> None:
+        counts[number] += steps * len(chunk)
+
+    return live_chunk(condition, chunk, folder, attrs, progress)
+
+
+@contextmanager
+def _watch(counters: Path, update: object) -> Iterator[None]:
+    """Pass what the workers count on to the progress bar, until the block ends."""
+    done = threading.Event()
+    counts = np.load(counters, mmap_mode="r")
+    seen = 0
+
+    def look() -> None:
+        nonlocal seen
+        now = int(counts.sum())
+        if now > seen:
+            update(now - seen)  # type: ignore[operator]
+            seen = now
+
+    def keep_looking() -> None:
+        while not done.wait(_LOOK_EVERY):
+            look()
+
+    watcher = threading.Thread(target=keep_looking, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+        look()
+        del counts
+
+

@@ -1,0 +1,282 @@
+"""Recording: listens to a cohort while it learns, and hands over finished pieces of the log.
+
+The pieces follow the log's schema; a piece is a mapping from group to dataset. Nothing here draws from the animals' chance or
+writes to their synapses, and nothing waits for the device within a context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from . import observation as see
+from .cohort import Cohort
+from .experience import Presentation
+from .learning import COMPONENTS, Learning
+from .protocol import ANSWERS, Curriculum, SplitProtocol
+from .recorder import Behaviour, CorticalActivity, Electrode, HippocampalCodes, ReplayActivity, SynapticImportance
+from .replay import Cues, Events, ReplayRound
+
+Piece = dict[str, xr.Dataset]
+Write = Callable[[str, Piece], None]
+
+
+class Recording:
+    """What the electrodes pick up in one cohort.
+
+    Parameters
+    ----------
+    electrodes
+        Checked declarations.
+    cohort, protocol, curricula, seeds, learning
+        What is recorded from.
+    presentation
+        Test stimuli.
+    write
+        Takes the name of a piece (``"behaviour"``, ``"cortex/0003"``) and the piece.
+    """
+
+    def __init__(
+        self,
+        electrodes: Sequence[Electrode],
+        cohort: Cohort,
+        protocol: SplitProtocol,
+        curricula: Sequence[Curriculum],
+        seeds: Sequence[int],
+        learning: Learning,
+        presentation: Presentation,
+        write: Write,
+    ) -> None:
+        self.cohort, self.protocol, self.curricula, self.seeds = cohort, protocol, tuple(curricula), tuple(seeds)
+        self.learning, self.presentation, self.write = learning, presentation, write
+        self.electrodes = {type(e): e for e in electrodes}
+        total = learning.steps * protocol.n_contexts
+        self._loss = torch.full((cohort.size, total, len(COMPONENTS)), torch.nan, device=cohort.device)
+        self._done = 0
+        self._accuracies: list[np.ndarray] = []
+        self._probes: list[tuple[int, np.ndarray]] = []
+        self._events: list[dict[str, torch.Tensor]] = []
+        self._due: dict[int, np.ndarray] = {}
+        self._plan: ReplayRound | None = None
+        self._synapses = self._copy_synapses()
+
+    def _get(self, kind: type) -> Any:
+        return self.electrodes.get(kind)
+
+    def _copy_synapses(self) -> dict[str, torch.Tensor]:
+        if self._get(SynapticImportance) is None:
+            return {}
+        return {name: value.detach().clone() for name, value in self.cohort.synapses.items()}
+
+    def naive(self) -> None:
+        """Before anything is learned: row 0 of everything, and the gates."""
+        gates = {
+            f"/gates/feedback_{name.removeprefix('gates.')}": xr.Dataset(
+                {
+                    "open": see.described(
+                        ("animal", "gate", "unit"),
+                        value.cpu().numpy().astype(np.int8),
+                        "whether a gate leaves the unit open",
+                        flag_values=np.array([0, 1], np.int8),
+                        flag_meanings="closed open",
+                    )
+                },
+                coords={"animal": see.animal_coordinate(self.seeds), **_count("gate", value.shape[1]), **_count("unit", value.shape[2])},
+            )
+            for name, value in self.cohort.fixed.items()
+            if name.startswith("gates.")
+        }
+        if gates:
+            self.write("gates", gates)
+        self._snapshot(0)
+
+    def begin_context(self, plan: ReplayRound | None) -> None:
+        """A context begins; ``plan`` says what is replayed."""
+        self._plan = plan
+        self._events = []
+        wanted = self._get(ReplayActivity)
+        self._due = {}
+        if wanted is not None and plan is not None:
+            self._due = see.spread(wanted.events, self.learning.steps, len(plan.row_event))
+
+    def step(self, step: int, losses: torch.Tensor, cues: Cues | None, events: Events | None) -> None:
+        """After one weight update; ``step`` counts within the context from 0."""
+        self._loss[:, self._done] = losses
+        self._done += 1
+        if cues is not None and events is not None and step in self._due:
+            self._replayed(torch.from_numpy(self._due[step]).to(self.cohort.device), cues, events)
+        probe = self._get(Behaviour)
+        if probe is not None and step + 1 in probe.steps:
+            learned = self._done // self.learning.steps + (1 if self._done % self.learning.steps else 0)
+            chosen = see.balanced(self.protocol.stimuli.test_label, probe.stimuli)
+            found = see.accuracy(self.cohort, self.presentation, self.protocol, self.curricula, learned, chosen)
+            self._probes.append((self._done, found))
+
+    def _replayed(self, rows: torch.Tensor, cues: Cues, events: Events) -> None:
+        assert self._plan is not None
+        of = self._plan.row_event[rows]
+        taken = {
+            "code": events.code[:, of],
+            "activity": events.activity[:, rows],
+            "target": events.soft_target[:, rows],
+            "decision": events.decision[:, rows],
+            "cued_class": cues.cued_class[:, of],
+            "cued_context": events.gate[:, rows] + 1,
+            "step": torch.full((self.cohort.size, len(rows)), self._done, device=rows.device),
+        }
+        self._events.append({name: value.detach().clone() for name, value in taken.items()})
+
+    def end_context(self, learned: int) -> None:
+        """A context has ended; its pieces of the log are finished."""
+        if self._events:
+            self.write(f"replay/{learned:04d}", {"/replay": self._replay_events(learned)})
+        wanted = self._get(SynapticImportance)
+        if wanted is not None:
+            self.write(f"synapses/{learned:04d}", self._importance(learned, wanted.quantiles))
+            self._synapses = self._copy_synapses()
+        self._snapshot(learned)
+        self.write("learning", {"/learning": self._learning()})
+
+    def _snapshot(self, learned: int) -> None:
+        self._accuracies.append(
+            see.accuracy(self.cohort, self.presentation, self.protocol, self.curricula, learned)
+        )
+        piece: Piece = {}
+        cortex, codes = self._get(CorticalActivity), self._get(HippocampalCodes)
+        if cortex is not None:
+            piece |= self._areas(learned, cortex)
+        if codes is not None:
+            piece["/hippocampus"] = self._codes(learned, codes)
+        if piece:
+            self.write(f"cortex/{learned:04d}", piece)
+        table = see.behaviour(self.protocol, self.curricula, self.seeds, self._accuracies)
+        self.write("behaviour", {"/behaviour": table})
+
+    def _coordinates(self, learned: int, n: int) -> tuple[np.ndarray, dict[str, xr.Variable]]:
+        stimuli = see.balanced(self.protocol.stimuli.test_label, n)
+        return stimuli, see.snapshot_coordinates(self.protocol, self.curricula, self.seeds, stimuli, learned, self._done)
+
+    def _areas(self, learned: int, wanted: CorticalActivity) -> Piece:
+        template = self.cohort.template.cortex
+        areas = wanted.areas or template.areas[1:]
+        stimuli, coordinates = self._coordinates(learned, wanted.stimuli)
+        found = see.evoked(self.cohort, self.presentation, stimuli, areas)
+        piece: Piece = {"/cortex": xr.Dataset(coords=coordinates)}
+        for area in areas:
+            activity = see.described(
+                ("animal", "snapshot", "stimulus", "unit"), found[area][:, None], f"activity of {area} after the non-linearity"
+            )
+            own = {name: coordinates[name] for name in ("animal", "snapshot", "stimulus")}
+            about = {"area": area, "plastic": int(area != template.areas[0]), "nonlinearity": _nonlinearity(area)}
+            piece[f"/cortex/{area}"] = xr.Dataset(
+                {"activity": activity}, coords={**own, **_count("unit", found[area].shape[-1])}, attrs=about
+            )
+        return piece
+
+    def _codes(self, learned: int, wanted: HippocampalCodes) -> xr.Dataset:
+        stimuli, coordinates = self._coordinates(learned, wanted.stimuli)
+        names = ("code_mean", "code_log_variance")
+        found = see.evoked(self.cohort, self.presentation, stimuli, names)
+        dims = ("animal", "snapshot", "stimulus", "code_unit")
+        values = {n: see.described(dims, found[n][:, None], n.replace("_", " ")) for n in names}
+        units = found["code_mean"].shape[-1]
+        coordinates |= _count("code_unit", units)
+        if "modes.mean" in self.cohort.synapses:
+            dims = ("animal", "snapshot", "mode", "code_unit")
+            for name in ("mean", "log_variance"):
+                array = self.cohort.synapses[f"modes.{name}"].detach().float().cpu().numpy()
+                long_name = f"{name.replace('_', ' ')} of the memory modes"
+                values[f"mode_{name}"] = see.described(dims, array[:, None].copy(), long_name)
+            coordinates |= _count("mode", array.shape[1])
+        return xr.Dataset(values, coords=coordinates)
+
+    def _replay_events(self, learned: int) -> xr.Dataset:
+        joined = {name: torch.cat([e[name] for e in self._events], dim=1).cpu().numpy() for name in self._events[0]}
+        plan = self.cohort.template.plan
+        by_class = plan.gating is not None and plan.gating.by == "class"
+        if plan.modes is None and not by_class:
+            joined["cued_class"][:] = -1
+        if plan.modes is None and plan.gating is None:
+            joined["cued_context"][:] = -1
+        event = ("animal", "contexts_learned", "event")
+        names = {
+            "code": (event + ("code_unit",), "code that was drawn"),
+            "activity": (event + ("unit",), f"re-created activity at the re-entry area, {self.cohort.template.cortex.reentry}"),
+            "target": (event + ("class",), "soft target: tempered probability that the earlier self gives each answer"),
+            "decision": (event, "decision of the earlier self, as position in the animal's class order"),
+            "cued_class": (event, "class that was asked for, -1 = none"),
+            "cued_context": (event, "context that was asked for, -1 = none"),
+            "step": (event, "weight update at which the event was replayed"),
+        }
+        values = {}
+        for name, (dims, long_name) in names.items():
+            array = joined[name][:, None]
+            values[name] = see.described(dims, array.astype(np.float32 if array.dtype.kind == "f" else np.int32), long_name)
+        coordinates = {
+            "animal": see.animal_coordinate(self.seeds),
+            "contexts_learned": see.described(
+                ("contexts_learned",), np.array([learned], np.int32), "number of the context during which it was replayed"
+            ),
+            **_count("event", joined["step"].shape[1]),
+            **_count("class", joined["target"].shape[2]),
+        }
+        return xr.Dataset(values, coords=coordinates, attrs={"area": self.cohort.template.cortex.reentry})
+
+    def _importance(self, learned: int, quantiles: Sequence[float]) -> Piece:
+        dims = ("animal", "contexts_learned", "quantile")
+        coordinates = {
+            "animal": see.animal_coordinate(self.seeds),
+            "contexts_learned": see.described(("contexts_learned",), np.array([learned], np.int32), "finished contexts, 0 = naive"),
+            "quantile": see.described(("quantile",), np.asarray(quantiles, np.float32), "fraction of synapses below"),
+        }
+        words = {"importance": "importance of the synapses", "change": "size of the change since the last context"}
+        piece: Piece = {}
+        for pathway, found in see.synapses(self.cohort, self._synapses, quantiles).items():
+            values = {}
+            for name, array in found.items():
+                kind = name.removesuffix("_sum")
+                summed = name.endswith("_sum")
+                long_name = f"{words[kind]}, {'sum over' if summed else 'quantiles over'} the pathway"
+                values[name] = see.described(dims[:2] if summed else dims, array[:, None], long_name)
+            piece[f"/synapses/{pathway}"] = xr.Dataset(values, coords=coordinates)
+        return piece
+
+    def _learning(self) -> xr.Dataset:
+        steps = np.arange(1, self._done + 1, dtype=np.int32)
+        context = ((steps - 1) // self.learning.steps + 1).astype(np.int32)
+        coordinates = {
+            "animal": see.animal_coordinate(self.seeds),
+            "step": see.described(("step",), steps, "number of the weight update"),
+            "component": see.described(("component",), list(COMPONENTS), "part of the loss, before weighting"),
+            "context": see.described(("step",), context, "context that is being learned"),
+        }
+        loss = self._loss[:, : self._done].float().cpu().numpy()
+        values = {"loss": see.described(("animal", "step", "component"), loss, "loss, mean over the batch, before the update", "nat")}
+        if self._probes:
+            dims = ("animal", "probe_step", "answers", "probed_context")
+            found = np.stack([a for _step, a in self._probes], axis=1)
+            values["accuracy_probe"] = see.described(dims, found, "fraction of right decisions on a part of the test stimuli")
+            coordinates |= {
+                "probe_step": see.described(("probe_step",), np.array([s for s, _a in self._probes], np.int32), "weight updates so far"),
+                "answers": see.described(("answers",), list(ANSWERS), "readout units that compete"),
+                "probed_context": see.described(
+                    ("probed_context",), np.arange(1, self.protocol.n_contexts + 1, dtype=np.int32), "tested context"
+                ),
+            }
+        return xr.Dataset(values, coords=coordinates)
+
+    def alive(self) -> np.ndarray:
+        """Whether each animal's losses have been finite so far, (animal,)."""
+        return torch.isfinite(self._loss[:, : self._done]).all(dim=2).all(dim=1).cpu().numpy()
+
+
+def _count(dim: str, n: int) -> dict[str, xr.Variable]:
+    return {dim: see.described((dim,), np.arange(n, dtype=np.int32), dim.replace("_", " "))}
+
+
+def _nonlinearity(area: str) -> str:
+    return "none" if area == "retina" else "relu"

@@ -1,0 +1,262 @@
+"""simulate(): animals learn one context after the other, and leave a log and their brains."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+
+from . import log as logs
+from . import rng
+from .brain import Brain, BrainPlan
+from .brains import describe_plan, fresh_copy
+from .consolidation import ConsolidationRule
+from .crew import Crew, divide
+from .errors import DataError, LogError, SettingError, check_choice, check_number
+from .experience import check_experience
+from .learning import Learning
+from .life import Condition, Outcome
+from .protocol import SplitProtocol
+from .provenance import provenance
+from .recorder import Electrode, Preparation, check_electrodes
+from .replay import GenerativeReplay
+
+PRECISIONS = ("float32", "float64")
+
+
+class Brains(Mapping[int, Brain]):
+    """The trained brains of a simulation by animal: ordinary modules for one animal, put together when asked for."""
+
+    def __init__(self, plan: BrainPlan, outcomes: Sequence[Outcome]) -> None:
+        self._plan = plan
+        self._states = {seed: state for outcome in outcomes for seed, state in outcome.states.items()}
+        self._identities = {seed: order for outcome in outcomes for seed, order in outcome.identities.items()}
+
+    def __getitem__(self, animal: int) -> Brain:
+        if animal not in self._states:
+            raise KeyError(f"animal {animal} was not simulated; there are {sorted(self._states)}")
+        state = {name: torch.from_numpy(value.copy()) for name, value in self._states[animal].items()}
+        return fresh_copy(self._plan, state, animal, self._identities[animal])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted(self._states))
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+
+class SimulationResult:
+    """What a simulation leaves behind.
+
+    Attributes
+    ----------
+    log
+        Everything that was recorded, an :class:`xarray.DataTree`; see ``docs/log.md``.
+    brains
+        Animal to trained brain.
+    folder
+        Where the log was written, or None.
+    """
+
+    def __init__(self, log: xr.DataTree, brains: Brains, folder: Path | None) -> None:
+        self.log, self.brains, self.folder = log, brains, folder
+
+    def __repr__(self) -> str:
+        return f"SimulationResult(animals={list(self.brains)}, folder={str(self.folder) if self.folder else None!r})"
+
+
+def simulate(
+    brain: BrainPlan,
+    protocol: SplitProtocol,
+    *,
+    animals: Iterable[int],
+    learning: Learning | None = None,
+    replay: GenerativeReplay | None = None,
+    consolidation: ConsolidationRule | None = None,
+    experience: str = "sequential",
+    record: Iterable[Electrode] = (),
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    device: str = "cpu",
+    precision: str = "float32",
+    workers: int | None = None,
+    progress: bool = True,
+    label: str = "",
+) -> SimulationResult:
+    """Let a cohort of animals learn the contexts of a protocol one after the other.
+
+    A mechanism that is not passed is the control condition. Nothing is computed before all settings have been checked.
+
+    Parameters
+    ----------
+    brain
+        Plan of every animal's brain, see :func:`~replaysim.brain_inspired` and :func:`~replaysim.classifier`.
+    protocol
+        What the animals meet.
+    animals
+        Their seeds, whole numbers from 0 up to 2**32 - 1.
+    learning
+        Steps, batch size and learning rate; default: the paper's for Split MNIST.
+    replay, consolidation
+        Systems and synaptic consolidation.
+    experience
+        ``"sequential"``, or ``"joint"``: trials of all contexts so far, the ceiling.
+    record
+        Electrodes, see :mod:`replaysim.recorder`. Accuracy after every context and all losses are always recorded.
+    out
+        Folder for the log; it grows while the simulation runs, and finished contexts stay readable whatever happens. Without
+        it the log is kept in memory.
+    overwrite
+        Whether an earlier log in that folder may be replaced.
+    device
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"auto"``.
+    precision
+        ``"float32"`` or ``"float64"``.
+    workers
+        Processes on a CPU, one thread each; default: one a core. Animals are spread over them by a fixed rule.
+    progress
+        Whether to show a progress bar.
+    label
+        Name of the condition for the bar and the log.
+
+    Returns
+    -------
+    SimulationResult
+
+    Raises
+    ------
+    SettingError, DataError
+        For impossible settings, before anything is computed.
+    LogError
+        Where the log cannot be written.
+    """
+    seeds = check_animals(animals)
+    condition = prepare(
+        brain, protocol, learning or Learning(), replay, consolidation, experience, record, device, precision
+    )
+    chunks, processes = divide(seeds, torch.device(condition.device).type, workers, parameters(brain, seeds[0]))
+    config = describe(condition, seeds, label)
+    config["computation"] = {
+        "chunks": [list(chunk) for chunk in chunks],
+        "workers": processes,
+        "threads": 1,
+        "device": condition.device,
+        "precision": precision,
+    }
+    attrs = provenance(config, seeds, condition.device)
+    folder = None if out is None else logs.RunFolder.create(Path(out), overwrite=overwrite)
+    if folder is not None:
+        folder.write_config(config)
+    crew = Crew(condition, chunks, processes, folder, attrs)
+    outcomes, pieces = crew.run(progress=progress, label=label or "simulate")
+    brains = Brains(brain, outcomes)
+    dead = [seed for outcome in outcomes for seed, alive in outcome.alive.items() if not alive]
+    attrs = attrs | {"status": "complete" if len(dead) < len(seeds) else "failed", "animals_with_faults": dead or [-1]}
+    tree = logs.assemble(pieces, attrs) if folder is None else folder.consolidate(attrs)
+    return SimulationResult(tree, brains, None if folder is None else folder.path)
+
+
+def check_animals(animals: Iterable[int]) -> tuple[int, ...]:
+    """Seeds of the animals, checked: whole numbers, none twice."""
+    if not isinstance(animals, Iterable):
+        raise SettingError("simulate", "animals", animals, "a list of seeds, e.g. range(12, 22)")
+    seeds = tuple(animals)
+    if not seeds:
+        raise SettingError("simulate", "animals", seeds, "at least one seed")
+    for seed in seeds:
+        check_number("simulate", "animals", seed, least=0, below=2**32, whole=True)
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise SettingError("simulate", "animals", list(seeds), f"different seeds: given twice: {twice}")
+    return tuple(int(seed) for seed in seeds)
+
+
+def check_device(device: str) -> str:
+    """Name of a device that is there; ``"auto"`` takes a GPU where there is one."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except (RuntimeError, TypeError):
+        kind = ""
+    check_choice("simulate", "device", kind or device, ("cpu", "cuda", "mps", "auto"))
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise SettingError("simulate", "device", device, "'cpu' on this machine: torch finds no CUDA device")
+    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
+        raise SettingError("simulate", "device", device, f"one of the {torch.cuda.device_count()} CUDA devices of this machine")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise SettingError("simulate", "device", device, "'cpu' on this machine: torch finds no MPS device")
+    return device
+
+
+def prepare(
+    brain: BrainPlan,
+    protocol: SplitProtocol,
+    learning: Learning,
+    replay: GenerativeReplay | None,
+    consolidation: ConsolidationRule | None,
+    experience: str,
+    record: Iterable[Electrode],
+    device: str,
+    precision: str,
+) -> Condition:
+    """Check that all settings fit together, and put them together."""
+    for name, value, kind in (("brain", brain, BrainPlan), ("protocol", protocol, SplitProtocol), ("learning", learning, Learning)):
+        if not isinstance(value, kind):
+            raise SettingError("simulate", name, value, f"a {kind.__name__}")
+    if replay is not None and not isinstance(replay, GenerativeReplay):
+        raise SettingError("simulate", "replay", replay, "a GenerativeReplay, or left out")
+    check_choice("simulate", "precision", precision, PRECISIONS)
+    check_experience(experience, replay)
+    if (brain.answers, brain.contexts, brain.stimulus_size) != (
+        protocol.n_answers,
+        protocol.n_contexts,
+        protocol.stimuli.size,
+    ):
+        raise DataError(
+            f"this brain was planned for stimuli of {brain.stimulus_size} elements, {brain.answers} answers and {brain.contexts} "
+            f"contexts; the protocol has {protocol.stimuli.size}, {protocol.n_answers} and {protocol.n_contexts}: plan it with "
+            "the same protocol"
+        )
+    naive = brain.grow(0)
+    if replay is not None:
+        replay.check(naive)
+    electrodes = check_electrodes(record, Preparation(naive, protocol, learning, replay, consolidation))
+    return Condition(
+        brain, protocol, learning, replay, consolidation, experience, electrodes, check_device(device), precision
+    )
+
+
+def parameters(brain: BrainPlan, seed: int) -> int:
+    """Plastic values of one brain."""
+    return sum(p.numel() for p in brain.grow(seed, rng.published(seed)).parameters())
+
+
+def describe(condition: Condition, seeds: Sequence[int], label: str) -> dict[str, Any]:
+    """All settings as plain values."""
+
+    def named(thing: object) -> Any:
+        if thing is None:
+            return None
+        return {"kind": type(thing).__name__, **{k: v for k, v in vars(thing).items()}}
+
+    config = {
+        "label": label,
+        "animals": list(seeds),
+        "scenario": condition.protocol.scenario,
+        "protocol": condition.protocol.describe(),
+        "brain": describe_plan(condition.brain),
+        "learning": named(condition.learning),
+        "replay": named(condition.replay),
+        "consolidation": named(condition.consolidation),
+        "experience": condition.experience,
+        "record": [named(electrode) for electrode in condition.electrodes],
+    }
+    try:
+        return json.loads(json.dumps(config))
+    except TypeError as error:
+        raise LogError(f"the settings cannot be written to a log: {error}; give rules plain numbers and words as fields") from error
