@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -67,11 +67,25 @@ class ConsolidationState(NamedTuple):
     """Contexts consolidated so far."""
 
 
+class _Parabola(torch.autograd.Function):
+    """Importance-weighted squared distance with its gradient written out: half the memory traffic of composing it."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, importance: Tensor, anchor: Tensor) -> Tensor:
+        gap = value - anchor
+        weighed = importance * gap
+        ctx.save_for_backward(weighed)
+        return torch.bmm(weighed.flatten(1)[:, None], gap.flatten(1)[..., None])[:, 0, 0]
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
+        (weighed,) = ctx.saved_tensors
+        return weighed * (2 * slopes[0]).view(-1, *(1,) * (weighed.dim() - 1)), None, None
+
+
 def stretch(state: ConsolidationState, synapses: Synapses) -> Tensor:
     r"""Importance-weighted squared distance from the anchors, :math:`\sum_i \Omega_i (\theta_i - \bar\theta_i)^2`; (animal,)."""
-    terms = [
-        (state.importance[name] * (value - state.anchor[name]).square()).flatten(1).sum(1) for name, value in synapses.items()
-    ]
+    terms = [_Parabola.apply(value, state.importance[name], state.anchor[name]) for name, value in synapses.items()]
     return torch.stack(terms).sum(0)
 
 
