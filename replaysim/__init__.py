@@ -1,8 +1,8 @@
 """replaysim: a computational model of replay and memory consolidation.
 
-Brain-inspired replay (van de Ven, Siegelmann & Tolias 2020) as a system of a cortex, a hippocampus with memory modes, and a gated
-feedback pathway, with two ways of keeping old memories: synaptic consolidation and replay. Everything below is loaded when it
-is first used, so that importing the package is quick.
+Brain-inspired replay (van de Ven, Siegelmann & Tolias 2020) as a system of a cortex, a hippocampus with memory modes,
+and a gated feedback pathway, with two ways of keeping old memories: synaptic consolidation and replay. Everything
+below is loaded when it is first used, so that importing the package is quick.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _WHERE = {
     "save_brain": "brains",
     "simulate": "simulation",
 }
-__all__ = ["__version__", *sorted(_WHERE)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_WHERE)]
 
 if TYPE_CHECKING:
     from .brain import Brain, BrainPlan

@@ -1,8 +1,9 @@
 """A brain: cortex, readout, hippocampus, memory modes, gates and feedback put together, for one animal.
 
 A :class:`BrainPlan` says what grows (settings); :meth:`BrainPlan.grow` makes one animal's :class:`Brain`, an ordinary
-:class:`torch.nn.Module`. Its verbs: ``perceive`` (stimulus to activity of every area), ``encode`` (to a code), ``recall`` (a
-memory back to activity at the re-entry area), ``re_experience`` (that activity up again), ``decide`` (to a choice).
+:class:`torch.nn.Module`. Its verbs: ``perceive`` (stimulus to activity of every area), ``encode`` (to a code),
+``recall`` (a memory back to activity at the re-entry area), ``re_experience`` (that activity up again), ``decide``
+(to a choice).
 """
 
 from __future__ import annotations
@@ -42,12 +43,13 @@ class BrainPlan:
     contexts
         Contexts that gates may distinguish.
     hippocampus, modes, gating
-        Plans of the parts; None leaves the part out. Without a hippocampus there is no feedback either: a plain classifier.
+        Plans of the parts; None leaves the part out. Without a hippocampus there is no feedback either: a plain
+        classifier.
     reconstruction
         ``"bernoulli"`` for re-entry activity in [0, 1], else ``"gaussian"``.
     divergence_divisor
-        The code divergence is divided by this number; the paper takes the elements of a *stimulus*, also where activity of a
-        higher area is re-created.
+        The code divergence is divided by this number; the paper takes the elements of a *stimulus*, also where
+        activity of a higher area is re-created.
     """
 
     cortex: CortexPlan
@@ -133,7 +135,8 @@ class Brain(nn.Module):
     animal
         The animal's seed, or None.
     class_identity
-        Original class at each position of this animal's class order; empty where unknown. Everything else speaks of positions.
+        Original class at each position of this animal's class order; empty where unknown. Everything else speaks of
+        positions.
     """
 
     def __init__(
@@ -167,7 +170,7 @@ class Brain(nn.Module):
         return self.cortex(stimulus)
 
     def re_experience(self, activity: Tensor) -> dict[str, Tensor]:
-        """Activity of the re-entry area and all areas above it, evoked by activity at the re-entry area (trial, unit)."""
+        """Activity of all areas from the re-entry area up, evoked by activity there (trial, unit)."""
         return self.cortex(activity, start=self.cortex.reentry)
 
     def encode(self, activity: Tensor) -> Code:
@@ -193,7 +196,7 @@ class Brain(nn.Module):
         return (logits if answers is None else torch.where(answers, logits, -torch.inf)).argmax(-1)
 
     def recreate(self, code: Tensor, gate_weight: Tensor | None = None) -> Tensor:
-        """Activity at the re-entry area from codes (event, code_unit) through gates weighted by ``gate_weight`` (event, gate)."""
+        """Activity at the re-entry area from codes (event, code_unit), gates weighted by (event, gate)."""
         feedback = self._with_hippocampus("recall")[1]
         gates = None if self.gates is None or gate_weight is None else self.gates(gate_weight)
         return feedback.activity(feedback(code, gates))
@@ -225,19 +228,23 @@ class Brain(nn.Module):
         Tensor
             (event, unit)
         """
-        hippocampus, feedback = self._with_hippocampus("recall")
+        hippocampus, _feedback = self._with_hippocampus("recall")
         chance = rng.stream(seed, "recall")
         given = [g for g in (classes, contexts) if g is not None]
         n = len(given[0]) if given else (1 if events is None else events)
         if any(len(g) != n for g in given) or (events is not None and events != n):
-            raise SettingError("Brain.recall", "events", events, "the number of classes and of contexts, where those are given")
+            raise SettingError(
+                "Brain.recall", "events", events, "the number of classes and of contexts, where those are given"
+            )
         chosen = self._choose("classes", classes, self.plan.classes, n, chance)
         where = self._choose("contexts", contexts, self.plan.contexts, n, chance)
         like = self.readout.weight
         noise = torch.from_numpy(chance.standard_normal((n, hippocampus.code_units))).to(like)
         code = noise
         if self.modes is not None:
-            mode = chosen * self.modes.per_class + torch.from_numpy(chance.integers(self.modes.per_class, size=n)).to(chosen)
+            mode = chosen * self.modes.per_class + torch.from_numpy(chance.integers(self.modes.per_class, size=n)).to(
+                chosen
+            )
             code = self.modes.draw(one_hot(mode, self.modes.mean.shape[0], like.dtype), noise)
         gate_weight = None
         if self.gates is not None and self.plan.gating is not None:
@@ -245,7 +252,9 @@ class Brain(nn.Module):
             gate_weight = one_hot(gate, self.plan.n_gates, like.dtype)
         return self.recreate(code, gate_weight)
 
-    def _choose(self, name: str, given: Sequence[int] | None, n: int, events: int, chance: np.random.Generator) -> Tensor:
+    def _choose(
+        self, name: str, given: Sequence[int] | None, n: int, events: int, chance: np.random.Generator
+    ) -> Tensor:
         drawn = chance.integers(n, size=events)
         chosen = drawn if given is None else np.asarray(given)
         if not np.issubdtype(chosen.dtype, np.integer) or chosen.min(initial=0) < 0 or chosen.max(initial=0) >= n:
@@ -254,7 +263,9 @@ class Brain(nn.Module):
 
     def _with_hippocampus(self, verb: str) -> tuple[IntegratedHippocampus, Feedback]:
         if self.hippocampus is None or self.feedback is None:
-            raise SettingError("Brain", verb, "a plain classifier", "a brain with a hippocampus: grow one with brain_inspired()")
+            raise SettingError(
+                "Brain", verb, "a plain classifier", "a brain with a hippocampus: grow one with brain_inspired()"
+            )
         return self.hippocampus, self.feedback
 
 

@@ -50,11 +50,12 @@ def brain_inspired(
     closed, gates_by, faithful
         See :class:`~replaysim.gating.Gating`.
     without
-        Ingredients left out during the whole life: any of ``"modes"`` (one standard Gaussian instead of class modes) and
-        ``"gating"``. Hard instead of soft targets are a setting of the replay, the re-entry area one of the cortex.
+        Ingredients left out during the whole life: any of ``"modes"`` (one standard Gaussian instead of class modes)
+        and ``"gating"``. Hard instead of soft targets are a setting of the replay, the re-entry area one of the
+        cortex.
     reconstruction
-        ``"bernoulli"`` (re-entry activity in [0, 1]) or ``"gaussian"``; default: the first for images stored as whole numbers
-        re-created at the retina, else the second.
+        ``"bernoulli"`` (re-entry activity in [0, 1]) or ``"gaussian"``; default: the first for images stored as whole
+        numbers re-created at the retina, else the second.
     reentry
         Area at which feedback re-creates activity.
     divergence_divisor
@@ -120,7 +121,7 @@ def describe_plan(plan: BrainPlan) -> dict[str, Any]:
 
 
 def save_brain(brain: Brain, path: str | Path) -> Path:
-    """Write a brain (synapses, modes, gates, settings) as a safetensors file: no pickle, nothing executed on loading."""
+    """Write a brain (synapses, modes, gates, settings) as a safetensors file: nothing in it can be executed."""
     from safetensors.torch import save_file
 
     path = Path(path)
@@ -156,7 +157,7 @@ def load_brain(path: str | Path, *, cortex: Callable[[], AbstractCortex] | None 
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            state = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
         raise LogError(f"{path} is not a readable brain ({error}): truncated, or not written by save_brain?") from error
     if "replaysim_brain" not in metadata:

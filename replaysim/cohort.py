@@ -1,7 +1,8 @@
 """Many animals as one computation.
 
-Synapses, gates, memory modes, optimiser state and noise carry a leading ``animal`` axis. A brain is written for *one* animal;
-:func:`torch.func.vmap` runs it for all. Animals never touch each other: a row of a batched product does not see its neighbours.
+Synapses, gates, memory modes, optimiser state and noise carry a leading ``animal`` axis. A brain is written for *one*
+animal; :func:`torch.func.vmap` runs it for all. Animals never touch each other: a row of a batched product does not
+see its neighbours.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Synaptic consolidation: synapses that mattered become stiff.
 
-A rule is a frozen dataclass of settings with four methods (``begin``, ``observe``, ``consolidate``, ``penalty``); what it
-remembers is an explicit state, handed in and out. It sees named synapses with a leading ``animal`` axis and nothing else: no
-areas, no contexts, no replay.
+A rule is a frozen dataclass of settings with four methods (``begin``, ``observe``, ``consolidate``, ``penalty``);
+what it remembers is an explicit state, handed in and out. It sees named synapses with a leading ``animal`` axis and
+nothing else: no areas, no contexts, no replay.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class ConsolidationRule(Protocol):
         """Take in one weight update."""
         ...
 
-    def consolidate(self, state: ConsolidationState, synapses: Synapses, information: Information) -> ConsolidationState:
+    def consolidate(
+        self, state: ConsolidationState, synapses: Synapses, information: Information
+    ) -> ConsolidationState:
         """State after a context has ended."""
         ...
 
@@ -56,7 +58,9 @@ class ConsolidationState(NamedTuple):
     """What a rule remembers; every mapping is name to (animal, ...)."""
 
     importance: dict[str, Tensor]
-    """How much a synapse mattered (Omega in Zenke et al., F in Kirkpatrick et al.); 0 before anything is consolidated."""
+    """How much a synapse mattered (Omega in Zenke et al., F in Kirkpatrick et al.); 0 before anything is
+    consolidated.
+    """
     anchor: dict[str, Tensor]
     """Value from which moving away is punished."""
     path: dict[str, Tensor]
@@ -84,7 +88,7 @@ class _Parabola(torch.autograd.Function):
 
 
 def stretch(state: ConsolidationState, synapses: Synapses) -> Tensor:
-    r"""Importance-weighted squared distance from the anchors, :math:`\sum_i \Omega_i (\theta_i - \bar\theta_i)^2`; (animal,)."""
+    r"""Weighted squared distance from the anchors, :math:`\sum_i \Omega_i (\theta_i - \bar\theta_i)^2`; (animal,)."""
     terms = [_Parabola.apply(value, state.importance[name], state.anchor[name]) for name, value in synapses.items()]
     return torch.stack(terms).sum(0)
 
@@ -140,7 +144,9 @@ class SynapticIntelligence:
         moved = torch._foreach_sub([before[n] for n in state.path], [after[n].detach() for n in state.path])
         torch._foreach_addcmul_(list(state.path.values()), [gradient[n] for n in state.path], moved)
 
-    def consolidate(self, state: ConsolidationState, synapses: Synapses, information: Information) -> ConsolidationState:
+    def consolidate(
+        self, state: ConsolidationState, synapses: Synapses, information: Information
+    ) -> ConsolidationState:
         """Turn the path integral into importance, and start a new one from here."""
         importance, anchor, path = {}, {}, {}
         for name, value in synapses.items():
@@ -163,8 +169,8 @@ class ElasticWeightConsolidation:
 
     .. math:: \text{penalty} = \tfrac12 \sum_k \sum_i F_{ki} (\theta_i - \theta_{ki})^2
 
-    over all contexts *k* learned so far. A sum of parabolas is a parabola, so only the summed information, its weighted mean
-    anchor and a constant are kept, however many contexts there are.
+    over all contexts *k* learned so far. A sum of parabolas is a parabola, so only the summed information, its
+    weighted mean anchor and a constant are kept, however many contexts there are.
 
     Parameters
     ----------
@@ -200,7 +206,9 @@ class ElasticWeightConsolidation:
     def observe(self, state: ConsolidationState, before: Synapses, gradient: Synapses, after: Synapses) -> None:
         """Nothing to take in."""
 
-    def consolidate(self, state: ConsolidationState, synapses: Synapses, information: Information) -> ConsolidationState:
+    def consolidate(
+        self, state: ConsolidationState, synapses: Synapses, information: Information
+    ) -> ConsolidationState:
         """Add the parabola of the context just learned."""
         importance, anchor, offset = {}, {}, {}
         for name, new in information(self.trials).items():

@@ -143,20 +143,25 @@ class DenseCortex(AbstractCortex):
         return evoked
 
 
-def check_cortex(cortex: nn.Module, stimulus_size: int) -> None:
+def check_cortex(cortex: AbstractCortex, stimulus_size: int) -> None:
     """Raise :class:`SettingError` where a cortex misses an attribute or contradicts itself."""
     owner = type(cortex).__name__
     for name in ("areas", "sizes", "reentry"):
         if getattr(cortex, name, None) is None:
             raise SettingError(owner, name, None, "given: a cortex has `areas`, `sizes` and `reentry`")
     if cortex.areas[0] != RETINA or len(cortex.areas) < 2:
-        raise SettingError(owner, "areas", cortex.areas, f"names from bottom to top, the first being {RETINA!r}, then at least one")
+        raise SettingError(
+            owner, "areas", cortex.areas, f"names from bottom to top, the first being {RETINA!r}, then at least one"
+        )
     if set(cortex.areas) - set(cortex.sizes):
-        raise SettingError(owner, "sizes", dict(cortex.sizes), f"the number of units of every area in {tuple(cortex.areas)}")
+        raise SettingError(
+            owner, "sizes", dict(cortex.sizes), f"the number of units of every area in {tuple(cortex.areas)}"
+        )
     check_choice(owner, "reentry", cortex.reentry, tuple(cortex.areas)[:-1])
     if cortex.sizes[RETINA] != stimulus_size:
         raise SettingError(
-            owner, "sizes['retina']", cortex.sizes[RETINA], f"{stimulus_size}, the elements of one stimulus of the protocol"
+            owner,
+            "sizes['retina']",
+            cortex.sizes[RETINA],
+            f"{stimulus_size}, the elements of one stimulus of the protocol",
         )
-
-

@@ -1,8 +1,8 @@
 """A crew of workers: spreads the animals of a simulation over the cores of a machine.
 
-Workers are started and shared by :mod:`joblib`: they stay for the next simulation, need no ``if __name__ == "__main__"`` in a
-script, and see one copy of the stimuli. Each works with one thread; which animals live together follows from their number,
-the number of workers and the size of a brain, never from timing.
+Workers are started and shared by :mod:`joblib`: they stay for the next simulation, need no ``if __name__ ==
+"__main__"`` in a script, and see one copy of the stimuli. Each works with one thread; which animals live together
+follows from their number, the number of workers and the size of a brain, never from timing.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import log as logs
 from .errors import check_number
-from .life import Condition, Outcome, live
+from .life import Condition, Outcome, Progress, live
+from .log import RunFolder
 from .recording import Piece
 
 ANIMALS_AT_ONCE = 5  # measured on two kinds of CPU core: larger products of matrices gain nothing any more
@@ -32,8 +32,8 @@ def divide(
 ) -> tuple[list[tuple[int, ...]], int]:
     """Which animals live together, and in how many processes.
 
-    On a GPU all animals are one computation. On a CPU as few equal groups as are a multiple of the workers and respect the
-    bounds on animals and plastic values at once.
+    On a GPU all animals are one computation. On a CPU as few equal groups as are a multiple of the workers and
+    respect the bounds on animals and plastic values at once.
     """
     if workers is not None:
         check_number("simulate", "workers", workers, least=1, whole=True)
@@ -89,7 +89,7 @@ class Crew:
         condition: Condition,
         chunks: Sequence[tuple[int, ...]],
         processes: int,
-        folder: logs.RunFolder | None,
+        folder: RunFolder | None,
         attrs: dict[str, object],
     ) -> None:
         self.condition, self.chunks, self.processes = condition, [tuple(int(s) for s in c) for c in chunks], processes
@@ -102,17 +102,21 @@ class Crew:
         steps = self.condition.learning.steps * self.condition.protocol.n_contexts
         total = steps * sum(len(chunk) for chunk in self.chunks)
         with tqdm(total=total, desc=label, unit="step", disable=not progress, smoothing=0.1, dynamic_ncols=True) as bar:
+
+            def step(n: int) -> None:
+                bar.update(n)
+
             if self.processes == 1 or len(self.chunks) == 1:
                 with one_thread():
-                    results = [self._chunk(chunk, bar.update) for chunk in self.chunks]
+                    results = [self._chunk(chunk, step) for chunk in self.chunks]
             else:
-                results = self._spread(bar.update)
+                results = self._spread(step)
         return [outcome for outcome, _ in results], [pieces for _, pieces in results]
 
-    def _chunk(self, chunk: tuple[int, ...], update: object) -> tuple[Outcome, dict[str, Piece]]:
-        return live_chunk(self.condition, chunk, self.folder, self.attrs, lambda n: update(n * len(chunk)))  # type: ignore[operator]
+    def _chunk(self, chunk: tuple[int, ...], update: Progress) -> tuple[Outcome, dict[str, Piece]]:
+        return live_chunk(self.condition, chunk, self.folder, self.attrs, lambda n: update(n * len(chunk)))
 
-    def _spread(self, update: object) -> list[tuple[Outcome, dict[str, Piece]]]:
+    def _spread(self, update: Progress) -> list[tuple[Outcome, dict[str, Piece]]]:
         from joblib import Parallel, delayed, parallel_config
 
         with tempfile.TemporaryDirectory(prefix="replaysim-", ignore_cleanup_errors=True) as shared:
@@ -128,24 +132,24 @@ class Crew:
 def live_chunk(
     condition: Condition,
     chunk: tuple[int, ...],
-    folder: logs.RunFolder | None,
+    folder: RunFolder | None,
     attrs: dict[str, object],
-    progress: object,
+    progress: Progress,
 ) -> tuple[Outcome, dict[str, Piece]]:
     """Let one chunk live; pieces of its log go to the folder or, without one, are returned."""
     kept: dict[str, Piece] = {}
     if folder is None:
-        outcome = live(condition, chunk, kept.__setitem__, progress)  # type: ignore[arg-type]
+        outcome = live(condition, chunk, kept.__setitem__, progress)
     else:
         part = folder.part(min(chunk), max(chunk))
-        outcome = live(condition, chunk, part.write, progress)  # type: ignore[arg-type]
+        outcome = live(condition, chunk, part.write, progress)
     return outcome, kept
 
 
 def _in_worker(
     condition: Condition,
     chunk: tuple[int, ...],
-    folder: logs.RunFolder | None,
+    folder: RunFolder | None,
     attrs: dict[str, object],
     counters: Path,
     number: int,
@@ -160,7 +164,7 @@ def _in_worker(
 
 
 @contextmanager
-def _watch(counters: Path, update: object) -> Iterator[None]:
+def _watch(counters: Path, update: Progress) -> Iterator[None]:
     """Pass what the workers count on to the progress bar, until the block ends."""
     done = threading.Event()
     counts = np.load(counters, mmap_mode="r")
@@ -170,7 +174,7 @@ def _watch(counters: Path, update: object) -> Iterator[None]:
         nonlocal seen
         now = int(counts.sum())
         if now > seen:
-            update(now - seen)  # type: ignore[operator]
+            update(now - seen)
             seen = now
 
     def keep_looking() -> None:
@@ -185,6 +189,3 @@ def _watch(counters: Path, update: object) -> Iterator[None]:
         done.set()
         watcher.join()
         look()
-        del counts
-
-

@@ -1,7 +1,7 @@
 """Experience: which trials an animal meets at every step, and the chance that goes with them.
 
-Everything is drawn before it is needed and per animal, from streams that begin anew in every context: an index table for the
-trials of a context, and noise in blocks of steps. All draws are made on the CPU, whatever the device.
+Everything is drawn before it is needed and per animal, from streams that begin anew in every context: an index table
+for the trials of a context, and noise in blocks of steps. All draws are made on the CPU, whatever the device.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ BLOCK = 32  # steps whose noise is drawn at a time
 def shuffled_epochs(stimuli: np.ndarray, steps: int, batch: int, chance: np.random.Generator) -> np.ndarray:
     """Stimuli of every step, (step, trial).
 
-    Shuffled epochs without replacement; the last incomplete batch of an epoch is dropped and the last epoch is cut. Where a
-    context has fewer stimuli than a batch, shuffled epochs follow one another without a break.
+    Shuffled epochs without replacement; the last incomplete batch of an epoch is dropped and the last epoch is cut.
+    Where a context has fewer stimuli than a batch, shuffled epochs follow one another without a break.
     """
     n = len(stimuli)
     per_epoch = n // batch
     if per_epoch == 0:
         epochs = -(-steps * batch // n)
-        return np.concatenate([chance.permutation(stimuli) for _ in range(epochs)])[: steps * batch].reshape(steps, batch)
+        return np.concatenate([chance.permutation(stimuli) for _ in range(epochs)])[: steps * batch].reshape(
+            steps, batch
+        )
     table = np.empty((steps, batch), dtype=np.int64)
     for start in range(0, steps, per_epoch):
         rows = min(per_epoch, steps - start)
@@ -186,8 +188,8 @@ class Chance:
         per_class = 1 if self.brain.modes is None else self.brain.modes.per_class
         drawn = [draw_cues(self.protocol, self.plan, self.context, BLOCK, per_class, s) for s in self.streams]
         codes = np.stack([self._normal(s["cue"], self.plan.events, units) for s in self.streams])
-        asked = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*drawn, strict=True))
-        self._cues = Cues(*asked, torch.from_numpy(codes).to(device, dtype))
+        cls, mode, where = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*drawn, strict=True))
+        self._cues = Cues(cls, mode, where, torch.from_numpy(codes).to(device, dtype))
 
     @staticmethod
     def _normal(chance: np.random.Generator, rows: int, units: int) -> np.ndarray:
@@ -199,4 +201,6 @@ def check_experience(experience: str, replay: object) -> None:
     if experience not in EXPERIENCES:
         raise SettingError("simulate", "experience", experience, "one of 'sequential', 'joint'")
     if experience == "joint" and replay is not None:
-        raise SettingError("simulate", "replay", replay, "left out with joint experience: all contexts so far are met again anyway")
+        raise SettingError(
+            "simulate", "replay", replay, "left out with joint experience: all contexts so far are met again anyway"
+        )

@@ -18,8 +18,8 @@ class Feedback(nn.Module):
     .. math::
         a_1 = \max(0, g_1 (W_1 z + b_1)), \quad a_2 = \max(0, g_2 (W_2 a_1 + b_2)), \dots \quad d = W_n a_{n-1} + b_n
 
-    with gates :math:`g` in [0, 1] that multiply the drive including its bias; the last layer is never gated. The re-created
-    activity is :math:`f(d)`, with :math:`f` the sigmoid for stimuli in [0, 1] and the identity otherwise.
+    with gates :math:`g` in [0, 1] that multiply the drive including its bias; the last layer is never gated. The
+    re-created activity is :math:`f(d)`, with :math:`f` the sigmoid for stimuli in [0, 1] and the identity otherwise.
 
     Parameters
     ----------

@@ -2,9 +2,9 @@ r"""Fisher information of the decision about every synapse, exact over answers.
 
 .. math:: F_i = \frac1N \sum_x \sum_{c \in A} p_c(x) \left(\frac{\partial \log p_c(x)}{\partial \theta_i}\right)^2
 
-with the softmax over the competing answers :math:`A`. For fully connected areas the squared gradient of a trial is an outer
-product, :math:`(\delta a^\top)^2 = \delta^2 (a^2)^\top`, so that one product of matrices does all trials at once; any other kind of
-synapse falls back on per-trial gradients.
+with the softmax over the competing answers :math:`A`. For fully connected areas the squared gradient of a trial is an
+outer product, :math:`(\delta a^\top)^2 = \delta^2 (a^2)^\top`, so that one product of matrices does all trials at
+once; any other kind of synapse falls back on per-trial gradients.
 """
 
 from __future__ import annotations

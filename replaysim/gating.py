@@ -1,8 +1,8 @@
 """Gating: each context or class silences its own fixed, random part of the feedback pathway.
 
-In the brain, what is recalled may be separated by inhibition that depends on the context. In the model a gate pattern is a
-fixed 0/1 vector over the units of a feedback layer, drawn once in an animal's life and kept with its brain. Where the class is
-only a belief, the patterns are mixed by that belief, so that a unit is partly open.
+In the brain, what is recalled may be separated by inhibition that depends on the context. In the model a gate pattern
+is a fixed 0/1 vector over the units of a feedback layer, drawn once in an animal's life and kept with its brain.
+Where the class is only a belief, the patterns are mixed by that belief, so that a unit is partly open.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ class Gating:
     by
         What decides which gate is used: ``"class"`` or ``"context"``.
     faithful
-        Repeat a slip of the published code: in the task scenario, current stimuli of *every* context are learned through the
-        gates of the first context's classes, while replay uses the gates of the right classes. Off by default.
+        Repeat a slip of the published code: in the task scenario, current stimuli of *every* context are learned
+        through the gates of the first context's classes, while replay uses the gates of the right classes. Off by
+        default.
     """
 
     closed: float = 0.8

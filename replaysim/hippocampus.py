@@ -1,7 +1,8 @@
 """Hippocampus: turns the activity of the highest cortical area into a code.
 
-*Integrated*: it sits on top of the cortex and shares all areas below, so that replay runs through the cortex's own feedback
-(the paper's "replay through feedback"). A code is not a point but a Gaussian: its mean and the logarithm of its variance.
+*Integrated*: it sits on top of the cortex and shares all areas below, so that replay runs through the cortex's own
+feedback (the paper's "replay through feedback"). A code is not a point but a Gaussian: its mean and the logarithm of
+its variance.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Code(NamedTuple):
     """(trial, code_unit)"""
 
     def sample(self, noise: Tensor) -> Tensor:
-        """One code per trial, ``mean + exp(log_variance / 2) * noise`` with standard normal noise (trial, code_unit)."""
+        """One code per trial, ``mean + exp(log_variance / 2) * noise``; noise standard normal, (trial, code_unit)."""
         return self.mean + torch.exp(0.5 * self.log_variance) * noise
 
 

@@ -68,10 +68,10 @@ class Experience(nn.Module):
 
     .. math:: L = \tfrac1T L_\text{current} + (1 - \tfrac1T) L_\text{replayed}, \qquad L_\cdot = L^C + L^R + L^V
 
-    in the T-th context; without replay, the current loss alone. :math:`L^C` is the cross-entropy of the decision or, on replayed
-    activity with soft targets, the distillation loss; :math:`L^R` the reconstruction of the activity at the re-entry area, which is
-    detached, as the cortex would otherwise shrink its activity to please it; :math:`L^V` the divergence of the code over
-    ``divergence_divisor``. A plain classifier has :math:`L^C` only.
+    in the T-th context; without replay, the current loss alone. :math:`L^C` is the cross-entropy of the decision or,
+    on replayed activity with soft targets, the distillation loss; :math:`L^R` the reconstruction of the activity at
+    the re-entry area, which is detached, as the cortex would otherwise shrink its activity to please it; :math:`L^V`
+    the divergence of the code over ``divergence_divisor``. A plain classifier has :math:`L^C` only.
 
     Parameters
     ----------
@@ -155,7 +155,9 @@ class Experience(nn.Module):
         if brain.modes is None:
             divergence = objectives.code_divergence(code.mean, code.log_variance)
         else:
-            log_prior = brain.modes.log_density_of_class(sample[:n], one_hot(trials.target, brain.modes.n_classes, top.dtype))
+            log_prior = brain.modes.log_density_of_class(
+                sample[:n], one_hot(trials.target, brain.modes.n_classes, top.dtype)
+            )
             if events is not None:
                 log_prior = torch.cat((log_prior, self._log_prior_of_replay(sample[n:], events)))
             divergence = objectives.sampled_code_divergence(sample, code.mean, code.log_variance, log_prior)
@@ -171,7 +173,7 @@ class Experience(nn.Module):
         return modes.log_density_of_class(sample, one_hot(events.decision, modes.n_classes, sample.dtype))
 
     def _gate_weight(self, trials: Trials, events: Events | None, dtype: torch.dtype) -> Tensor:
-        """Gates of current trials are known; replayed ones follow the belief, the decision, or the context that was cued."""
+        """Gates of current trials are known; those of replay follow belief, decision, or the cued context."""
         gating, n_gates = self.brain.plan.gating, self.brain.plan.n_gates
         weight = one_hot(trials.gate, n_gates, dtype)
         if events is None:

@@ -96,7 +96,9 @@ def live(condition: Condition, seeds: tuple[int, ...], write: Write, progress: P
             cohort.remember_self()
         recording.end_context(context + 1)
         if not recording.alive().any():
-            warnings.warn(f"no animal of {seeds} has finite losses any more: stopped after context {context + 1}", stacklevel=2)
+            warnings.warn(
+                f"no animal of {seeds} has finite losses any more: stopped after context {context + 1}", stacklevel=2
+            )
             break
     return _outcome(cohort, curricula, seeds, recording)
 
@@ -155,11 +157,7 @@ def _fresh_trials(
     return chosen
 
 
-def _outcome(
-    cohort: Cohort, curricula: list[Curriculum], seeds: tuple[int, ...], recording: Recording
-) -> Outcome:
+def _outcome(cohort: Cohort, curricula: list[Curriculum], seeds: tuple[int, ...], recording: Recording) -> Outcome:
     states = {s: {n: v.numpy() for n, v in cohort.brain_state(i).items()} for i, s in enumerate(seeds)}
     identities = {s: tuple(int(i) for i in c.class_identity) for s, c in zip(seeds, curricula, strict=True)}
     return Outcome(states, identities, dict(zip(seeds, (bool(a) for a in recording.alive()), strict=True)))
-
-

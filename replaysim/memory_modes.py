@@ -1,8 +1,9 @@
 """Memory modes: what the hippocampus expects of a code before it has seen anything.
 
-Each class owns one mode (or a few): a diagonal Gaussian in the space of codes, learned with everything else. Drawing a code
-from the mode of a class is how that class is remembered on purpose; the divergence of a code from its mode is how experience
-shapes the mode. Without class modes there is one standard Gaussian that never changes, and memories come unasked.
+Each class owns one mode (or a few): a diagonal Gaussian in the space of codes, learned with everything else. Drawing
+a code from the mode of a class is how that class is remembered on purpose; the divergence of a code from its mode is
+how experience shapes the mode. Without class modes there is one standard Gaussian that never changes, and memories
+come unasked.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class MemoryModes(nn.Module):
     Attributes
     ----------
     mean, log_variance
-        (mode, code_unit); class ``c`` owns modes ``c * per_class`` up to ``(c + 1) * per_class - 1``. Both start as standard
-        normal draws and learn at the rate of everything else.
+        (mode, code_unit); class ``c`` owns modes ``c * per_class`` up to ``(c + 1) * per_class - 1``. Both start as
+        standard normal draws and learn at the rate of everything else.
     """
 
     def __init__(self, n_classes: int, code_units: int, per_class: int = 1) -> None:
@@ -56,7 +57,8 @@ class MemoryModes(nn.Module):
         Parameters
         ----------
         mode_weight
-            One-hot choice of a mode, (event, mode). A product with it is exact and has a deterministic gradient everywhere.
+            One-hot choice of a mode, (event, mode). A product with it is exact and has a deterministic gradient
+            everywhere.
         noise
             Standard normal, (event, code_unit).
 
@@ -68,7 +70,9 @@ class MemoryModes(nn.Module):
         return mode_weight @ self.mean + torch.exp(0.5 * (mode_weight @ self.log_variance)) * noise
 
     def log_density(self, code: Tensor, class_weight: Tensor) -> Tensor:
-        r"""Log-density of codes where the class is a belief, :math:`\log \sum_c p_c \frac1K \sum_r e^{G(z; m_{cr}, v_{cr})}`.
+        r"""Log-density of codes where the class is a belief.
+
+        .. math:: \log \sum_c p_c \tfrac1K \sum_r e^{G(z; m_{cr}, v_{cr})}
 
         Parameters
         ----------
@@ -87,7 +91,7 @@ class MemoryModes(nn.Module):
         return log_mixture(density, weight) - math.log(self.per_class)
 
     def log_density_of_class(self, code: Tensor, class_choice: Tensor) -> Tensor:
-        """Log-density of codes whose class is known; ``class_choice`` is one-hot, (trial, class). See :meth:`log_density`."""
+        """Log-density where the class is known: ``class_choice`` is one-hot, (trial, class)."""
         if self.per_class > 1:
             return self.log_density(code, class_choice)
         return gaussian_log_density(code, class_choice @ self.mean, class_choice @ self.log_variance)

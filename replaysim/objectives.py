@@ -1,8 +1,9 @@
 r"""What learning tries to make small: pure functions, one value per trial.
 
-Every function takes tensors whose first axis is the trial and returns one value per trial, unweighted. ``answers`` marks the
-readout units that compete (the *active classes*); it is a boolean tensor that broadcasts against the logits. Units that do
-not compete are set to a large negative finite number: minus infinity would turn into NaN where a soft target is 0.
+Every function takes tensors whose first axis is the trial and returns one value per trial, unweighted. ``answers``
+marks the readout units that compete (the *active classes*); it is a boolean tensor that broadcasts against the
+logits. Units that do not compete are set to a large negative finite number: minus infinity would turn into NaN where
+a soft target is 0.
 
 Source: van de Ven, Siegelmann & Tolias (2020), Nature Communications 11:4069, Methods.
 """
@@ -44,15 +45,16 @@ def classification(logits: Tensor, target: Tensor, answers: Tensor) -> Tensor:
 
 
 def belief(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
-    r"""Soft targets :math:`\tilde p = \mathrm{softmax}(\ell / \tau)` over the competing units, 0 elsewhere; (trial, answer)."""
+    r"""Soft targets :math:`\mathrm{softmax}(\ell / \tau)` over the competing units, 0 elsewhere; (trial, answer)."""
     return torch.softmax(competing(logits / temperature, answers), dim=-1)
 
 
 def distillation(logits: Tensor, soft_target: Tensor, answers: Tensor, temperature: float) -> Tensor:
     r"""Mismatch with soft targets, in nats: :math:`-\tau^2 \sum_c \tilde p_c \log \mathrm{softmax}(\ell/\tau)_c`.
 
-    The factor :math:`\tau^2` keeps the size of the gradient independent of the temperature. The student's softmax runs over
-    all competing units, also those that the soft targets leave at 0: on replayed activity the newest classes are pushed down.
+    The factor :math:`\tau^2` keeps the size of the gradient independent of the temperature. The student's softmax
+    runs over all competing units, also those that the soft targets leave at 0: on replayed activity the newest
+    classes are pushed down.
     """
     log_p = torch.log_softmax(competing(logits / temperature, answers), dim=-1)
     return -(temperature**2) * (soft_target * log_p).sum(-1)
@@ -94,16 +96,16 @@ def code_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def sampled_code_divergence(code: Tensor, mean: Tensor, log_variance: Tensor, log_prior: Tensor) -> Tensor:
-    r"""One-sample estimate :math:`\log q(z|x) - \log p(z)` in nats, with the very code that is sent down the feedback pathway."""
+    r"""One-sample estimate :math:`\log q(z|x) - \log p(z)` in nats, with the very code that is sent down."""
     return gaussian_log_density(code, mean, log_variance) - log_prior
 
 
 def log_mixture(log_density: Tensor, weight: Tensor) -> Tensor:
-    r"""Log-density of a mixture :math:`\log \sum_m w_m e^{a_m}` over the last axis; modes of weight 0 have no part in it.
+    r"""Log-density of a mixture, :math:`\log \sum_m w_m e^{a_m}`, over the last axis.
 
-    The exact weighted log-sum-exp: the published code shifts by the largest density of *all* modes and bounds the sum below
-    by 1e-40, which can pass gradient to a mode of weight 0.
+    Modes of weight 0 have no part in it.
+
+    The exact weighted log-sum-exp: the published code shifts by the largest density of *all* modes and bounds the sum
+    below by 1e-40, which can pass gradient to a mode of weight 0.
     """
     return torch.logsumexp(log_density + torch.log(weight), dim=-1)
-
-

@@ -40,7 +40,8 @@ def animal_coordinate(seeds: Sequence[int]) -> xr.Variable:
 def balanced(position: np.ndarray, n: int) -> np.ndarray:
     """Fixed stimuli, the same number of every class as far as ``n`` allows and at least one; sorted indices.
 
-    ``position`` is any labelling (stimulus,); the choice has a seed of its own and is the same for all animals and conditions.
+    ``position`` is any labelling (stimulus,); the choice has a seed of its own and is the same for all animals and
+    conditions.
     """
     chance = rng.stream(0, "probe stimuli")
     classes = np.unique(position)
@@ -110,29 +111,44 @@ def behaviour(
     """Group ``/behaviour`` from the accuracies after 0, 1, 2, ... contexts."""
     dims = ("animal", "answers", "contexts_learned", "context")
     rows = len(accuracies)
-    counts = {part: np.array([[len(i) for i in getattr(c, part)] for c in curricula], np.int32) for part in ("train", "test")}
+    counts = {
+        part: np.array([[len(i) for i in getattr(c, part)] for c in curricula], np.int32) for part in ("train", "test")
+    }
     identity = np.stack([c.class_identity for c in curricula]).astype(np.int32)
     return xr.Dataset(
         {
             "accuracy": described(dims, np.stack(accuracies, axis=2), "fraction of right decisions"),
-            "chance": described(dims[1:], chance_level(protocol)[:, :rows], "accuracy of guessing among the competing answers"),
+            "chance": described(
+                dims[1:], chance_level(protocol)[:, :rows], "accuracy of guessing among the competing answers"
+            ),
             "n_train": described(("animal", "context"), counts["train"], "training stimuli"),
             "n_test": described(("animal", "context"), counts["test"], "test stimuli"),
-            "class_identity": described(("animal", "class"), identity, "original class at this position of the animal's order"),
+            "class_identity": described(
+                ("animal", "class"), identity, "original class at this position of the animal's order"
+            ),
         },
         coords={
             "animal": animal_coordinate(seeds),
             "answers": described(("answers",), list(ANSWERS), "readout units that compete"),
-            "contexts_learned": described(("contexts_learned",), np.arange(rows, dtype=np.int32), "finished contexts, 0 = naive"),
+            "contexts_learned": described(
+                ("contexts_learned",), np.arange(rows, dtype=np.int32), "finished contexts, 0 = naive"
+            ),
             "context": described(("context",), np.arange(1, protocol.n_contexts + 1, dtype=np.int32), "context"),
-            "class": described(("class",), np.arange(protocol.n_classes, dtype=np.int32), "position in the animal's class order"),
+            "class": described(
+                ("class",), np.arange(protocol.n_classes, dtype=np.int32), "position in the animal's class order"
+            ),
         },
         attrs={"scenario": protocol.scenario},
     )
 
 
 def snapshot_coordinates(
-    protocol: SplitProtocol, curricula: Sequence[Curriculum], seeds: Sequence[int], stimuli: np.ndarray, learned: int, step: int
+    protocol: SplitProtocol,
+    curricula: Sequence[Curriculum],
+    seeds: Sequence[int],
+    stimuli: np.ndarray,
+    learned: int,
+    step: int,
 ) -> dict[str, xr.Variable]:
     """Coordinates of one snapshot of activity evoked by fixed stimuli."""
     position = np.stack([c.test_position[stimuli] for c in curricula])
@@ -150,15 +166,19 @@ def snapshot_coordinates(
     }
 
 
-def evoked(cohort: Cohort, presentation: Presentation, stimuli: np.ndarray, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+def evoked(
+    cohort: Cohort, presentation: Presentation, stimuli: np.ndarray, wanted: Sequence[str]
+) -> dict[str, np.ndarray]:
     """What fixed test stimuli evoke: name to (animal, stimulus, unit)."""
     shown = presentation.show(torch.from_numpy(stimuli).to(presentation.stimuli.device))
     blocks = list(cohort.perceive(shown, wanted))
     return {name: torch.cat([b[name] for b in blocks], dim=1).float().cpu().numpy() for name in wanted}
 
 
-def synapses(cohort: Cohort, earlier: dict[str, torch.Tensor], quantiles: Sequence[float]) -> dict[str, dict[str, np.ndarray]]:
-    """Importance and change of every pathway: pathway to ``importance``, ``change`` (animal, quantile) and their sums (animal,).
+def synapses(
+    cohort: Cohort, earlier: dict[str, torch.Tensor], quantiles: Sequence[float]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Importance and change of every pathway: their quantiles (animal, quantile) and sums (animal,).
 
     ``earlier`` holds the synapses at the end of the last context.
     """
@@ -182,7 +202,8 @@ def synapses(cohort: Cohort, earlier: dict[str, torch.Tensor], quantiles: Sequen
 def spread(events: int, steps: int, rows: int) -> dict[int, np.ndarray]:
     """Which rows of which steps to record so that ``events`` are spread evenly: step to distinct rows.
 
-    Within a step the first row follows the golden ratio, so that no class or context is favoured where rows have an order.
+    Within a step the first row follows the golden ratio, so that no class or context is favoured where rows have an
+    order.
     """
     at = np.floor((np.arange(events) + 0.5) * steps / events).astype(int)
     chosen = {}

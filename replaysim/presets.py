@@ -1,11 +1,11 @@
 """The paper's own arms, by name, with the source of every number.
 
-Brains of the arms differ as they do in the paper: nothing, SI, EWC and joint are plain classifiers; brain-inspired replay has a
-hippocampus and a feedback pathway. For a comparison in which only the mechanism differs, give matched brains to
-:func:`~replaysim.simulate` instead.
+Brains of the arms differ as they do in the paper: nothing, SI, EWC and joint are plain classifiers; brain-inspired
+replay has a hippocampus and a feedback pathway. For a comparison in which only the mechanism differs, give matched
+brains to :func:`~replaysim.simulate` instead.
 
-Sources: settings as in the published code of van de Ven, Siegelmann & Tolias (2020), chosen there with one animal (11) on the
-test stimuli; results are reported for other animals.
+Sources: settings as in the published code of van de Ven, Siegelmann & Tolias (2020), chosen there with one animal
+(11) on the test stimuli; results are reported for other animals.
 """
 
 from __future__ import annotations
@@ -29,6 +29,29 @@ SPLIT_MNIST = Learning(steps=2000, batch=128, rate=1e-3)
 """Steps per context, batch size and learning rate of Split MNIST in the paper."""
 QUICK = Learning(steps=20, batch=32, rate=1e-3)
 """For trying out and for tests: far from the paper."""
+
+
+@dataclass(frozen=True)
+class DigitsSettings:
+    """Settings of the small digits; see :data:`DIGITS`."""
+
+    learning: Learning
+    units: tuple[int, ...]
+    code_units: int
+    closed: float
+    c: dict[str, float]
+
+
+DIGITS = DigitsSettings(
+    learning=Learning(steps=100, batch=64, rate=3e-3),
+    units=(200, 200),
+    code_units=50,
+    closed=0.8,
+    c={"task": 1.0, "domain": 1.0, "class": 0.1},
+)
+"""Settings of the digits that ship with scikit-learn. They are in no paper: chosen by ``studies/tune_digits.py`` with
+animals 0-9 on a
+fifth of the training stimuli, never on test stimuli; the log of that search is ``docs/results/digits_tuning.csv``."""
 SI_C = {"task": 10.0, "domain": 0.1, "class": 0.1}
 EWC_STRENGTH = {"task": 1e9, "domain": 1e5, "class": 1e5}
 
@@ -71,7 +94,11 @@ def _split_mnist(scenario: str) -> dict[str, Preset]:
     c, strength = SI_C[scenario], EWC_STRENGTH[scenario]
     arms: dict[str, tuple[str, Callable[[SplitProtocol], BrainPlan], dict[str, Any]]] = {
         "nothing": ("plain classifier, no mechanism", classifier, {}),
-        "si": (f"plain classifier, synaptic intelligence, c = {c:g}", classifier, {"consolidation": SynapticIntelligence(c)}),
+        "si": (
+            f"plain classifier, synaptic intelligence, c = {c:g}",
+            classifier,
+            {"consolidation": SynapticIntelligence(c)},
+        ),
         "ewc": (
             f"plain classifier, elastic weight consolidation, lambda = {strength:g}",
             classifier,

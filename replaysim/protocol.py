@@ -1,8 +1,8 @@
 """Protocols: what an animal meets, in which order, and which answers are admissible.
 
-A *context* is an episode of stable statistics that is learned before the next one begins. The *scenario* says what is known
-at recall: in ``"task"`` the context is given, in ``"domain"`` it does not matter (answers are counted within the context), in
-``"class"`` it must be inferred. Classes are counted by their position in the animal's own order.
+A *context* is an episode of stable statistics that is learned before the next one begins. The *scenario* says what is
+known at recall: in ``"task"`` the context is given, in ``"domain"`` it does not matter (answers are counted within
+the context), in ``"class"`` it must be inferred. Classes are counted by their position in the animal's own order.
 """
 
 from __future__ import annotations
@@ -48,13 +48,14 @@ class SplitProtocol:
     Parameters
     ----------
     stimuli
-        A :class:`~replaysim.stimuli.StimulusSet`, or an array of stimuli (stimulus, ...): images or any feature vectors.
+        A :class:`~replaysim.stimuli.StimulusSet`, or an array of stimuli (stimulus, ...): images or any feature
+        vectors.
     labels
         One label per stimulus, where ``stimuli`` is an array.
     contexts
-        A number of contexts that divides the number of classes: every animal then meets the classes in its own order, drawn as
-        in the published simulations. Or a list of groups of original classes, of any sizes: every animal then meets these
-        groups in this order.
+        A number of contexts that divides the number of classes: every animal then meets the classes in its own order,
+        drawn as in the published simulations. Or a list of groups of original classes, of any sizes: every animal
+        then meets these groups in this order.
     scenario
         ``"task"``, ``"domain"`` or ``"class"``.
     test_stimuli, test_labels
@@ -194,17 +195,26 @@ def _groups(owner: str, contexts: object, classes: Sequence[str]) -> int | tuple
     if isinstance(contexts, int):
         if contexts < 1 or n % contexts:
             divisors = [d for d in range(1, n + 1) if n % d == 0]
-            raise SettingError(owner, "contexts", contexts, f"a divisor of the {n} classes: one of {divisors}, or a list of groups")
+            raise SettingError(
+                owner, "contexts", contexts, f"a divisor of the {n} classes: one of {divisors}, or a list of groups"
+            )
         return contexts
     groups = tuple(tuple(group) for group in contexts)
     for number, group in enumerate(groups, 1):
         if not group:
-            raise SettingError(owner, "contexts", [list(g) for g in groups], f"groups with at least one class: context {number} is empty")
+            raise SettingError(
+                owner,
+                "contexts",
+                [list(g) for g in groups],
+                f"groups with at least one class: context {number} is empty",
+            )
     index = {name: i for i, name in enumerate(classes)}
     as_numbers = tuple(tuple(index.get(str(c), -1) for c in group) for group in groups)
     flat = [c for group in as_numbers for c in group]
     if sorted(flat) != list(range(n)):
-        raise SettingError(owner, "contexts", [list(g) for g in groups], f"groups in which each class of {list(classes)} stands once")
+        raise SettingError(
+            owner, "contexts", [list(g) for g in groups], f"groups in which each class of {list(classes)} stands once"
+        )
     return as_numbers
 
 
@@ -215,13 +225,13 @@ def split(name: str, n_contexts: int | Sequence[Sequence[int]], scenario: str, *
     return SplitProtocol(stimuli, contexts=n_contexts, scenario=scenario, name=title, metadata=dict(PAPER))
 
 
-def SplitMNIST(n_contexts: int | Sequence[Sequence[int]] = 5, scenario: str = "class") -> SplitProtocol:  # noqa: N802
-    """The paper's first protocol: ten handwritten digits in five contexts of two (60,000 training, 10,000 test images)."""
+def SplitMNIST(n_contexts: int | Sequence[Sequence[int]] = 5, scenario: str = "class") -> SplitProtocol:
+    """The paper's first protocol: ten handwritten digits (70,000 images) in five contexts of two."""
     return split("mnist", n_contexts, scenario, title="SplitMNIST")
 
 
-def SplitDigits(n_contexts: int | Sequence[Sequence[int]] = 5, scenario: str = "class") -> SplitProtocol:  # noqa: N802
-    """The same with the 1,797 small digits (8 by 8) that ship with scikit-learn: no download, minutes instead of hours."""
+def SplitDigits(n_contexts: int | Sequence[Sequence[int]] = 5, scenario: str = "class") -> SplitProtocol:
+    """The same with the 1,797 small digits (8 by 8) that ship with scikit-learn: no download, a minute to run."""
     return split("digits", n_contexts, scenario, title="SplitDigits")
 
 
@@ -232,6 +242,6 @@ def check_bernoulli(protocol: SplitProtocol) -> None:
         low, high = values.min() / protocol.stimuli.scale, values.max() / protocol.stimuli.scale
         if low < 0 or high > 1:
             raise DataError(
-                f'reconstruction="bernoulli" needs stimuli in [0, 1]; the {part} stimuli of {protocol.stimuli.name!r} reach from '
-                f'{low:g} to {high:g}: rescale them, or take reconstruction="gaussian"'
+                f'reconstruction="bernoulli" needs stimuli in [0, 1]; the {part} stimuli of {protocol.stimuli.name!r} '
+                f'reach from {low:g} to {high:g}: rescale them, or take reconstruction="gaussian"'
             )

@@ -55,7 +55,9 @@ class Behaviour:
     def check(self, preparation: Preparation) -> None:
         """Some of the steps must be reached."""
         if not self.steps or self.steps[0] > preparation.learning.steps:
-            raise SettingError("Behaviour", "steps", self.steps, f"steps up to {preparation.learning.steps}, the length of a context")
+            raise SettingError(
+                "Behaviour", "steps", self.steps, f"steps up to {preparation.learning.steps}, the length of a context"
+            )
 
 
 @dataclass(frozen=True, init=False)
@@ -124,14 +126,19 @@ class ReplayActivity:
         """Something must be replayed."""
         if preparation.replay is None:
             raise SettingError(
-                "ReplayActivity", "replay", None, "a replay mechanism: pass simulate(replay=...), or leave this electrode out"
+                "ReplayActivity",
+                "replay",
+                None,
+                "a replay mechanism: pass simulate(replay=...), or leave this electrode out",
             )
         if preparation.protocol.n_contexts < 2:
             raise DataError("ReplayActivity: a protocol of one context has nothing to replay")
         batch = getattr(preparation.replay, "batch", None) or preparation.learning.batch
         most = preparation.learning.steps * batch
         if self.events > most:
-            raise SettingError("ReplayActivity", "events", self.events, f"at most {most}, all that is replayed in a context")
+            raise SettingError(
+                "ReplayActivity", "events", self.events, f"at most {most}, all that is replayed in a context"
+            )
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,10 @@ class SynapticImportance:
         """Importance is only known where synapses are consolidated."""
         if preparation.consolidation is None:
             raise SettingError(
-                "SynapticImportance", "consolidation", None, "a rule: pass simulate(consolidation=...), or leave this electrode out"
+                "SynapticImportance",
+                "consolidation",
+                None,
+                "a rule: pass simulate(consolidation=...), or leave this electrode out",
             )
 
 
@@ -171,6 +181,8 @@ def check_electrodes(electrodes: Iterable[Electrode], preparation: Preparation) 
             names = ", ".join(kind.__name__ for kind in KINDS)
             raise SettingError("simulate", "record", electrode, f"a list of electrodes: {names}")
         if sum(type(other) is type(electrode) for other in placed) > 1:
-            raise SettingError("simulate", "record", type(electrode).__name__, "given once: one electrode can record several areas")
+            raise SettingError(
+                "simulate", "record", type(electrode).__name__, "given once: one electrode can record several areas"
+            )
         electrode.check(preparation)
     return tuple(placed)

@@ -1,7 +1,7 @@
 """Recording: listens to a cohort while it learns, and hands over finished pieces of the log.
 
-The pieces follow the log's schema; a piece is a mapping from group to dataset. Nothing here draws from the animals' chance or
-writes to their synapses, and nothing waits for the device within a context.
+The pieces follow the log's schema; a piece is a mapping from group to dataset. Nothing here draws from the animals'
+chance or writes to their synapses, and nothing waits for the device within a context.
 """
 
 from __future__ import annotations
@@ -85,7 +85,11 @@ class Recording:
                         flag_meanings="closed open",
                     )
                 },
-                coords={"animal": see.animal_coordinate(self.seeds), **_count("gate", value.shape[1]), **_count("unit", value.shape[2])},
+                coords={
+                    "animal": see.animal_coordinate(self.seeds),
+                    **_count("gate", value.shape[1]),
+                    **_count("unit", value.shape[2]),
+                },
             )
             for name, value in self.cohort.fixed.items()
             if name.startswith("gates.")
@@ -142,9 +146,7 @@ class Recording:
         self.write("learning", {"/learning": self._learning()})
 
     def _snapshot(self, learned: int) -> None:
-        self._accuracies.append(
-            see.accuracy(self.cohort, self.presentation, self.protocol, self.curricula, learned)
-        )
+        self._accuracies.append(see.accuracy(self.cohort, self.presentation, self.protocol, self.curricula, learned))
         piece: Piece = {}
         cortex, codes = self._get(CorticalActivity), self._get(HippocampalCodes)
         if cortex is not None:
@@ -158,7 +160,9 @@ class Recording:
 
     def _coordinates(self, learned: int, n: int) -> tuple[np.ndarray, dict[str, xr.Variable]]:
         stimuli = see.balanced(self.protocol.stimuli.test_label, n)
-        return stimuli, see.snapshot_coordinates(self.protocol, self.curricula, self.seeds, stimuli, learned, self._done)
+        return stimuli, see.snapshot_coordinates(
+            self.protocol, self.curricula, self.seeds, stimuli, learned, self._done
+        )
 
     def _areas(self, learned: int, wanted: CorticalActivity) -> Piece:
         template = self.cohort.template.cortex
@@ -168,7 +172,9 @@ class Recording:
         piece: Piece = {"/cortex": xr.Dataset(coords=coordinates)}
         for area in areas:
             activity = see.described(
-                ("animal", "snapshot", "stimulus", "unit"), found[area][:, None], f"activity of {area} after the non-linearity"
+                ("animal", "snapshot", "stimulus", "unit"),
+                found[area][:, None],
+                f"activity of {area} after the non-linearity",
             )
             own = {name: coordinates[name] for name in ("animal", "snapshot", "stimulus")}
             about = {"area": area, "plastic": int(area != template.areas[0]), "nonlinearity": _nonlinearity(area)}
@@ -204,9 +210,12 @@ class Recording:
             joined["cued_context"][:] = -1
         event = ("animal", "contexts_learned", "event")
         names = {
-            "code": (event + ("code_unit",), "code that was drawn"),
-            "activity": (event + ("unit",), f"re-created activity at the re-entry area, {self.cohort.template.cortex.reentry}"),
-            "target": (event + ("class",), "soft target: tempered probability that the earlier self gives each answer"),
+            "code": ((*event, "code_unit"), "code that was drawn"),
+            "activity": (
+                (*event, "unit"),
+                f"re-created activity at the re-entry area, {self.cohort.template.cortex.reentry}",
+            ),
+            "target": ((*event, "class"), "soft target: tempered probability that the earlier self gives each answer"),
             "decision": (event, "decision of the earlier self, as position in the animal's class order"),
             "cued_class": (event, "class that was asked for, -1 = none"),
             "cued_context": (event, "context that was asked for, -1 = none"),
@@ -215,11 +224,15 @@ class Recording:
         values = {}
         for name, (dims, long_name) in names.items():
             array = joined[name][:, None]
-            values[name] = see.described(dims, array.astype(np.float32 if array.dtype.kind == "f" else np.int32), long_name)
+            values[name] = see.described(
+                dims, array.astype(np.float32 if array.dtype.kind == "f" else np.int32), long_name
+            )
         coordinates = {
             "animal": see.animal_coordinate(self.seeds),
             "contexts_learned": see.described(
-                ("contexts_learned",), np.array([learned], np.int32), "number of the context during which it was replayed"
+                ("contexts_learned",),
+                np.array([learned], np.int32),
+                "number of the context during which it was replayed",
             ),
             **_count("event", joined["step"].shape[1]),
             **_count("class", joined["target"].shape[2]),
@@ -230,7 +243,9 @@ class Recording:
         dims = ("animal", "contexts_learned", "quantile")
         coordinates = {
             "animal": see.animal_coordinate(self.seeds),
-            "contexts_learned": see.described(("contexts_learned",), np.array([learned], np.int32), "finished contexts, 0 = naive"),
+            "contexts_learned": see.described(
+                ("contexts_learned",), np.array([learned], np.int32), "finished contexts, 0 = naive"
+            ),
             "quantile": see.described(("quantile",), np.asarray(quantiles, np.float32), "fraction of synapses below"),
         }
         words = {"importance": "importance of the synapses", "change": "size of the change since the last context"}
@@ -255,13 +270,21 @@ class Recording:
             "context": see.described(("step",), context, "context that is being learned"),
         }
         loss = self._loss[:, : self._done].float().cpu().numpy()
-        values = {"loss": see.described(("animal", "step", "component"), loss, "loss, mean over the batch, before the update", "nat")}
+        values = {
+            "loss": see.described(
+                ("animal", "step", "component"), loss, "loss, mean over the batch, before the update", "nat"
+            )
+        }
         if self._probes:
             dims = ("animal", "probe_step", "answers", "probed_context")
             found = np.stack([a for _step, a in self._probes], axis=1)
-            values["accuracy_probe"] = see.described(dims, found, "fraction of right decisions on a part of the test stimuli")
+            values["accuracy_probe"] = see.described(
+                dims, found, "fraction of right decisions on a part of the test stimuli"
+            )
             coordinates |= {
-                "probe_step": see.described(("probe_step",), np.array([s for s, _a in self._probes], np.int32), "weight updates so far"),
+                "probe_step": see.described(
+                    ("probe_step",), np.array([s for s, _a in self._probes], np.int32), "weight updates so far"
+                ),
                 "answers": see.described(("answers",), list(ANSWERS), "readout units that compete"),
                 "probed_context": see.described(
                     ("probed_context",), np.arange(1, self.protocol.n_contexts + 1, dtype=np.int32), "tested context"

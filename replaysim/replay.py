@@ -1,7 +1,7 @@
 """Systems consolidation: what is re-experienced while something new is learned.
 
-A replay mechanism makes *events*: activity at the re-entry area together with what the earlier self thinks of it. It knows
-neither losses nor synaptic consolidation. Without one, nothing is replayed.
+A replay mechanism makes *events*: activity at the re-entry area together with what the earlier self thinks of it. It
+knows neither losses nor synaptic consolidation. Without one, nothing is replayed.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ TARGETS = ("soft", "hard")
 class GenerativeReplay:
     r"""Memories re-created through the feedback pathway of the earlier self, and judged by it.
 
-    In the brain, hippocampal activity during rest re-evokes cortical patterns of past experience. In the model, every step of
-    learning is accompanied by a batch of events: a class is drawn uniformly from those met before, a code from its memory mode,
-    and the frozen copy made at the end of the last context sends it down to the re-entry area; the copy's decision on what came
-    out, not the class that was asked for, becomes the target.
+    In the brain, hippocampal activity during rest re-evokes cortical patterns of past experience. In the model, every
+    step of learning is accompanied by a batch of events: a class is drawn uniformly from those met before, a code
+    from its memory mode, and the frozen copy made at the end of the last context sends it down to the re-entry area;
+    the copy's decision on what came out, not the class that was asked for, becomes the target.
 
     Parameters
     ----------
@@ -53,7 +53,12 @@ class GenerativeReplay:
     def check(self, brain: Brain) -> None:
         """Raise :class:`SettingError` where the brain cannot replay."""
         if brain.hippocampus is None:
-            raise SettingError("simulate", "replay", "GenerativeReplay", "left out: a plain classifier has no feedback to replay through")
+            raise SettingError(
+                "simulate",
+                "replay",
+                "GenerativeReplay",
+                "left out: a plain classifier has no feedback to replay through",
+            )
 
 
 class Cues(NamedTuple):
@@ -104,8 +109,9 @@ class ReplayRound(NamedTuple):
 def plan_round(protocol: SplitProtocol, learned: int, batch: int, *, cued: bool) -> ReplayRound:
     """What is replayed in a context after ``learned`` earlier ones.
 
-    In the task scenario a brain that can ask for a class or context replays ``ceil(batch / learned)`` events of every earlier
-    context, each judged within it; a brain that cannot replays ``batch`` events, each judged within every earlier context.
+    In the task scenario a brain that can ask for a class or context replays ``ceil(batch / learned)`` events of every
+    earlier context, each judged within it; a brain that cannot replays ``batch`` events, each judged within every
+    earlier context.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
 """Random streams: the published one, and independent named ones.
 
-Two kinds of chance meet in a simulated animal. What the *experimenter* decides (class order, gate patterns) is drawn as
-the published simulations drew it, from one legacy numpy stream a seed, so that animal 12 here meets what seed 12 met
-there. What happens in the *animal* (initial synapses, order of trials, noise of codes) comes from streams of its own, one a
-purpose, so that leaving out an ingredient of the model shifts the chance of nothing else, and an animal's life does not
-depend on who else is in its cohort. All draws are made on the CPU, hence are the same on every device.
+Two kinds of chance meet in a simulated animal. What the *experimenter* decides (class order, gate patterns) is drawn
+as the published simulations drew it, from one legacy numpy stream a seed, so that animal 12 here meets what seed 12
+met there. What happens in the *animal* (initial synapses, order of trials, noise of codes) comes from streams of its
+own, one a purpose, so that leaving out an ingredient of the model shifts the chance of nothing else, and an animal's
+life does not depend on who else is in its cohort. All draws are made on the CPU, hence are the same on every device.
 """
 
 from __future__ import annotations

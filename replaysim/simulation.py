@@ -108,8 +108,8 @@ def simulate(
     record
         Electrodes, see :mod:`replaysim.recorder`. Accuracy after every context and all losses are always recorded.
     out
-        Folder for the log; it grows while the simulation runs, and finished contexts stay readable whatever happens. Without
-        it the log is kept in memory.
+        Folder for the log; it grows while the simulation runs, and finished contexts stay readable whatever happens.
+        Without it the log is kept in memory.
     overwrite
         Whether an earlier log in that folder may be replaced.
     device
@@ -187,7 +187,9 @@ def check_device(device: str) -> str:
     if kind == "cuda" and not torch.cuda.is_available():
         raise SettingError("simulate", "device", device, "'cpu' on this machine: torch finds no CUDA device")
     if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
-        raise SettingError("simulate", "device", device, f"one of the {torch.cuda.device_count()} CUDA devices of this machine")
+        raise SettingError(
+            "simulate", "device", device, f"one of the {torch.cuda.device_count()} CUDA devices of this machine"
+        )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise SettingError("simulate", "device", device, "'cpu' on this machine: torch finds no MPS device")
     return device
@@ -205,7 +207,11 @@ def prepare(
     precision: str,
 ) -> Condition:
     """Check that all settings fit together, and put them together."""
-    for name, value, kind in (("brain", brain, BrainPlan), ("protocol", protocol, SplitProtocol), ("learning", learning, Learning)):
+    for name, value, kind in (
+        ("brain", brain, BrainPlan),
+        ("protocol", protocol, SplitProtocol),
+        ("learning", learning, Learning),
+    ):
         if not isinstance(value, kind):
             raise SettingError("simulate", name, value, f"a {kind.__name__}")
     if replay is not None and not isinstance(replay, GenerativeReplay):
@@ -218,9 +224,9 @@ def prepare(
         protocol.stimuli.size,
     ):
         raise DataError(
-            f"this brain was planned for stimuli of {brain.stimulus_size} elements, {brain.answers} answers and {brain.contexts} "
-            f"contexts; the protocol has {protocol.stimuli.size}, {protocol.n_answers} and {protocol.n_contexts}: plan it with "
-            "the same protocol"
+            f"this brain was planned for stimuli of {brain.stimulus_size} elements, {brain.answers} answers and "
+            f"{brain.contexts} contexts; the protocol has {protocol.stimuli.size}, {protocol.n_answers} and "
+            f"{protocol.n_contexts}: plan it with the same protocol"
         )
     naive = brain.grow(0)
     if replay is not None:
@@ -259,4 +265,6 @@ def describe(condition: Condition, seeds: Sequence[int], label: str) -> dict[str
     try:
         return json.loads(json.dumps(config))
     except TypeError as error:
-        raise LogError(f"the settings cannot be written to a log: {error}; give rules plain numbers and words as fields") from error
+        raise LogError(
+            f"the settings cannot be written to a log: {error}; give rules plain numbers and words as fields"
+        ) from error
