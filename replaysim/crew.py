@@ -45,7 +45,8 @@ def divide(
     while -(-len(seeds) // groups) > most:
         groups += crew
     groups = min(groups, len(seeds))
-    return [tuple(part) for part in np.array_split(np.asarray(seeds), groups) if len(part)], crew
+    parts = np.array_split(np.arange(len(seeds)), groups)
+    return [tuple(seeds[i] for i in part) for part in parts], crew
 
 
 def cores() -> int:
@@ -80,8 +81,6 @@ class Crew:
         Workers; with one, everything happens in this process.
     folder
         Where pieces of the log go, or None to keep them in memory.
-    attrs
-        Provenance for the files.
     """
 
     def __init__(
@@ -90,10 +89,9 @@ class Crew:
         chunks: Sequence[tuple[int, ...]],
         processes: int,
         folder: RunFolder | None,
-        attrs: dict[str, object],
     ) -> None:
         self.condition, self.chunks, self.processes = condition, [tuple(int(s) for s in c) for c in chunks], processes
-        self.folder, self.attrs = folder, attrs
+        self.folder = folder
 
     def run(self, *, progress: bool, label: str) -> tuple[list[Outcome], list[dict[str, Piece]]]:
         """Outcomes and, without a folder, the pieces of the log of every chunk, in order."""
@@ -114,7 +112,7 @@ class Crew:
         return [outcome for outcome, _ in results], [pieces for _, pieces in results]
 
     def _chunk(self, chunk: tuple[int, ...], update: Progress) -> tuple[Outcome, dict[str, Piece]]:
-        return live_chunk(self.condition, chunk, self.folder, self.attrs, lambda n: update(n * len(chunk)))
+        return live_chunk(self.condition, chunk, self.folder, lambda n: update(n * len(chunk)))
 
     def _spread(self, update: Progress) -> list[tuple[Outcome, dict[str, Piece]]]:
         from joblib import Parallel, delayed, parallel_config
@@ -124,7 +122,7 @@ class Crew:
             np.save(counters, np.zeros(len(self.chunks), dtype=np.int64))
             with parallel_config("loky", n_jobs=self.processes, inner_max_num_threads=1), _watch(counters, update):
                 return Parallel(batch_size=1, pre_dispatch="all", max_nbytes="1M", mmap_mode="r")(
-                    delayed(_in_worker)(self.condition, chunk, self.folder, self.attrs, counters, number)
+                    delayed(_in_worker)(self.condition, chunk, self.folder, counters, number)
                     for number, chunk in enumerate(self.chunks)
                 )
 
@@ -133,7 +131,6 @@ def live_chunk(
     condition: Condition,
     chunk: tuple[int, ...],
     folder: RunFolder | None,
-    attrs: dict[str, object],
     progress: Progress,
 ) -> tuple[Outcome, dict[str, Piece]]:
     """Let one chunk live; pieces of its log go to the folder or, without one, are returned."""
@@ -150,7 +147,6 @@ def _in_worker(
     condition: Condition,
     chunk: tuple[int, ...],
     folder: RunFolder | None,
-    attrs: dict[str, object],
     counters: Path,
     number: int,
 ) -> tuple[Outcome, dict[str, Piece]]:
@@ -160,7 +156,7 @@ def _in_worker(
     def progress(steps: int) -> None:
         counts[number] += steps * len(chunk)
 
-    return live_chunk(condition, chunk, folder, attrs, progress)
+    return live_chunk(condition, chunk, folder, progress)
 
 
 @contextmanager

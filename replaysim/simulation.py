@@ -148,10 +148,10 @@ def simulate(
         "precision": precision,
     }
     attrs = provenance(config, seeds, condition.device)
-    folder = None if out is None else logs.RunFolder.create(Path(out), overwrite=overwrite)
+    folder = None if out is None else logs.RunFolder.create(Path(out), overwrite=overwrite, attrs=attrs)
     if folder is not None:
         folder.write_config(config)
-    crew = Crew(condition, chunks, processes, folder, attrs)
+    crew = Crew(condition, chunks, processes, folder)
     outcomes, pieces = crew.run(progress=progress, label=label or "simulate")
     brains = Brains(brain, outcomes)
     dead = [seed for outcome in outcomes for seed, alive in outcome.alive.items() if not alive]
