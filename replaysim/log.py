@@ -1,349 +1,306 @@
-"""The log: labelled arrays on disk, readable with xarray alone and never half written.
+"""The log: what a simulation leaves behind, as one labelled tree that xarray reads alone.
 
-A run folder holds ``config.json``, one folder of pieces for every group of animals that lives together, and at the end
-``run.nc`` with everything. A piece is a netCDF file that is written under another name, flushed, and renamed: whoever
-looks sees all of it or nothing of it.
+While a simulation runs, each chunk of animals writes finished pieces into a folder of its own; in the end they become
+``run.nc``. See ``docs/log.md`` for the schema and for reading a log with other software.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from .errors import LogError, SettingError
+from . import schema
+from .errors import LogError
+from .netcdf import check_attributes, encode_attributes, read, write_atomically, write_text_atomically
+from .pieces import Piece, as_tree, assemble, check_name
+from .provenance import CONVENTIONS, config_attributes, config_text
+from .schema import validate
 
-SCHEMA = "1"
-RUN = "run.nc"
-CONFIG = "config.json"
-PIECES = "animals"
-Piece = Mapping[str, xr.Dataset]
+__all__ = [
+    "PartFolder",
+    "Piece",
+    "RunFolder",
+    "assemble",
+    "check_attributes",
+    "encode_attributes",
+    "open_log",
+    "validate",
+    "write_atomically",
+]
 
-JOIN = {"/cortex": "snapshot", "/hippocampus": "snapshot", "/replay": "contexts_learned", "/synapses": "contexts_learned"}
-"""Dimension along which the pieces of a group follow one another; other groups are whole in every piece."""
-REQUIRED: dict[str, dict[str, tuple[str, ...]]] = {
-    "/behaviour": {
-        "accuracy": ("animal", "answers", "contexts_learned", "context"),
-        "chance": ("answers", "contexts_learned", "context"),
-        "class_identity": ("animal", "class"),
-    },
-    "/learning": {"loss": ("animal", "step", "component")},
-}
-"""Variables that every complete log has, with their dimensions."""
-
-
-def write_atomically(data: xr.Dataset | xr.DataTree, path: Path) -> None:
-    """Write a netCDF file so that it is there as a whole or not at all.
-
-    Raises
-    ------
-    LogError
-        Where it cannot be written.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(data, xr.DataTree):
-            encoding = {node.path: _encoding(node.to_dataset(inherit=False)) for node in data.subtree}
-            data.to_netcdf(temporary, encoding={k: v for k, v in encoding.items() if v}, engine="netcdf4")
-        else:
-            data.to_netcdf(temporary, encoding=_encoding(data), engine="netcdf4")
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _flush_folder(path.parent)
-    except OSError as error:
-        raise LogError(f"cannot write {path}: {error}; what was finished before stays readable") from error
+_RUN, _CONFIG, _STATUS, _ANIMALS = "run.nc", "config.json", "status.json", "animals"
+_PART = re.compile(r"\d+-\d+")
 
 
-def _flush_folder(folder: Path) -> None:
-    if os.name == "nt":  # folders cannot be flushed there
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _encoding(data: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """Level 1 compression; no shuffling for activity (measured smaller without), no fill values on whole numbers."""
-    chosen: dict[str, dict[str, Any]] = {}
-    for name, variable in data.variables.items():
-        kind = variable.dtype.kind
-        if kind in "iu":
-            chosen[str(name)] = {"_FillValue": None}
-        if kind in "iuf" and variable.ndim and variable.size:
-            chosen.setdefault(str(name), {}).update(
-                zlib=True, complevel=1, shuffle=name != "activity", chunksizes=_chunks(variable)
-            )
-    return chosen
-
-
-def _chunks(variable: xr.Variable) -> tuple[int, ...]:
-    """One animal and one snapshot a chunk, at most about 2 MB."""
-    single = {"animal", "snapshot", "contexts_learned"} if variable.size > 2**16 else set()
-    shape = [1 if dim in single else n for dim, n in zip(variable.dims, variable.shape, strict=True)]
-    for axis, dim in enumerate(variable.dims):
-        while dim not in single and np.prod(shape) * variable.dtype.itemsize > 2**21 and shape[axis] > 1:
-            shape[axis] = -(-shape[axis] // 2)
-    return tuple(shape)
-
-
-def encode_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as netCDF can hold them: text, numbers and lists of them stay, structures become JSON text."""
-    return {name: _attribute(value) for name, value in attrs.items()}
-
-
-def _attribute(value: Any) -> Any:
-    if isinstance(value, bool):
-        return int(value)
-    if value is None:
-        return ""
-    if isinstance(value, dict):
-        return json.dumps(value, sort_keys=True)
-    return value
-
-
+@dataclass(frozen=True)
 class PartFolder:
-    """Where the pieces of the animals go that live together.
+    """Where one chunk of animals writes its pieces.
 
     Parameters
     ----------
     path
-        The folder.
+        ``<run>/animals/<first>-<last>``.
     attrs
-        Provenance that every file carries, as files get separated.
+        Provenance, repeated in every file: files get separated.
     """
 
-    def __init__(self, path: Path, attrs: Mapping[str, Any]) -> None:
-        self.path, self.attrs = path, dict(attrs)
+    path: Path
+    attrs: Mapping[str, object] = field(default_factory=dict)
 
     def write(self, name: str, piece: Piece) -> None:
-        """Write one piece, e.g. ``"cortex/0003"``: a mapping of group to dataset; an earlier one of that name is replaced."""
-        tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=self.attrs), **piece})
-        write_atomically(tree, self.path / f"{name}.nc")
+        """Check a finished piece and write it; it is whole on disk when this returns.
 
-
-class RunFolder:
-    """The folder of one simulation."""
-
-    def __init__(self, path: Path, attrs: Mapping[str, Any] | None = None) -> None:
-        self.path, self.attrs = path, dict(attrs or {})
-
-    @classmethod
-    def create(cls, path: Path, *, overwrite: bool = False, attrs: Mapping[str, Any] | None = None) -> RunFolder:
-        """Make the folder, or take over the one of an earlier run.
+        Parameters
+        ----------
+        name
+            ``"behaviour"``, ``"learning"`` or ``"gates"`` (the latest replaces the earlier one); ``"cortex/0003"``,
+            ``"replay/0003"`` or ``"synapses/0003"`` with the number of finished contexts.
+        piece
+            A tree, a mapping from group to dataset, or a dataset where the name tells its group.
 
         Raises
         ------
         LogError
-            Where a log is there already and ``overwrite`` is not set, or the folder cannot be made or written.
+            If the piece does not follow the schema, or cannot be written.
         """
-        if path.is_file():
-            raise LogError(f"{path} is a file: choose a folder for the log")
-        if path.is_dir() and any((path / name).exists() for name in (RUN, CONFIG, PIECES)):
-            if not overwrite:
-                raise LogError(f"{path} holds the log of an earlier run: choose another folder, or pass overwrite=True "
-                               "(--overwrite on a command line) to replace it")
-            for name in (RUN, CONFIG):
-                (path / name).unlink(missing_ok=True)
-            shutil.rmtree(path / PIECES, ignore_errors=True)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            for left in path.glob("*.tmp"):
-                left.unlink()
-            probe = path / ".writable"
-            probe.write_text("")
-            probe.unlink()
-        except OSError as error:
-            raise LogError(f"cannot write to the folder {path}: {error}") from error
-        return cls(path, attrs)
+        tree = as_tree(name, piece).copy(deep=False)
+        validate(tree)
+        tree.attrs = {**tree.attrs, **self.attrs}
+        path = self.path / f"{name}.nc"
+        _make_folder(path.parent)
+        write_atomically(tree, path)
+
+    def pieces(self, *, load: bool = True) -> dict[str, xr.DataTree]:
+        """All finished pieces by name; not loaded ones must be closed by the caller."""
+        return {name: read(self.path / f"{name}.nc", load=load) for name in sorted(self._names())}
+
+    def _names(self) -> list[str]:
+        names = (path.relative_to(self.path).with_suffix("").as_posix() for path in self.path.glob("**/*.nc"))
+        return [name for name in names if schema.PIECES.fullmatch(name)]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one simulation; can be sent to other processes.
+
+    ``config.json`` comes first, the pieces grow in ``animals/<first>-<last>/``, ``run.nc`` comes last. ``status.json`` is there
+    only if the simulation says that it has failed.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], *, overwrite: bool = False) -> RunFolder:
+        """Make the folder, or take one that holds no log.
+
+        Parameters
+        ----------
+        path
+            The folder; its parents are made, too.
+        overwrite
+            Remove an earlier log first: only files that a simulation writes.
+
+        Raises
+        ------
+        LogError
+            If there is a log already, a file, or a folder that cannot be written.
+        """
+        folder = cls(Path(path))
+        if folder.path.exists() and not folder.path.is_dir():
+            raise LogError(f"{folder.path}: is a file, a log needs a folder; choose another name")
+        _make_folder(folder.path)
+        _check_writable(folder.path)
+        there = folder._files()
+        folder._check_ours(there)
+        finished = [file for file in there if file.suffix != ".tmp"]
+        if finished and not overwrite:
+            raise LogError(
+                f"{folder.path}: there is a log already ({finished[0].relative_to(folder.path)} and {len(finished) - 1} more files); "
+                "choose another folder, or replace it with overwrite=True (in a script --overwrite)"
+            )
+        folder._remove(there)
+        return folder
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Write the settings, before anything else."""
-        temporary = self.path / (CONFIG + ".tmp")
-        temporary.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(temporary, self.path / CONFIG)
+        """Write the settings; the SHA-256 of ``config.json`` is the attribute ``config_sha256`` of every file."""
+        write_text_atomically(config_text(config), self.path / _CONFIG)
 
-    def part(self, first: int, last: int) -> PartFolder:
-        """Where the pieces of the animals from ``first`` to ``last`` go."""
-        return PartFolder(self.path / PIECES / f"{first}-{last}", self.attrs)
+    def part(self, first: int, last: int, attrs: Mapping[str, object] | None = None) -> PartFolder:
+        """Where the animals from ``first`` to ``last`` write.
 
-    def read_parts(self) -> list[dict[str, dict[str, xr.Dataset]]]:
-        """All finished pieces, by name, of every group of animals."""
-        parts = []
-        for folder in sorted(p for p in (self.path / PIECES).glob("*") if p.is_dir()):
-            pieces = {}
-            for file in sorted(folder.rglob("*.nc")):
-                with xr.open_datatree(file, engine="netcdf4") as tree:
-                    groups = {node.path: node.to_dataset(inherit=False).load() for node in tree.subtree}
-                    self.attrs = self.attrs or dict(tree.attrs)
-                name = file.relative_to(folder).with_suffix("").as_posix()
-                pieces[name] = {k: _plain(v) for k, v in groups.items() if k != "/" and v.variables}
-            parts.append(pieces)
-        return parts
+        Parameters
+        ----------
+        attrs
+            Provenance for every file; default: the settings of ``config.json``.
+        """
+        if attrs is None:
+            attrs = self._attributes()
+        attrs = {"replaysim_schema": schema.VERSION, "Conventions": CONVENTIONS, "status": "running", **attrs}
+        check_attributes(attrs)
+        return PartFolder(self.path / _ANIMALS / f"{first}-{last}", attrs)
 
-    def consolidate(self, attrs: Mapping[str, Any]) -> xr.DataTree:
-        """Put all pieces together into ``run.nc`` and return the tree."""
-        tree = assemble(self.read_parts(), attrs)
-        write_atomically(tree, self.path / RUN)
-        shutil.rmtree(self.path / PIECES, ignore_errors=True)
+    def fail(self, reason: str) -> None:
+        """Say that the simulation has failed, for whoever opens the unfinished log."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        status = {"status": "failed", "reason": reason, "date": now}
+        write_text_atomically(json.dumps(status, indent=1), self.path / _STATUS)
+
+    def consolidate(self, attrs: Mapping[str, object]) -> xr.DataTree:
+        """Put all pieces together, write ``run.nc`` and return the tree.
+
+        The pieces stay; once ``run.nc`` is there, the folder ``animals`` may be deleted.
+
+        Raises
+        ------
+        LogError
+            If pieces contradict each other or the schema, or the file cannot be written; the pieces are untouched.
+        """
+        parts = [part.pieces(load=False) for part in self.parts()]
+        try:
+            tree = assemble(parts, attrs)
+        finally:
+            for part in parts:
+                for piece in part.values():
+                    piece.close()
+        validate(tree)
+        write_atomically(tree, self.path / _RUN)
+        with contextlib.suppress(OSError):
+            (self.path / _STATUS).unlink()
         return tree
 
+    def parts(self) -> list[PartFolder]:
+        """Chunks that have begun, by their first animal."""
+        folders = [p for p in (self.path / _ANIMALS).glob("*") if p.is_dir() and _PART.fullmatch(p.name)]
+        return [PartFolder(p) for p in sorted(folders, key=lambda p: int(p.name.partition("-")[0]))]
 
-def _plain(data: xr.Dataset) -> xr.Dataset:
-    """Without the traces of the file it came from."""
-    for variable in data.variables.values():
-        variable.encoding = {}
-    data.encoding = {}
-    return data
+    def unfinished(self) -> xr.DataTree:
+        """The tree of what is there so far; see :func:`open_log`."""
+        parts = [part.pieces() for part in self.parts()]
+        trees = [piece for part in parts for piece in part.values()]
+        attrs = {**self._attributes(), **(trees[0].attrs if trees else {})}
+        if not attrs:
+            raise LogError(f"{self.path}: holds no log of replaysim (no {_RUN}, no {_CONFIG}, no {_ANIMALS}/*/*.nc)")
+        written = max(file.stat().st_mtime for file in self._files())
+        attrs["date_modified"] = datetime.fromtimestamp(written, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return assemble(parts, {**attrs, **self._status()})
+
+    def _status(self) -> dict[str, str]:
+        try:
+            status = json.loads((self.path / _STATUS).read_text(encoding="utf-8"))
+            return {"status": "failed", "status_reason": str(status["reason"])}
+        except FileNotFoundError:
+            return {"status": "running"}
+        except (ValueError, KeyError, TypeError):
+            return {"status": "failed"}
+
+    def _attributes(self) -> dict[str, Any]:
+        config = self._config()
+        return {} if config is None else {"replaysim_schema": schema.VERSION, **config_attributes(config)}
+
+    def _config(self) -> dict[str, Any] | None:
+        """Settings, or None where there are none of ours."""
+        try:
+            config = json.loads((self.path / _CONFIG).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return config if isinstance(config, dict) and "replaysim_schema" in config else None
+
+    def _files(self) -> list[Path]:
+        """Files in the folder with names that a simulation writes, drafts included."""
+        names = [_RUN, _CONFIG, _STATUS]
+        found = [self.path / f"{name}{end}" for name in names for end in ("", ".tmp")]
+        for part in self.parts():
+            for file in part.path.glob("**/*"):
+                name = file.relative_to(part.path).as_posix()
+                stem = name.removesuffix(".tmp").removesuffix(".nc")
+                if name.removesuffix(".tmp") == f"{stem}.nc" and schema.PIECES.fullmatch(stem):
+                    found.append(file)
+        return [file for file in found if file.is_file()]
+
+    def _check_ours(self, there: list[Path]) -> None:
+        """Refuse a folder in which files of somebody else have the names of ours."""
+        for name in (_CONFIG, _STATUS, _RUN):
+            file = self.path / name
+            if file in there and self._config() is None and not (name == _RUN and _is_log(file)):
+                raise LogError(f"{file}: was not written by replaysim and would be replaced; choose another folder")
+
+    def _remove(self, files: list[Path]) -> None:
+        try:
+            for file in files:
+                file.unlink()
+        except OSError as error:
+            raise LogError(
+                f"{error.filename or self.path}: cannot be removed ({error.strerror}); is it open elsewhere?"
+            ) from error
+        folders = {folder for file in files for folder in file.parents if self.path in folder.parents}
+        for folder in sorted(folders, key=lambda f: len(f.parts), reverse=True):
+            with contextlib.suppress(OSError):  # holds something of the user
+                folder.rmdir()
 
 
-def assemble(parts: Sequence[Mapping[str, Piece]], attrs: Mapping[str, Any]) -> xr.DataTree:
-    """One tree from the pieces of all animals; the same whether they come from memory or from disk.
+def _is_log(file: Path) -> bool:
+    try:
+        read(file, load=False).close()
+    except LogError:
+        return False
+    return True
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LogError(
+            f"{path}: the folder cannot be made ({error.strerror}); choose another place for the log"
+        ) from error
+
+
+def _check_writable(path: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=path, prefix=".replaysim-"):
+            pass
+    except OSError as error:
+        raise LogError(
+            f"{path}: the folder cannot be written ({error.strerror}); choose another place for the log"
+        ) from error
+
+
+def open_log(path: str | os.PathLike[str], *, load: bool = True) -> xr.DataTree:
+    """Open a log.
 
     Parameters
     ----------
-    parts
-        For every group of animals, name of a piece to the piece.
-    attrs
-        Attributes of the root.
-    """
-    whole: dict[str, list[xr.Dataset]] = {}
-    for pieces in parts:
-        groups: dict[str, list[xr.Dataset]] = {}
-        for name in sorted(pieces):
-            for group, data in pieces[name].items():
-                groups.setdefault(group, []).append(data)
-        for group, rows in groups.items():
-            whole.setdefault(group, []).append(_follow(group, rows))
-    merged = {group: _side_by_side(rows) for group, rows in sorted(whole.items())}
-    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=encode_attributes(attrs)), **merged})
+    path
+        A ``run.nc`` or another file of a log, or the folder of a simulation, finished or not.
+    load
+        Whether to read all values and close the file. With False, values are read when they are used, for logs that are larger
+        than memory; close the tree yourself. An unfinished log is always loaded.
 
-
-def _follow(group: str, rows: list[xr.Dataset]) -> xr.Dataset:
-    dim = next((d for prefix, d in JOIN.items() if group == prefix or group.startswith(prefix + "/")), None)
-    if dim is None or len(rows) == 1:
-        return rows[-1]
-    return xr.concat(rows, dim, data_vars="minimal", coords="minimal", compat="override", join="exact", combine_attrs="override")
-
-
-def _side_by_side(rows: list[xr.Dataset]) -> xr.Dataset:
-    """Animals one after the other; where some have got further, the others are filled with NaN or -1."""
-    if len(rows) == 1:
-        return rows[0]
-    joined = xr.concat(
-        rows,
-        "animal",
-        data_vars="minimal",
-        coords="minimal",
-        compat="override",
-        join="outer",
-        combine_attrs="override",
-        fill_value={name: -1 for name, v in rows[0].variables.items() if v.dtype.kind in "iu"},
-    )
-    return joined.sortby("animal")
-
-
-def open_log(path: str | Path) -> xr.DataTree:
-    """Open a log: a ``run.nc``, or the folder of a run, also of one that is still going on or was killed.
+    Returns
+    -------
+    xarray.DataTree
+        See ``docs/log.md``. Of an unfinished simulation: all finished pieces; where a chunk of animals has not come as far as
+        others, floating numbers are NaN and whole numbers -1. Its attribute ``status`` is ``"running"`` or ``"failed"``; a
+        simulation that was killed also says ``"running"``, ``date_modified`` tells when it last wrote.
 
     Raises
     ------
     LogError
-        Where nothing is there, or what is there is broken, foreign, or of another version.
+        If there is no log, the file is truncated or something else, or it follows another version of the schema.
     """
     path = Path(path)
-    if not path.exists():
-        raise LogError(f"no log at {path}")
-    if path.is_dir():
-        if (path / RUN).exists():
-            return open_log(path / RUN)
-        if not (path / PIECES).is_dir():
-            raise LogError(f"{path} is not the folder of a run: it holds neither {RUN} nor {PIECES}/")
-        folder = RunFolder(path)
-        try:
-            parts = folder.read_parts()
-        except OSError as error:
-            raise LogError(f"a piece of the log in {path} cannot be read: {error}") from error
-        if not parts:
-            raise LogError(f"{path}: nothing was finished yet")
-        return check_schema(assemble(parts, folder.attrs | {"status": "running"}), path)
-    try:
-        with xr.open_datatree(path, engine="netcdf4") as tree:
-            loaded = tree.load()
-    except (OSError, ValueError, KeyError) as error:
-        raise LogError(f"{path} is not a readable netCDF file ({error}): truncated, or something else?") from error
-    return check_schema(loaded, path)
-
-
-def check_schema(tree: xr.DataTree, path: str | Path = "the log") -> xr.DataTree:
-    """Raise :class:`LogError` unless the tree is a log of this version; return it."""
-    found = tree.attrs.get("replaysim_schema")
-    if found is None:
-        raise LogError(f"{path} is a netCDF file, but not a log of replaysim: it has no attribute replaysim_schema")
-    if str(found) != SCHEMA:
-        raise LogError(f"{path} follows version {found} of the schema; this replaysim reads version {SCHEMA}: use one that fits")
-    for group, variables in REQUIRED.items():
-        if group.strip("/") not in tree.children:
-            if tree.attrs.get("status") == "running":
-                continue
-            raise LogError(f"{path} has no group {group}")
-        for name, dims in variables.items():
-            data = tree[group].to_dataset(inherit=False)
-            if name not in data.variables:
-                raise LogError(f"{path}: {group} has no variable {name}")
-            if data[name].dims != dims:
-                raise LogError(f"{path}: {group}/{name} has dims {data[name].dims}, not {dims}")
-    for node in tree.subtree:
-        for name, variable in node.to_dataset(inherit=False).variables.items():
-            for needed in ("long_name", "units"):
-                if needed not in variable.attrs:
-                    raise LogError(f"{path}: {node.path}/{name} has no {needed}")
-    return tree
-
-
-def check_attributes(attrs: Mapping[str, Any]) -> None:
-    """Raise :class:`SettingError` for values that a netCDF attribute cannot hold."""
-    for name, value in attrs.items():
-        items: Iterable[Any] = value if isinstance(value, list | tuple) else (value,)
-        for item in items:
-            if isinstance(item, bool) or not isinstance(item, str | int | float | np.number | np.ndarray):
-                raise SettingError("log", f"attribute {name}", value, "text, a number, or a list of them")
-
-
-def describe(source: str | Path | xr.DataTree) -> str:
-    """Summary of a log for the terminal: settings, sizes, accuracy."""
-    tree = source if isinstance(source, xr.DataTree) else open_log(source)
-    config = json.loads(tree.attrs["config_json"])
-    lines = [f"{tree.attrs['title']}   [{tree.attrs['status']}]", ""]
-    for name in ("label", "scenario", "experience", "learning", "replay", "consolidation"):
-        lines.append(f"  {name:14s} {_words(config.get(name))}")
-    lines += [f"  {'protocol':14s} {config['protocol']['name']}, contexts: {config['protocol']['contexts']}"]
-    lines += [f"  {'animals':14s} {' '.join(map(str, config['animals']))}", ""]
-    for node in tree.subtree:
-        data = node.to_dataset(inherit=False)
-        for name, variable in data.data_vars.items():
-            sizes = ", ".join(f"{dim} {n}" for dim, n in variable.sizes.items())
-            lines.append(f"  {node.path + '/' + str(name):44s} ({sizes})")
-    if "behaviour" in tree.children:
-        accuracy = tree["behaviour"]["accuracy"]
-        rule = {"task": "within_context", "class": "all"}.get(tree.attrs["scenario"], "all")
-        final = accuracy.sel(answers=rule).isel(contexts_learned=-1).mean("context").values
-        error = final.std(ddof=1) / len(final) ** 0.5 if len(final) > 1 else float("nan")
-        learned = int(accuracy["contexts_learned"][-1])
-        lines += ["", f"  accuracy after {learned} contexts: {100 * final.mean():.1f} +- {100 * error:.1f} % (s.e., n = {len(final)})"]
-    return "\n".join(lines)
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"{value.get('kind', '')} " + ", ".join(f"{k}={v}" for k, v in value.items() if k != "kind")
-    return "none" if value is None else str(value)
+    if not path.is_dir():
+        return read(path, load=load)
+    if (path / _RUN).is_file():
+        return read(path / _RUN, load=load)
+    return RunFolder(path).unfinished()

@@ -1,99 +1,191 @@
-"""Provenance: what a log says about where it comes from."""
+"""Provenance: what made a log, from which code and on which machine, as attributes of its root.
+
+Follows the conventions CF and ACDD, so that archives and viewers understand it. Nothing here imports torch.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .log import SCHEMA
+from . import __version__, schema
+from .errors import SettingError
 
-PACKAGES = ("replaysim", "torch", "numpy", "xarray", "netCDF4", "joblib")
-PAPER = "van de Ven, Siegelmann & Tolias (2020), Nature Communications 11:4069, doi:10.1038/s41467-020-17866-2"
+CONVENTIONS = "CF-1.8 ACDD-1.3"
+PACKAGES = (
+    "replaysim",
+    "torch",
+    "numpy",
+    "xarray",
+    "netCDF4",
+    "scipy",
+    "scikit-learn",
+    "torchvision",
+    "joblib",
+    "safetensors",
+)
+"""Distributions whose versions are recorded where they are installed."""
+
+_REFERENCE = (
+    "van de Ven, G. M., Siegelmann, H. T. & Tolias, A. S. (2020). Brain-inspired replay for continual learning with artificial "
+    "neural networks. Nature Communications 11, 4069. https://doi.org/10.1038/s41467-020-17866-2"
+)
+_SUMMARY = (
+    "Animals (seeds) learned the contexts of {protocol} one after the other in the {scenario} scenario; their behaviour, and what "
+    "electrodes recorded of their activity, replay and synapses. Settings are in config_json."
+)
+_GIT_PATIENCE = 10.0  # seconds
 
 
-def provenance(config: Mapping[str, Any], animals: Sequence[int], device: str) -> dict[str, Any]:
-    """Attributes of the root of a log; values are text, numbers or lists of numbers.
+def config_text(config: Mapping[str, Any]) -> str:
+    """Settings as the text that is written to ``config.json`` and whose SHA-256 goes into every file.
+
+    Raises
+    ------
+    SettingError
+        For anything that JSON cannot say, NaN and infinity included.
+    """
+    try:
+        named = {"replaysim_schema": schema.VERSION, **config}
+        return json.dumps(named, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise SettingError("provenance", "config", config, f"what JSON can say ({error})") from None
+
+
+def config_attributes(config: Mapping[str, Any]) -> dict[str, str]:
+    """``config_json`` and ``config_sha256``."""
+    text = config_text(config)
+    return {"config_json": text, "config_sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def provenance(
+    config: Mapping[str, Any], animals: Sequence[int], device: str, command: str | Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Attributes for the root of a log.
 
     Parameters
     ----------
     config
-        All settings as plain values.
+        All settings, as plain values; ``label``, ``scenario`` and ``protocol`` (with ``name``) also make title and summary, and
+        ``license`` is passed on.
     animals
         Seeds.
     device
-        Where it was computed.
+        On which the simulation runs, e.g. ``"cuda:0"``.
+    command
+        What was typed; default: the command line of this process.
+
+    Returns
+    -------
+    dict
+        Text, numbers and lists of numbers, ready for netCDF; ``status`` is ``"running"``. The same settings give the same
+        ``config_json``, ``config_sha256``, ``seeds`` and ``scenario``; dates, commit and hardware tell runs apart.
     """
-    settings = json.dumps(config, sort_keys=True)
-    commit, dirty = _git()
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    label = config.get("label") or "simulation"
+    settings = config_attributes(config)
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    scenario = str(config.get("scenario", "unknown"))
+    protocol = config.get("protocol")
+    name = str(protocol.get("name", "a protocol")) if isinstance(protocol, Mapping) else "a protocol"
+    label = str(config.get("label") or "simulation")
+    line = _command_line(command)
+    commit, dirty = git_state()
     return {
-        "Conventions": "CF-1.8 ACDD-1.3",
-        "title": f"{config['protocol']['name']}, {config['scenario']} scenario: {label}",
-        "summary": "Behaviour, losses and activity of simulated animals that learn contexts one after the other.",
-        "id": f"{hashlib.sha256(settings.encode()).hexdigest()[:12]}-{now}",
-        "source": f"replaysim {_version('replaysim')}",
-        "history": f"{now} simulated",
+        "Conventions": CONVENTIONS,
+        "title": f"{label}: {name}, {scenario} scenario, {len(animals)} animals",
+        "summary": _SUMMARY.format(protocol=name, scenario=scenario),
+        "id": f"replaysim-{settings['config_sha256'][:12]}-{now}",
+        "source": f"replaysim {__version__}: simulation of brain-inspired replay",
+        "history": f"{now}: {line}",
         "date_created": now,
-        "license": "CC-BY-4.0 unless stated otherwise",
-        "references": PAPER,
-        "replaysim_schema": SCHEMA,
-        "software_versions": json.dumps({"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}}),
+        "license": str(config.get("license", "not stated; these data belong to whoever ran the simulation")),
+        "references": _REFERENCE,
+        "replaysim_schema": schema.VERSION,
+        "software_versions": json.dumps(versions(), sort_keys=True),
         "software_git_commit": commit,
         "software_git_dirty": dirty,
-        "hardware": json.dumps({"device": device, "machine": platform.machine(), "processor": _processor(device)}),
-        "config_json": settings,
-        "config_sha256": hashlib.sha256(settings.encode()).hexdigest(),
-        "command": _command(),
-        "seed": list(animals),
-        "scenario": config["scenario"],
+        "hardware": json.dumps(hardware(device), sort_keys=True),
+        **settings,
+        "command": line,
+        "seeds": [int(seed) for seed in animals],
+        "scenario": scenario,
         "status": "running",
     }
 
 
-def _command() -> str:
-    """The command line, with the program as one would type it."""
-    program = Path(sys.argv[0])
-    try:
-        program = program.resolve().relative_to(Path.cwd())
-    except ValueError:
-        program = Path(program.name)
-    python = "python " if program.suffix == ".py" else ""
-    return " ".join([python + program.as_posix(), *sys.argv[1:]])
+def _command_line(command: str | Sequence[str] | None) -> str:
+    if command is None:
+        command = sys.argv
+    return command if isinstance(command, str) else shlex.join(command)
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that matter, without importing them."""
+    found = {"python": platform.python_version(), "replaysim": __version__}
+    for name in PACKAGES[1:]:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
 
 
-def _processor(device: str) -> str:
-    if device.startswith("cuda"):
-        import torch
+def git_state(folder: Path | None = None) -> tuple[str, int]:
+    """Commit of the checkout that the package is in, and whether its files differ from it: 1, 0, or -1 = unknown.
 
-        return torch.cuda.get_device_name(device)
-    return platform.processor() or platform.machine()
-
-
-def _git() -> tuple[str, int]:
-    """Commit of the checkout that the package runs from and whether it was changed (1, 0, -1 = unknown)."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
+    An installed package is in no checkout, even where it is installed inside somebody's repository.
+    """
+    folder = folder or Path(__file__).resolve().parent
+    if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
         return "unknown", -1
+    commit, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain", "--", ".")
+    return commit or "unknown", -1 if changes is None else int(bool(changes))
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says, or None. It is kept from taking locks, and from the variables that hooks set for other repositories."""
+    surroundings = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | {"GIT_OPTIONAL_LOCKS": "0"}
     try:
-        ask = ["git", "-C", str(root)]
-        commit = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
-        changed = subprocess.run([*ask, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_GIT_PATIENCE,
+            env=surroundings,
+            stdin=subprocess.DEVNULL,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError):
-        return "unknown", -1
-    return commit.stdout.strip(), int(bool(changed.stdout.strip()))
+        return None
+    return done.stdout.strip()
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """Where the simulation runs; what torch does on it is read only if torch is already loaded."""
+    found: dict[str, Any] = {
+        "device": str(device),
+        "machine": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cores": os.cpu_count() or 0,
+    }
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return found | {"tf32": "unknown", "deterministic_algorithms": "unknown"}
+    found["float32_matmul_precision"] = torch.get_float32_matmul_precision()
+    found["tf32"] = str(device).startswith("cuda") and found["float32_matmul_precision"] != "highest"
+    found["deterministic_algorithms"] = torch.are_deterministic_algorithms_enabled()
+    if str(device).startswith("cuda") and torch.cuda.is_available():
+        found["device_name"] = torch.cuda.get_device_name(device)
+        found["cuda"] = torch.version.cuda
+    return found

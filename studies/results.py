@@ -99,14 +99,21 @@ def split_mnist(rows: dict[str, list[dict[str, str]]]) -> str:
     for scenario in ("class", "task"):
         names = [name for name in PUBLISHED if name.startswith(f"split_mnist/{scenario}/")]
         parts += [f"### {scenario.capitalize()} scenario", ""]
-        parts += ["| arm | published, % | ours, % (mean ± s.e.) | difference | n (animals) | animal 12: published code / ours |"]
+        parts += [
+            "| arm | published, % | ours, % (mean ± s.e.) | difference | n (animals) | animal 12: published code / ours |"
+        ]
         parts += ["|---|---|---|---|---|---|"]
-        parts += [line(name, rows[name]) if rows.get(name) else f"| {name.rsplit('/', 1)[1]} | not run | | | 0 | |" for name in names]
+        parts += [
+            line(name, rows[name]) if rows.get(name) else f"| {name.rsplit('/', 1)[1]} | not run | | | 0 | |"
+            for name in names
+        ]
         sources = {p.source for name in names for p in PUBLISHED[name] if p}
         parts += ["", "Published numbers: " + "; ".join(sorted(sources)) + ".", ""]
     done = [row for found in rows.values() for row in found]
     commands = sorted({row["command"] for row in done})
-    parts += ["Accuracy: mean over contexts, then over animals; s.e. = sample standard deviation / √n. Chance: 10 % (class), 50 % (task)."]
+    parts += [
+        "Accuracy: mean over contexts, then over animals; s.e. = sample standard deviation / √n. Chance: 10 % (class), 50 % (task)."
+    ]
     parts += ["", "Commands:", "", *[f"    {command}" for command in commands], ""]
     dates = sorted({row["date"] for row in done})
     where = sorted({f"{row['device']}, torch {row['torch']}" for row in done})
@@ -116,7 +123,9 @@ def split_mnist(rows: dict[str, list[dict[str, str]]]) -> str:
 
 def main(settings: Settings) -> None:
     """Write the tables, or check them."""
-    heading = "# Published numbers and ours\n\nMade by `python studies/results.py` from the summaries in `docs/results/`.\n\n"
+    heading = (
+        "# Published numbers and ours\n\nMade by `python studies/results.py` from the summaries in `docs/results/`.\n\n"
+    )
     text = heading + split_mnist(read(settings.summaries / "split_mnist.csv"))
     if settings.check:
         if not settings.out.exists() or settings.out.read_text(encoding="utf-8") != text:

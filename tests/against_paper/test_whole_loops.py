@@ -147,7 +147,7 @@ class Loop:
             k = teacher.shape[-1]
             rows = events.logits[1]
             if self.scenario == "task":
-                head = torch.arange(len(rows)) // (len(rows) // ((int(key[1]) - 1)))
+                head = torch.arange(len(rows)) // (len(rows) // (int(key[1]) - 1))
                 rows = torch.stack([row[2 * h : 2 * h + 2] for row, h in zip(rows, head, strict=True)])
             closest(rows[:, :k], teacher, f"{key} step {step} teacher_logits")
         else:

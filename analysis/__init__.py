@@ -1,0 +1,1 @@
+"""Analyses of logs: labelled arrays in, labelled arrays out. Reads logs only, never models."""

@@ -1,0 +1,202 @@
+"""Figures of behaviour: retention over contexts, the first memory, the accuracy matrix, conditions side by side.
+
+Every function takes logs and, where it draws one panel, an ``ax``; nothing is shown and no global state is changed. Colours are
+the colour-blind safe set of Okabe & Ito, one fixed colour a condition.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from replaysim.errors import LogError
+
+from .comparison import summarise
+from .forgetting import average_accuracy, chance_level, final_accuracy, retention_matrix
+
+MM = 1 / 25.4
+STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "replaysim",
+    "figure.dpi": 100,
+}
+COLOURS = {
+    "nothing": "#666666",
+    "synaptic": "#E69F00",
+    "systems": "#0072B2",
+    "both": "#009E73",
+    "joint": "#000000",
+    "classifier": "#AAAAAA",
+}
+DASHED = {"joint": (4, 1.5), "classifier": (1.5, 1.5)}
+SPARE = ("#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+MARKERS = {"nothing": "o", "synaptic": "s", "systems": "^", "both": "D", "joint": "_", "classifier": "x"}
+
+
+def colour(condition: str, position: int = 0) -> str:
+    """Fixed colour of a known condition; others take spare ones by position."""
+    return COLOURS.get(condition, SPARE[position % len(SPARE)])
+
+
+def _axes(ax: Axes | None) -> Axes:
+    return Figure(figsize=(88 * MM, 62 * MM), layout="constrained").add_subplot() if ax is None else ax
+
+
+def _curves(ax: Axes, curves: Mapping[str, xr.DataArray], chance: Sequence[tuple[float, float]]) -> None:
+    """One line a condition with its standard error, thin lines for animals, the chance level as a dotted line."""
+    for i, (name, values) in enumerate(curves.items()):
+        x = values["contexts_learned"].values
+        found = summarise(values)
+        mean, error = 100 * found["mean"].values, 100 * found["standard_error"].values
+        look = {"color": colour(name, i), "dashes": DASHED.get(name, (None, None))}
+        for one in values.transpose("animal", ...).values:
+            ax.plot(x, 100 * one, color=colour(name, i), lw=0.4, alpha=0.35, zorder=1)
+        ax.fill_between(x, mean - error, mean + error, color=colour(name, i), alpha=0.25, lw=0, zorder=2)
+        ax.plot(x, mean, label=name, marker=MARKERS.get(name, "o"), ms=4, zorder=3, **look)
+    ax.plot(*zip(*chance, strict=True), color="0.3", ls=":", lw=0.8, zorder=0, label="chance")
+    ax.set(ylim=(-2, 102), xlabel="contexts learned")
+    ax.set_xticks([x for x, _ in chance])
+
+
+def retention_over_contexts(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:
+    """Accuracy on the contexts met so far against their number; mean, standard error, and every animal."""
+    with mpl.rc_context(STYLE):
+        ax = _axes(ax)
+        log = next(iter(logs.values()))
+        level = log["behaviour"]["chance"].sel(answers=retention_matrix(log, use="curve")["answers"])
+        level = level.where(level["context"] <= level["contexts_learned"]).mean("context")
+        chance = [(float(k), 100 * float(level.sel(contexts_learned=k))) for k in level["contexts_learned"].values[1:]]
+        _curves(ax, {name: average_accuracy(log) for name, log in logs.items()}, chance)
+        ax.set(ylabel="accuracy on contexts met so far (%)")
+        return ax
+
+
+def first_context_retention(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:
+    """Accuracy on the first context while later ones are learned; mean, standard error, and every animal."""
+    with mpl.rc_context(STYLE):
+        ax = _axes(ax)
+        curves = {}
+        for name, log in logs.items():
+            matrix = retention_matrix(log, use="curve")
+            curves[name] = matrix.isel(context=0, contexts_learned=slice(1, None))
+        log = next(iter(logs.values()))
+        level = log["behaviour"]["chance"].sel(answers=retention_matrix(log, use="curve")["answers"]).isel(context=0)
+        chance = [(float(k), 100 * float(level.sel(contexts_learned=k))) for k in level["contexts_learned"].values[1:]]
+        _curves(ax, curves, chance)
+        ax.set(ylabel="accuracy on context 1 (%)")
+        return ax
+
+
+def conditions(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:
+    """Final accuracy of every condition: dots are animals, thin lines join the same animal, bars are mean and s.e."""
+    with mpl.rc_context(STYLE):
+        ax = _axes(ax)
+        finals = {name: final_accuracy(log) for name, log in logs.items()}
+        table = xr.concat(
+            list(finals.values()),
+            xr.Variable("condition", list(finals)),
+            join="outer",
+            coords="minimal",
+            compat="override",
+        )
+        for animal in table["animal"].values:
+            ax.plot(np.arange(len(finals)), 100 * table.sel(animal=animal).values, color="0.8", lw=0.4, zorder=0)
+        for i, (name, values) in enumerate(finals.items()):
+            found = summarise(values)
+            spread = (np.arange(values.size) - (values.size - 1) / 2) * 0.02
+            ax.scatter(i + spread, 100 * values.values, s=6, color=colour(name, i), alpha=0.6, lw=0, zorder=1)
+            mean, error = 100 * float(found["mean"]), 100 * float(found["standard_error"])
+            ax.errorbar(
+                i + 0.28,
+                mean,
+                error if values.size > 1 else None,
+                fmt="_",
+                ms=7,
+                mew=1.6,
+                color=colour(name, i),
+                capsize=2,
+            )
+        level = 100 * chance_level(next(iter(logs.values())))
+        ax.axhline(level, color="0.3", ls=":", lw=0.8, zorder=0)
+        ax.set(ylim=(-2, 102), ylabel="final accuracy (%)", xlim=(-0.5, len(finals) - 0.2))
+        ax.set_xticks(range(len(finals)), list(finals), rotation=35, ha="right", rotation_mode="anchor")
+        return ax
+
+
+def accuracy_matrix(log: xr.DataTree, ax: Axes | None = None, *, answers: str | None = None) -> Axes:
+    """Mean accuracy on every context (columns) after every number of contexts (rows, the naive animal on top)."""
+    with mpl.rc_context(STYLE):
+        ax = _axes(ax)
+        matrix = retention_matrix(log, answers)
+        mean = matrix.mean("animal")
+        image = ax.imshow(100 * mean.values, cmap="cividis", vmin=0, vmax=100, aspect="equal", interpolation="none")
+        rows, columns = mean.shape
+        if columns <= 10:
+            for r in range(rows):
+                for c in range(columns):
+                    value = 100 * float(mean[r, c])
+                    if np.isfinite(value):
+                        ax.text(
+                            c, r, f"{value:.0f}", ha="center", va="center", fontsize=6, color="w" if value < 55 else "k"
+                        )
+        ax.plot(np.arange(columns + 1) - 0.5, np.arange(columns + 1) + 0.5, color="w", lw=1, drawstyle="steps-post")
+        ax.set_xticks(range(columns), mean["context"].values)
+        ax.set_yticks(range(rows), mean["contexts_learned"].values)
+        n, rule = matrix.sizes["animal"], str(matrix["answers"].values).replace("_", " ")
+        ax.set(xlabel="context tested", ylabel="contexts learned", title=f"answers: {rule}; mean of n = {n}")
+        ax.figure.colorbar(image, ax=ax, label="accuracy (%)", shrink=0.8)
+        return ax
+
+
+def synaptic_vs_systems(logs: Mapping[str, xr.DataTree], *, title: str = "") -> Figure:
+    """Retention over contexts, the first memory, and final accuracy of every condition in one figure."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(180 * MM, 74 * MM), layout="constrained")
+        left, middle, right = figure.subplots(1, 3, width_ratios=(1.15, 1.15, 1))
+        retention_over_contexts(logs, left)
+        first_context_retention(logs, middle)
+        conditions(logs, right)
+        for ax, letter in zip((left, middle, right), "abc", strict=True):
+            ax.set_title(letter, loc="left", fontweight="bold")
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(handles, labels, ncols=len(labels), frameon=False, loc="outside lower center", handlelength=2.6)
+        counts = sorted({log["behaviour"].sizes["animal"] for log in logs.values()})
+        n = "–".join(map(str, counts))
+        figure.suptitle(
+            f"{title}{'; ' if title else ''}mean ± s.e., thin lines and dots: {n} animals; dotted: chance", fontsize=8
+        )
+        return figure
+
+
+def save(figure: Figure, stem: str | Path) -> list[Path]:
+    """Write a figure as PNG (200 dpi) and SVG beside each other; returns the files."""
+    stem = Path(stem)
+    written = []
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        for kind in ("png", "svg"):
+            path = stem.with_name(f"{stem.name}.{kind}")
+            temporary = path.with_name(path.name + ".tmp")
+            with mpl.rc_context(STYLE):
+                figure.savefig(temporary, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
+            os.replace(temporary, path)
+            written.append(path)
+    except OSError as error:
+        raise LogError(f"cannot write the figure {stem}: {error}") from error
+    return written

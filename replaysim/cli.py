@@ -1,0 +1,70 @@
+"""The console script ``replaysim``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__
+from .commandline import exit_with, parse_animals
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="replaysim", description="A computational model of replay and memory consolidation."
+    )
+    top.add_argument("--version", action="version", version=f"replaysim {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="{run,describe}")
+    run = commands.add_parser(
+        "run", help="simulate one of the paper's arms", description="Simulate one of the paper's arms."
+    )
+    run.add_argument("preset", nargs="?", help="name of the preset, see --list")
+    run.add_argument("--list", action="store_true", help="list all presets and leave")
+    run.add_argument(
+        "--animals", type=parse_animals, default=tuple(range(12, 22)), metavar="SEEDS", help="seeds (default: 12:22)"
+    )
+    run.add_argument("--device", default="cpu", help="cpu, cuda, mps or auto (default: cpu)")
+    run.add_argument("--out", type=Path, help="folder for the log (default: keep nothing)")
+    run.add_argument("--overwrite", action="store_true", help="replace an earlier log in that folder")
+    run.add_argument("--workers", type=int, help="processes on a CPU (default: one a core)")
+    run.add_argument("--quick", action="store_true", help="a few steps only, to see that everything works")
+    show = commands.add_parser("describe", help="settings, sizes and accuracy of a log", description="Summarise a log.")
+    show.add_argument("log", type=Path, help="a run.nc, or the folder of a run")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point."""
+    given = parser().parse_args(argv)
+    exit_with(lambda: _describe(given) if given.command == "describe" else _run(given))
+
+
+def _describe(given: argparse.Namespace) -> None:
+    from .log import describe
+
+    print(describe(given.log))
+
+
+def _run(given: argparse.Namespace) -> None:
+    from . import presets
+    from .errors import SettingError
+    from .log import describe
+
+    if given.list:
+        for name in presets.names():
+            print(f"{name:44s} {presets.describe(name)}")
+        return
+    if given.preset is None:
+        raise SettingError("replaysim run", "preset", None, "one of the names that `replaysim run --list` shows")
+    result = presets.run(
+        given.preset,
+        animals=given.animals,
+        device=given.device,
+        out=given.out,
+        overwrite=given.overwrite,
+        workers=given.workers,
+        quick=given.quick,
+    )
+    print(describe(result.log).rsplit("\n", 1)[1].strip())

@@ -1,0 +1,97 @@
+"""Command lines made from one frozen dataclass: its fields are the options, their metadata the help."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar, Union
+
+from .errors import ReplaysimError
+
+T = TypeVar("T")
+
+
+def parse_animals(text: str) -> tuple[int, ...]:
+    """Seeds from ``12:22`` (22 not included), ``12,14,15`` or ``12``."""
+    try:
+        if ":" in text:
+            first, last = (int(part) for part in text.split(":"))
+            seeds = tuple(range(first, last))
+        else:
+            seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of 12:22, 12,14,15 or 12") from None
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"{text!r} holds no animal")
+    return seeds
+
+
+def parse_settings(cls: type[T], argv: Sequence[str] | None = None) -> T:
+    """Settings from a command line.
+
+    Parameters
+    ----------
+    cls
+        A frozen dataclass. Fields may be ``int``, ``float``, ``str``, ``bool``, ``Path``, a ``Literal``, ``tuple[int, ...]``
+        (seeds of animals), or any of these or None; ``metadata={"help": ...}`` explains them.
+    argv
+        Arguments; default: those of the program.
+    """
+    hints = typing.get_type_hints(cls)
+    parser = argparse.ArgumentParser(description=(cls.__doc__ or "").strip(), allow_abbrev=False)
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        _add(parser, field, hints[field.name])
+    values = vars(parser.parse_args(argv))
+    try:
+        return cls(**values)
+    except ReplaysimError as error:
+        parser.error(str(error))
+
+
+def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
+    options = [part for part in typing.get_args(hint) if part is not type(None)]
+    if typing.get_origin(hint) in (Union, types.UnionType) and len(options) == 1:
+        hint = options[0]
+    shown = _shown(field.default)
+    about = field.metadata.get("help", "")
+    given: dict[str, Any] = {"default": field.default, "help": f"{about} (default: {shown})" if shown else about}
+    if hint is bool:
+        given["action"] = argparse.BooleanOptionalAction
+    elif typing.get_origin(hint) is Literal:
+        given["choices"] = typing.get_args(hint)
+    elif typing.get_origin(hint) is tuple:
+        given |= {"type": parse_animals, "metavar": "SEEDS"}
+    else:
+        given["type"] = hint
+    parser.add_argument("--" + field.name.replace("_", "-"), **given)
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, tuple) and default == tuple(range(default[0], default[-1] + 1)):
+        return f"{default[0]}:{default[-1] + 1}"
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return "" if default is None else str(default)
+
+
+def run_study(main: Callable[[T], None], cls: type[T], argv: Sequence[str] | None = None) -> None:
+    """Run a study from the command line; a user's slip becomes a sentence, not a traceback."""
+    exit_with(lambda: main(parse_settings(cls, argv)))
+
+
+def exit_with(action: Callable[[], None]) -> None:
+    """Run; on a user's slip or Ctrl-C say so in one line and leave with exit code 2 or 130."""
+    try:
+        action()
+    except ReplaysimError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nstopped; contexts that were finished are in the output folder", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
