@@ -29,8 +29,8 @@ def summarise(values: xr.DataArray) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``mean``, ``standard_error`` (sample standard deviation / :math:`\sqrt n`), ``low`` and ``high`` (95 % interval by Student's
-        t) and ``n``. From a single animal the last but ``n`` are NaN.
+        ``mean``, ``standard_error`` (sample standard deviation / :math:`\sqrt n`), ``low`` and ``high`` (95 %
+        interval by Student's t) and ``n``. From a single animal the last but ``n`` are NaN.
     """
     if "animal" not in values.dims:
         raise DataError(f"values have no dimension 'animal'; they have {list(values.dims)}")
@@ -50,9 +50,9 @@ def paired_difference(a: xr.DataArray, b: xr.DataArray, *, seed: int = 0) -> xr.
     Returns
     -------
     xarray.Dataset
-        What :func:`summarise` gives for the differences, and ``bootstrap_low``, ``bootstrap_high`` (95 % percentiles over
-        resampled animals), ``effect_size`` (mean / standard deviation of the differences) and ``p`` (two-sided sign-flip
-        permutation: exact up to 14 animals, else sampled).
+        What :func:`summarise` gives for the differences, and ``bootstrap_low``, ``bootstrap_high`` (95 % percentiles
+        over resampled animals), ``effect_size`` (mean / standard deviation of the differences) and ``p`` (two-sided
+        sign-flip permutation: exact up to 14 animals, else sampled).
 
     Raises
     ------
@@ -89,7 +89,9 @@ def _sign_flip(values: np.ndarray, chance: np.random.Generator) -> float:
 
 
 def logit(accuracy: xr.DataArray, n_trials: int) -> xr.DataArray:
-    r"""Log-odds of being right, :math:`\log\frac{p}{1-p}` with :math:`p = (k + \tfrac12)/(n + 1)` for *k* of *n* right trials."""
+    r"""Log-odds of being right, :math:`\log\frac{p}{1-p}` with :math:`p = (k + \tfrac12)/(n + 1)` for *k* of *n*
+    right trials.
+    """
     p = (accuracy * n_trials + 0.5) / (n_trials + 1)
     return np.log(p / (1 - p))
 
@@ -109,8 +111,8 @@ def interaction(
     Returns
     -------
     dict
-        ``"accuracy"`` and ``"logit"``: near floor and ceiling points are worth different amounts, so the interaction may hold
-        on one scale only. Each as :func:`paired_difference` gives it.
+        ``"accuracy"`` and ``"logit"``: near floor and ceiling points are worth different amounts, so the interaction
+        may hold on one scale only. Each as :func:`paired_difference` gives it.
     """
     found = {}
     for name, scale in (("accuracy", lambda x: x), ("logit", lambda x: logit(x, n_trials))):
@@ -123,7 +125,9 @@ def interaction(
 
 
 def factorial_table(logs: Mapping[str, xr.DataTree]) -> xr.Dataset:
-    """Final accuracy and forgetting of every condition: ``<measure>``, ``<measure>_standard_error`` and ``n``; (condition)."""
+    """Final accuracy and forgetting of every condition: ``<measure>``, ``<measure>_standard_error`` and ``n``;
+    (condition).
+    """
     rows = []
     for log in logs.values():
         row = {}

@@ -1,7 +1,7 @@
 """Figures of behaviour: retention over contexts, the first memory, the accuracy matrix, conditions side by side.
 
-Every function takes logs and, where it draws one panel, an ``ax``; nothing is shown and no global state is changed. Colours are
-the colour-blind safe set of Okabe & Ito, one fixed colour a condition.
+Every function takes logs and, where it draws one panel, an ``ax``; nothing is shown and no global state is changed.
+Colours are the colour-blind safe set of Okabe & Ito, one fixed colour a condition.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -22,7 +23,7 @@ from .comparison import summarise
 from .forgetting import average_accuracy, chance_level, final_accuracy, retention_matrix
 
 MM = 1 / 25.4
-STYLE = {
+STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -46,6 +47,7 @@ COLOURS = {
 }
 DASHED = {"joint": (4, 1.5), "classifier": (1.5, 1.5)}
 SPARE = ("#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+DODGE = 0.05  # contexts between the curves of two conditions, so that equal ones do not hide each other
 MARKERS = {"nothing": "o", "synaptic": "s", "systems": "^", "both": "D", "joint": "_", "classifier": "x"}
 
 
@@ -61,14 +63,14 @@ def _axes(ax: Axes | None) -> Axes:
 def _curves(ax: Axes, curves: Mapping[str, xr.DataArray], chance: Sequence[tuple[float, float]]) -> None:
     """One line a condition with its standard error, thin lines for animals, the chance level as a dotted line."""
     for i, (name, values) in enumerate(curves.items()):
-        x = values["contexts_learned"].values
+        x = values["contexts_learned"].values + DODGE * (i - (len(curves) - 1) / 2)
         found = summarise(values)
         mean, error = 100 * found["mean"].values, 100 * found["standard_error"].values
-        look = {"color": colour(name, i), "dashes": DASHED.get(name, (None, None))}
+        look: dict[str, Any] = {"color": colour(name, i), "dashes": DASHED.get(name, (None, None))}
         for one in values.transpose("animal", ...).values:
             ax.plot(x, 100 * one, color=colour(name, i), lw=0.4, alpha=0.35, zorder=1)
         ax.fill_between(x, mean - error, mean + error, color=colour(name, i), alpha=0.25, lw=0, zorder=2)
-        ax.plot(x, mean, label=name, marker=MARKERS.get(name, "o"), ms=4, zorder=3, **look)
+        ax.plot(x, mean, label=name, marker=MARKERS.get(name, "o"), ms=3.5, zorder=3, **look)
     ax.plot(*zip(*chance, strict=True), color="0.3", ls=":", lw=0.8, zorder=0, label="chance")
     ax.set(ylim=(-2, 102), xlabel="contexts learned")
     ax.set_xticks([x for x, _ in chance])

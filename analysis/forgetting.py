@@ -1,9 +1,10 @@
 r"""Forgetting: what is left of earlier contexts when later ones have been learned.
 
-All measures start from the accuracy :math:`a_{k,j}` on context *j* after *k* contexts (row 0 is the naive animal), under a rule
-of which answers compete. Left to itself (``answers=None``) a measure takes the rule that fits the scenario: in the task scenario
-``within_context``, in the domain scenario ``all``; in the class scenario ``all`` for the final accuracy, ``up_to_learned`` for
-the curve over contexts met so far, and ``up_to_tested`` for everything that compares accuracies at different times.
+All measures start from the accuracy :math:`a_{k,j}` on context *j* after *k* contexts (row 0 is the naive animal),
+under a rule of which answers compete. Left to itself (``answers=None``) a measure takes the rule that fits the
+scenario: in the task scenario ``within_context``, in the domain scenario ``all``; in the class scenario ``all`` for
+the final accuracy, ``up_to_learned`` for the curve over contexts met so far, and ``up_to_tested`` for everything that
+compares accuracies at different times.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ def backward_transfer(log: xr.DataTree, answers: str | None = None) -> xr.DataAr
 
 
 def forward_transfer(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
-    r"""Accuracy before a context is learned over the naive one, :math:`\tfrac{1}{T-1} \sum_{j>1} (a_{j-1,j} - a_{0,j})`; (animal).
+    r"""Accuracy before a context is learned over the naive one, :math:`\tfrac{1}{T-1} \sum_{j>1} (a_{j-1,j} -
+    a_{0,j})`; (animal).
 
     Source: Lopez-Paz & Ranzato (2017), NeurIPS (their code divides by T).
     """

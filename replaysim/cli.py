@@ -42,15 +42,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _describe(given: argparse.Namespace) -> None:
-    from .log import describe
+    from .describe import describe
 
     print(describe(given.log))
 
 
 def _run(given: argparse.Namespace) -> None:
+    from analysis.comparison import summarise
+    from analysis.forgetting import final_accuracy
+
     from . import presets
     from .errors import SettingError
-    from .log import describe
 
     if given.list:
         for name in presets.names():
@@ -67,4 +69,6 @@ def _run(given: argparse.Namespace) -> None:
         workers=given.workers,
         quick=given.quick,
     )
-    print(describe(result.log).rsplit("\n", 1)[1].strip())
+    found = summarise(final_accuracy(result.log))
+    mean, error, n = (float(found[name]) for name in ("mean", "standard_error", "n"))
+    print(f"{given.preset}: final accuracy {100 * mean:.2f} ± {100 * error:.2f} % (mean ± s.e., n = {n:.0f})")

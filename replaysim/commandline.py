@@ -36,8 +36,8 @@ def parse_settings(cls: type[T], argv: Sequence[str] | None = None) -> T:
     Parameters
     ----------
     cls
-        A frozen dataclass. Fields may be ``int``, ``float``, ``str``, ``bool``, ``Path``, a ``Literal``, ``tuple[int, ...]``
-        (seeds of animals), or any of these or None; ``metadata={"help": ...}`` explains them.
+        A frozen dataclass. Fields may be ``int``, ``float``, ``str``, ``bool``, ``Path``, a ``Literal``, ``tuple[int,
+        ...]`` (seeds of animals), or any of these or None; ``metadata={"help": ...}`` explains them.
     argv
         Arguments; default: those of the program.
     """

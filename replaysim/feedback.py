@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ class Feedback(nn.Module):
         self.reconstruction = reconstruction
         self.units = tuple(units)
         widths = (code_units, *units, outputs)
-        for layer, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True), 1):
+        for layer, (n_in, n_out) in enumerate(pairwise(widths), 1):
             self.add_module(f"layer_{layer}", nn.Linear(n_in, n_out))
 
     def forward(self, code: Tensor, gates: Sequence[Tensor] | None = None) -> Tensor:

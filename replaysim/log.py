@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,9 +19,10 @@ from typing import Any
 import xarray as xr
 
 from . import schema
+from .attributes import check_attributes, encode_attributes
 from .errors import LogError
-from .netcdf import check_attributes, encode_attributes, read, write_atomically, write_text_atomically
-from .pieces import Piece, as_tree, assemble, check_name
+from .netcdf import check_writable, make_folder, read, write_atomically, write_text_atomically
+from .pieces import Piece, as_tree, assemble
 from .provenance import CONVENTIONS, config_attributes, config_text
 from .schema import validate
 
@@ -77,7 +77,7 @@ class PartFolder:
         validate(tree)
         tree.attrs = {**tree.attrs, **self.attrs}
         path = self.path / f"{name}.nc"
-        _make_folder(path.parent)
+        make_folder(path.parent)
         write_atomically(tree, path)
 
     def pieces(self, *, load: bool = True) -> dict[str, xr.DataTree]:
@@ -93,14 +93,24 @@ class PartFolder:
 class RunFolder:
     """The folder of one simulation; can be sent to other processes.
 
-    ``config.json`` comes first, the pieces grow in ``animals/<first>-<last>/``, ``run.nc`` comes last. ``status.json`` is there
-    only if the simulation says that it has failed.
+    ``config.json`` comes first, the pieces grow in ``animals/<first>-<last>/``, ``run.nc`` comes last. ``status.json``
+    is there only if the simulation says that it has failed.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    attrs
+        Provenance for every file; by default only the settings of ``config.json``.
     """
 
     path: Path
+    attrs: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], *, overwrite: bool = False) -> RunFolder:
+    def create(
+        cls, path: str | os.PathLike[str], *, overwrite: bool = False, attrs: Mapping[str, object] | None = None
+    ) -> RunFolder:
         """Make the folder, or take one that holds no log.
 
         Parameters
@@ -109,24 +119,32 @@ class RunFolder:
             The folder; its parents are made, too.
         overwrite
             Remove an earlier log first: only files that a simulation writes.
+        attrs
+            Provenance for every file, checked now.
 
         Raises
         ------
+        SettingError
+            For an attribute that netCDF cannot hold.
         LogError
             If there is a log already, a file, or a folder that cannot be written.
         """
-        folder = cls(Path(path))
+        check_attributes(attrs or {})
+        folder = cls(Path(path), attrs or {})
         if folder.path.exists() and not folder.path.is_dir():
             raise LogError(f"{folder.path}: is a file, a log needs a folder; choose another name")
-        _make_folder(folder.path)
-        _check_writable(folder.path)
+        make_folder(folder.path)
+        check_writable(folder.path)
         there = folder._files()
         folder._check_ours(there)
         finished = [file for file in there if file.suffix != ".tmp"]
         if finished and not overwrite:
+            names = f"{finished[0].relative_to(folder.path)}" + (
+                f" and {len(finished) - 1} more" if finished[1:] else ""
+            )
             raise LogError(
-                f"{folder.path}: there is a log already ({finished[0].relative_to(folder.path)} and {len(finished) - 1} more files); "
-                "choose another folder, or replace it with overwrite=True (in a script --overwrite)"
+                f"{folder.path}: there is a log already ({names}); choose another folder, or replace it with "
+                "overwrite=True (in a script: --overwrite)"
             )
         folder._remove(there)
         return folder
@@ -135,19 +153,10 @@ class RunFolder:
         """Write the settings; the SHA-256 of ``config.json`` is the attribute ``config_sha256`` of every file."""
         write_text_atomically(config_text(config), self.path / _CONFIG)
 
-    def part(self, first: int, last: int, attrs: Mapping[str, object] | None = None) -> PartFolder:
-        """Where the animals from ``first`` to ``last`` write.
-
-        Parameters
-        ----------
-        attrs
-            Provenance for every file; default: the settings of ``config.json``.
-        """
-        if attrs is None:
-            attrs = self._attributes()
-        attrs = {"replaysim_schema": schema.VERSION, "Conventions": CONVENTIONS, "status": "running", **attrs}
-        check_attributes(attrs)
-        return PartFolder(self.path / _ANIMALS / f"{first}-{last}", attrs)
+    def part(self, first: int, last: int) -> PartFolder:
+        """Where the animals from ``first`` to ``last`` write; nobody else may write there."""
+        least = {"replaysim_schema": schema.VERSION, "Conventions": CONVENTIONS, "status": "running"}
+        return PartFolder(self.path / _ANIMALS / f"{first}-{last}", {**least, **self._attributes(), **self.attrs})
 
     def fail(self, reason: str) -> None:
         """Say that the simulation has failed, for whoever opens the unfinished log."""
@@ -155,10 +164,15 @@ class RunFolder:
         status = {"status": "failed", "reason": reason, "date": now}
         write_text_atomically(json.dumps(status, indent=1), self.path / _STATUS)
 
-    def consolidate(self, attrs: Mapping[str, object]) -> xr.DataTree:
-        """Put all pieces together, write ``run.nc`` and return the tree.
+    def consolidate(self, attrs: Mapping[str, object], *, keep_pieces: bool = False) -> xr.DataTree:
+        """Put all pieces together, write ``run.nc``, remove the pieces and return the tree.
 
-        The pieces stay; once ``run.nc`` is there, the folder ``animals`` may be deleted.
+        Parameters
+        ----------
+        attrs
+            Attributes of the root.
+        keep_pieces
+            Whether the pieces stay, at the price of twice the space.
 
         Raises
         ------
@@ -174,8 +188,9 @@ class RunFolder:
                     piece.close()
         validate(tree)
         write_atomically(tree, self.path / _RUN)
-        with contextlib.suppress(OSError):
-            (self.path / _STATUS).unlink()
+        if not keep_pieces:
+            with contextlib.suppress(LogError):  # on Windows, somebody may be reading one
+                self._remove([f for f in self._files() if f.name not in (_RUN, _CONFIG)])
         return tree
 
     def parts(self) -> list[PartFolder]:
@@ -187,7 +202,7 @@ class RunFolder:
         """The tree of what is there so far; see :func:`open_log`."""
         parts = [part.pieces() for part in self.parts()]
         trees = [piece for part in parts for piece in part.values()]
-        attrs = {**self._attributes(), **(trees[0].attrs if trees else {})}
+        attrs = self._attributes() | {str(k): v for tree in trees[:1] for k, v in tree.attrs.items()}
         if not attrs:
             raise LogError(f"{self.path}: holds no log of replaysim (no {_RUN}, no {_CONFIG}, no {_ANIMALS}/*/*.nc)")
         written = max(file.stat().st_mtime for file in self._files())
@@ -256,25 +271,6 @@ def _is_log(file: Path) -> bool:
     return True
 
 
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LogError(
-            f"{path}: the folder cannot be made ({error.strerror}); choose another place for the log"
-        ) from error
-
-
-def _check_writable(path: Path) -> None:
-    try:
-        with tempfile.TemporaryFile(dir=path, prefix=".replaysim-"):
-            pass
-    except OSError as error:
-        raise LogError(
-            f"{path}: the folder cannot be written ({error.strerror}); choose another place for the log"
-        ) from error
-
-
 def open_log(path: str | os.PathLike[str], *, load: bool = True) -> xr.DataTree:
     """Open a log.
 
@@ -283,15 +279,15 @@ def open_log(path: str | os.PathLike[str], *, load: bool = True) -> xr.DataTree:
     path
         A ``run.nc`` or another file of a log, or the folder of a simulation, finished or not.
     load
-        Whether to read all values and close the file. With False, values are read when they are used, for logs that are larger
-        than memory; close the tree yourself. An unfinished log is always loaded.
+        Whether to read all values and close the file. With False, values are read whenever they are used, for logs that
+        are larger than memory; close the tree yourself. An unfinished log is always loaded.
 
     Returns
     -------
     xarray.DataTree
-        See ``docs/log.md``. Of an unfinished simulation: all finished pieces; where a chunk of animals has not come as far as
-        others, floating numbers are NaN and whole numbers -1. Its attribute ``status`` is ``"running"`` or ``"failed"``; a
-        simulation that was killed also says ``"running"``, ``date_modified`` tells when it last wrote.
+        See ``docs/log.md``. Of an unfinished simulation: all finished pieces; where a chunk of animals has not come as
+        far as others, floating numbers are NaN and whole numbers -1. Its attribute ``status`` is ``"running"`` or
+        ``"failed"``; a simulation that was killed also says ``"running"``, ``date_modified`` tells when it last wrote.
 
     Raises
     ------

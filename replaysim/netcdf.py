@@ -1,16 +1,15 @@
 """netCDF files that are whole or not there: attributes, encoding, atomic writing, and reading with errors that help.
 
-A file is written under another name, closed, flushed to the disk and then renamed, so that a simulation that is killed at any
-moment leaves only whole files (and at most one ``*.tmp``, which nobody reads).
+A file is written under another name, closed, flushed to the disk and then renamed, so that a simulation that is
+killed at any moment leaves only whole files (and at most one ``*.tmp``, which nobody reads).
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
-import re
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,119 +19,33 @@ import numpy as np
 import xarray as xr
 
 from . import schema
-from .errors import LogError, SettingError
+from .attributes import stored_attributes, whole
+from .errors import LogError
 
 CHUNK_BYTES = 2 * 1024**2
 _SMALL = 16 * 1024  # bytes; below, chunks and compression cost more than they save
 _APART = ("animal", "snapshot")  # a chunk never spans two of these
 _PATIENCE = 10.0  # seconds; on Windows a file that is being read cannot be replaced
-_ATTRIBUTE = "text, a number, or a list of one of these; encode_attributes() makes JSON text of anything else"
-_RESERVED = {
-    "_FillValue",
-    "missing_value",
-    "scale_factor",
-    "add_offset",
-    "coordinates",
-    "dtype",
-    "_Unsigned",
-    "_Encoding",
-}
-
-# --- attributes
-
-
-def check_attributes(attrs: Mapping[str, object]) -> None:
-    """Refuse attributes that no netCDF file can hold, before anything is computed.
-
-    Parameters
-    ----------
-    attrs
-        Names to values: text, numbers, or lists of one of these. Not None, bool, dict, nor lists that are empty or mixed.
-
-    Raises
-    ------
-    SettingError
-        Names the attribute.
-    """
-    stored_attributes(attrs)
-
-
-def encode_attributes(attrs: Mapping[str, object]) -> dict[str, Any]:
-    """Attributes in which everything that netCDF cannot hold has become JSON text."""
-    encoded = {}
-    for name, value in attrs.items():
-        try:
-            _stored(name, value)
-            encoded[name] = value
-        except SettingError:
-            try:
-                encoded[name] = json.dumps(value, sort_keys=True, allow_nan=False)
-            except (TypeError, ValueError) as error:
-                raise SettingError("attributes", name, value, f"something that JSON can say ({error})") from None
-    check_attributes(encoded)
-    return encoded
-
-
-def stored_attributes(attrs: Mapping[str, object]) -> dict[str, Any]:
-    """Attributes as they come back from a file: numbers as numpy scalars and arrays, a list of one value as that value."""
-    for name in attrs:
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name in _RESERVED:
-            raise SettingError("attributes", "name", name, "letters, digits and _, and no name that netCDF reserves")
-    return {name: _stored(name, value) for name, value in attrs.items()}
-
-
-def _stored(name: str, value: object) -> Any:
-    if isinstance(value, str):
-        return str(value)
-    values = np.atleast_1d(value).tolist() if isinstance(value, np.ndarray) else value
-    if isinstance(values, list | tuple):
-        if len(values) == 1:
-            return _stored(name, value[0] if isinstance(value, list | tuple) else np.atleast_1d(value)[0])
-        if values and all(isinstance(v, str) for v in values):
-            return [str(v) for v in values]
-    else:
-        values = [values]
-    plain = [v.item() if isinstance(v, np.generic) else v for v in values]
-    if not plain or any(isinstance(v, bool) or not isinstance(v, int | float) for v in plain):
-        raise SettingError("attributes", name, value, _ATTRIBUTE)
-    try:
-        return _number(np.asarray(value))
-    except (OverflowError, ValueError):
-        raise SettingError("attributes", name, value, "a number that fits into 64 bits") from None
-
-
-def _number(array: np.ndarray) -> Any:
-    if array.dtype.kind == "O":
-        raise ValueError
-    if array.dtype.kind == "u" or array.dtype == np.int64:
-        array = _whole(array)
-    elif array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
-        array = array.astype(np.float64)
-    return array[()] if array.ndim == 0 else array
-
-
-def _whole(array: np.ndarray) -> np.ndarray:
-    """Whole numbers as int32, or as int64 where they do not fit."""
-    if array.size and (int(array.max()) > np.iinfo(np.int64).max):
-        raise OverflowError("a whole number needs more than 64 bits")
-    fits = not array.size or (int(array.min()) >= np.iinfo(np.int32).min and int(array.max()) <= np.iinfo(np.int32).max)
-    return array.astype(np.int32 if fits else np.int64)
-
-
-# --- variables
 
 
 def stored_variable(name: str, variable: xr.Variable) -> xr.Variable:
-    """A variable as it comes back from a file: float32, int8 to int32, or text; attributes alike, no encoding."""
+    """A variable as it comes back from a file: float32, int8 to int32, or text.
+
+    Whole numbers that need it stay int64. Values that need no change are not copied.
+    """
     values, attrs = np.asarray(variable.values), dict(variable.attrs)
     kind = values.dtype.kind
     if kind == "f":
-        values = values.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # a loss may have run away
+            values = values.astype(np.float32, copy=False)
     elif kind == "b":
         values = values.astype(np.int8)
         attrs = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "no yes", **attrs}
     elif kind == "u" or values.dtype == np.int64:
-        values = _whole(values)
+        try:
+            values = whole(values)
+        except OverflowError as error:
+            raise LogError(f"{name}: {error}") from error
     elif kind in "UOT" and all(isinstance(v, str) for v in values.ravel().tolist()):
         values = np.array(values.tolist(), dtype=str)
     elif kind != "i":
@@ -145,23 +58,19 @@ def stored(data: xr.Dataset | xr.DataTree) -> xr.DataTree:
     tree = data if isinstance(data, xr.DataTree) else xr.DataTree(data)
     groups = {}
     for node in tree.subtree:
-        dataset = node.to_dataset(inherit=False)
-        path = _relative(node.path, tree.path)
+        dataset = node.to_dataset(inherit=node is tree)
+        path = f"/{node.relative_to(tree)}".removesuffix(".")
         variables = {str(n): stored_variable(f"{path}/{n}", v) for n, v in dataset.variables.items()}
         coordinates = {n: variables.pop(n) for n in map(str, dataset.coords)}
         groups[path] = xr.Dataset(variables, coordinates, stored_attributes(dataset.attrs))
     return xr.DataTree.from_dict(groups)
 
 
-def _relative(path: str, root: str) -> str:
-    return path if root == "/" else path.removeprefix(root) or "/"
-
-
 def encoding(name: str, variable: xr.Variable, *, coordinate: bool = False) -> dict[str, Any]:
     """How a variable is laid out in a file.
 
-    Level 1 of zlib: level 9 takes fifty times as long for a few per cent. Shuffling the bytes helps codes and logits, but makes
-    rectified activity, of which half is zero, larger.
+    Level 1 of zlib: level 9 takes fifty times as long for a few per cent. Shuffling the bytes helps codes and logits,
+    but makes rectified activity, of which half is zero, larger.
     """
     if variable.dtype.kind not in "fi":
         return {}
@@ -222,7 +131,7 @@ def write_atomically(data: xr.Dataset | xr.DataTree, path: str | os.PathLike[str
 
 
 def write_text_atomically(text: str, path: Path) -> None:
-    """The same for a small text file; line ends are kept as they are, so that its checksum is that of ``text``."""
+    """The same for a small text file; line ends stay as they are, so that its checksum is that of ``text``."""
     draft = _draft(path)
     try:
         draft.write_bytes(text.encode())
@@ -272,7 +181,7 @@ def read(path: Path, *, load: bool = True) -> xr.DataTree:
     path
         The consolidated log, or any piece of one.
     load
-        Whether to read all values and close the file. Otherwise values are read when they are used, and nothing is cached.
+        Whether to read all values and close the file. Otherwise values are read whenever they are used.
 
     Raises
     ------
@@ -302,17 +211,38 @@ def read(path: Path, *, load: bool = True) -> xr.DataTree:
 def _unreadable(path: Path, error: Exception) -> LogError:
     reason = " ".join(str(error).split())
     return LogError(
-        f"{path}: cannot be read as netCDF, it is truncated or something else ({reason}); take another copy of it. A run.nc can "
-        "be had again from the pieces in animals/ beside it: rename it and open the folder"
+        f"{path}: cannot be read as netCDF, it is truncated or something else ({reason}); take another copy of it"
     )
 
 
 def _foreign(path: Path, found: object) -> LogError:
     if found is None:
         return LogError(
-            f"{path}: is netCDF, but not a log of replaysim (it has no attribute replaysim_schema); give a run folder or a run.nc"
+            f"{path}: is netCDF, but not a log of replaysim (it has no attribute replaysim_schema); give a run.nc or "
+            "the folder of a simulation"
         )
     return LogError(
-        f"{path}: follows version {found} of the log's schema, this replaysim reads version {schema.VERSION}; open it with the "
-        "replaysim named in its attribute software_versions, or with xarray.open_datatree"
+        f"{path}: follows version {found} of the log's schema, this replaysim reads version {schema.VERSION}; open it "
+        "with the replaysim named in its attribute software_versions, or with xarray.open_datatree"
     )
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents, where they are not there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise LogError(f"{path}: the folder cannot be made ({reason}); choose another place for the log") from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raise :class:`LogError` unless a file can be made in the folder."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".replaysim-"):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise LogError(
+            f"{folder}: the folder cannot be written ({reason}); choose another place for the log"
+        ) from error

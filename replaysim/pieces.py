@@ -1,7 +1,7 @@
 """Pieces of a log, and how they become one tree.
 
-A simulation hands over pieces: groups of one chunk of animals, up to one finished context. Chunks run at different paces, so
-pieces are put together by the labels of their coordinates, never by their order.
+A simulation hands over pieces: groups of one chunk of animals, up to one finished context. Chunks run at different
+paces, so pieces are put together by the labels of their coordinates, never by their order.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import numpy as np
 import xarray as xr
 
 from . import schema
+from .attributes import stored_attributes
 from .errors import LogError
-from .netcdf import stored_attributes, stored_variable
+from .netcdf import stored_variable
 
 Piece: TypeAlias = "xr.Dataset | xr.DataTree | Mapping[str, xr.Dataset]"
 """A dataset, or several by group, e.g. ``{"/cortex": ..., "/cortex/association_1": ..., "/hippocampus": ...}``."""
@@ -37,7 +38,7 @@ def as_tree(name: str, piece: Piece) -> xr.DataTree:
     Raises
     ------
     LogError
-        If ``piece`` is one dataset and its name does not say to which group it belongs, or its groups do not fit together.
+        If ``piece`` is one dataset and its name does not say where it belongs, or its groups do not fit together.
     """
     check_name(name)
     if isinstance(piece, xr.DataTree):
@@ -72,8 +73,8 @@ def assemble(parts: Iterable[Mapping[str, Piece]], attrs: Mapping[str, object]) 
     Returns
     -------
     xarray.DataTree
-        In the types of a file, animals sorted. Where a piece is missing, because a chunk has not come that far, floating
-        numbers are NaN and whole numbers -1.
+        In the types of a file, animals sorted. Where a piece is missing, because a chunk has not come that far,
+        floating numbers are NaN and whole numbers -1.
 
     Raises
     ------
@@ -122,7 +123,7 @@ def join(group: str, datasets: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _union(where: str, dim: str, datasets: Sequence[xr.Dataset]) -> np.ndarray:
-    """All labels along a dimension: as they are where all datasets have the same, else sorted; text by first appearance."""
+    """All labels along a dimension: as they are where all datasets agree, else sorted; text by first appearance."""
     given = [d[dim].values for d in datasets if dim in d.dims]  # without a coordinate: 0, 1, 2, ...
     kinds = {array.dtype.kind in "if" for array in given}
     if len(kinds) > 1:

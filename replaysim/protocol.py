@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -136,7 +137,7 @@ class SplitProtocol:
         edges = self.first_classes
         order = np.argsort(position, kind="stable")
         borders = np.searchsorted(position[order], edges)
-        return tuple(np.sort(order[a:b]) for a, b in zip(borders[:-1], borders[1:], strict=True))
+        return tuple(np.sort(order[a:b]) for a, b in pairwise(borders))
 
     def target(self, position: np.ndarray, context: np.ndarray | int) -> np.ndarray:
         """Readout unit that is right for classes at these positions; ``context`` counts from 0."""

@@ -37,12 +37,12 @@ PACKAGES = (
 """Distributions whose versions are recorded where they are installed."""
 
 _REFERENCE = (
-    "van de Ven, G. M., Siegelmann, H. T. & Tolias, A. S. (2020). Brain-inspired replay for continual learning with artificial "
-    "neural networks. Nature Communications 11, 4069. https://doi.org/10.1038/s41467-020-17866-2"
+    "van de Ven, G. M., Siegelmann, H. T. & Tolias, A. S. (2020). Brain-inspired replay for continual learning with "
+    "artificial neural networks. Nature Communications 11, 4069. https://doi.org/10.1038/s41467-020-17866-2"
 )
 _SUMMARY = (
-    "Animals (seeds) learned the contexts of {protocol} one after the other in the {scenario} scenario; their behaviour, and what "
-    "electrodes recorded of their activity, replay and synapses. Settings are in config_json."
+    "Animals (seeds) learned the contexts of {protocol} one after the other in the {scenario} scenario; their "
+    "behaviour, and what electrodes recorded of their activity, replay and synapses. Settings are in config_json."
 )
 _GIT_PATIENCE = 10.0  # seconds
 
@@ -76,8 +76,8 @@ def provenance(
     Parameters
     ----------
     config
-        All settings, as plain values; ``label``, ``scenario`` and ``protocol`` (with ``name``) also make title and summary, and
-        ``license`` is passed on.
+        All settings, as plain values; ``label``, ``scenario`` and ``protocol`` (with ``name``) also make title and
+        summary, and ``license`` is passed on.
     animals
         Seeds.
     device
@@ -88,8 +88,8 @@ def provenance(
     Returns
     -------
     dict
-        Text, numbers and lists of numbers, ready for netCDF; ``status`` is ``"running"``. The same settings give the same
-        ``config_json``, ``config_sha256``, ``seeds`` and ``scenario``; dates, commit and hardware tell runs apart.
+        Text, numbers and lists of numbers, ready for netCDF; ``status`` is ``"running"``. The same settings give the
+        same ``config_json``, ``config_sha256``, ``seeds`` and ``scenario``; dates, commit and hardware tell runs apart.
     """
     settings = config_attributes(config)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -123,9 +123,21 @@ def provenance(
 
 
 def _command_line(command: str | Sequence[str] | None) -> str:
-    if command is None:
-        command = sys.argv
-    return command if isinstance(command, str) else shlex.join(command)
+    if isinstance(command, str):
+        return command
+    return shlex.join([*_program(sys.argv[0]), *sys.argv[1:]] if command is None else command)
+
+
+def _program(script: str) -> list[str]:
+    """How one would type it: relative to the working folder, or by name where it lies elsewhere."""
+    path = Path(script)
+    if path.name == "__main__.py":
+        return ["python", "-m", path.resolve().parent.name]
+    try:
+        name = path.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        name = path.name
+    return ["python", name] if path.suffix == ".py" else [path.name]
 
 
 def versions() -> dict[str, str]:
@@ -152,7 +164,7 @@ def git_state(folder: Path | None = None) -> tuple[str, int]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git says, or None. It is kept from taking locks, and from the variables that hooks set for other repositories."""
+    """What git says, or None; without locks, and without the variables that hooks set for other repositories."""
     surroundings = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | {"GIT_OPTIONAL_LOCKS": "0"}
     try:
         done = subprocess.run(
@@ -176,6 +188,7 @@ def hardware(device: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "device": str(device),
         "machine": platform.machine(),
+        "processor": platform.processor(),
         "system": f"{platform.system()} {platform.release()}",
         "cores": os.cpu_count() or 0,
     }

@@ -1,7 +1,7 @@
-"""The schema of a log: groups, variables, dimensions and units, as one table from which logs are checked and documented.
+"""The schema of a log: groups, variables, dimensions and units in one table; logs are checked and documented from it.
 
-The table says what a variable of that name means wherever it appears; a simulation writes the groups that its electrodes
-recorded. A log may hold further variables in these groups, described in the same way.
+A simulation writes the groups that its electrodes recorded. A log may hold further variables in these groups, described
+in the same way.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def simulate(
         "precision": precision,
     }
     attrs = provenance(config, seeds, condition.device)
-    folder = None if out is None else logs.RunFolder.create(Path(out), overwrite=overwrite, attrs=attrs)
+    folder = None if out is None else logs.RunFolder.create(Path(out), overwrite=overwrite)
     if folder is not None:
         folder.write_config(config)
     crew = Crew(condition, chunks, processes, folder)
@@ -156,8 +157,11 @@ def simulate(
     brains = Brains(brain, outcomes)
     dead = [seed for outcome in outcomes for seed, alive in outcome.alive.items() if not alive]
     attrs = attrs | {"status": "complete" if len(dead) < len(seeds) else "failed", "animals_with_faults": dead or [-1]}
-    tree = logs.assemble(pieces, attrs) if folder is None else folder.consolidate(attrs)
-    return SimulationResult(tree, brains, None if folder is None else folder.path)
+    if folder is None:
+        return SimulationResult(logs.assemble(pieces, attrs), brains, None)
+    tree = folder.consolidate(attrs)
+    shutil.rmtree(folder.path / "animals", ignore_errors=True)  # run.nc holds everything now
+    return SimulationResult(tree, brains, folder.path)
 
 
 def check_animals(animals: Iterable[int]) -> tuple[int, ...]:

@@ -1,0 +1,156 @@
+"""A log in a few lines of text, for the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .log import open_log
+
+_MOST = 8  # values of a list that are still shown one by one
+_WIDTH = 16
+
+
+def describe(log: xr.DataTree | str | os.PathLike[str]) -> str:
+    """Summarise a log: settings, sizes and final accuracy.
+
+    Parameters
+    ----------
+    log
+        A tree, or what :func:`~replaysim.open_log` takes.
+
+    Returns
+    -------
+    str
+        Several lines. Accuracy is the mean over contexts, then mean and standard error over animals.
+    """
+    if isinstance(log, xr.DataTree):
+        return "\n".join(_lines(log))
+    path = Path(log)
+    tree = open_log(path, load=False)
+    try:
+        return "\n".join([str(path), *_lines(tree)])
+    finally:
+        tree.close()
+
+
+def _lines(tree: xr.DataTree) -> Iterator[str]:
+    attrs = {str(name): value for name, value in tree.attrs.items()}
+    config = _parsed(attrs.get("config_json"))
+    yield str(attrs.get("title", "a log without a title"))
+    yield ""
+    yield from _status(attrs)
+    yield from _settings(config)
+    yield ""
+    yield from _sizes(tree)
+    if "behaviour" in tree.children:
+        yield ""
+        yield from _accuracy(tree["behaviour"].to_dataset())
+
+
+def _row(name: str, value: object) -> str:
+    return f"  {name:<{_WIDTH}}{value}"
+
+
+def _status(attrs: Mapping[str, Any]) -> Iterator[str]:
+    written = f", last written {attrs['date_modified']}" if "date_modified" in attrs else ""
+    reason = f": {attrs['status_reason']}" if "status_reason" in attrs else ""
+    yield _row("status", f"{attrs.get('status', 'unknown')}{reason}{written}")
+    if "seeds" in attrs:
+        yield _row("animals", _shown(np.atleast_1d(attrs["seeds"]).tolist()))
+    faults = [a for a in np.atleast_1d(attrs.get("animals_with_faults", -1)).tolist() if a != -1]
+    if faults:
+        yield _row("with faults", f"{_shown(faults)} (losses that were not finite)")
+    if "date_created" in attrs:
+        yield _row("begun", attrs["date_created"])
+    if "command" in attrs:
+        yield _row("command", attrs["command"])
+    versions, hardware = _parsed(attrs.get("software_versions")), _parsed(attrs.get("hardware"))
+    if versions:
+        commit = str(attrs.get("software_git_commit", "unknown"))
+        changed = " with changes" if attrs.get("software_git_dirty") == 1 else ""
+        git = "" if commit == "unknown" else f" (commit {commit[:10]}{changed})"
+        torch = f", torch {versions['torch']}" if "torch" in versions else ""
+        yield _row("software", f"replaysim {versions.get('replaysim', 'unknown')}{git}{torch}")
+    if hardware:
+        yield _row("device", " ".join(str(hardware[k]) for k in ("device", "device_name") if k in hardware))
+    if "config_sha256" in attrs:
+        yield _row("settings", f"SHA-256 {attrs['config_sha256'][:16]}")
+
+
+def _settings(config: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in config.items():
+        if name in ("animals", "label", "replaysim_schema") or value in (None, "", [], {}):
+            continue
+        yield _row(name, _flat(value))
+
+
+def _flat(value: Any) -> str:
+    """Settings of one thing on one line."""
+    if isinstance(value, Mapping):
+        named = {k: v for k, v in value.items() if k not in ("kind", "name") and v not in (None, "", [], {})}
+        inner = ", ".join(f"{k} {_flat(v)}" for k, v in named.items())
+        title = value.get("kind") or value.get("name")
+        if title:
+            return f"{title}({inner})" if inner else str(title)
+        return f"{{{inner}}}"
+    if isinstance(value, list):
+        return _shown(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _shown(values: list[Any]) -> str:
+    """A list, shortened where it is long: ``12, 13, ... 21 (10)``."""
+    texts = [_flat(v) for v in values]
+    if len(texts) > _MOST:
+        return f"{texts[0]}, {texts[1]}, ... {texts[-1]} ({len(texts)})"
+    return ", ".join(texts)
+
+
+def _sizes(tree: xr.DataTree) -> Iterator[str]:
+    total = 0
+    for node in tree.subtree:
+        dataset = node.to_dataset()
+        if node.path == "/" or not dataset.variables:
+            continue
+        total += sum(v.nbytes for v in node.to_dataset(inherit=False).variables.values())
+        yield f"  {node.path}"
+        for name, variable in dataset.data_vars.items():
+            dims = ", ".join(f"{dim} {size}" for dim, size in variable.sizes.items())
+            yield f"    {name}({dims})"
+    yield _row("in memory", f"{total / 1e6:.1f} MB")
+
+
+def _accuracy(behaviour: xr.Dataset) -> Iterator[str]:
+    """Final accuracy, one line for each set of competing answers."""
+    accuracy = behaviour["accuracy"].load().astype(np.float64)
+    reached = accuracy.notnull().any(["animal", "answers", "context"]).values
+    if not reached.any():
+        yield "  no accuracy yet"
+        return
+    last = int(np.flatnonzero(reached)[-1])
+    learned, contexts = int(behaviour["contexts_learned"][last]), behaviour.sizes["context"]
+    yield f"  accuracy after {learned} of {contexts} contexts, mean over contexts; mean over animals ± standard error"
+    for answers in accuracy["answers"].values:
+        table = accuracy.isel(contexts_learned=last).sel(answers=answers)
+        per_animal = table.dropna("animal", how="all").mean("context").values  # contexts not yet met are left out
+        if per_animal.size == 0:
+            continue
+        chance = float(behaviour["chance"].isel(contexts_learned=last).sel(answers=answers).mean())
+        error = f" ± {per_animal.std(ddof=1) / np.sqrt(per_animal.size):.4f}" if per_animal.size > 1 else ""
+        count = f"{per_animal.size} animal" + "s" * (per_animal.size > 1)
+        yield _row(str(answers), f"{per_animal.mean():.4f}{error}   ({count}; chance {chance:.4f})")
+
+
+def _parsed(text: object) -> dict[str, Any]:
+    try:
+        found = json.loads(str(text))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,75 @@
+"""Every study runs end to end, small, from its command line."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def study(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "studies" / f"{name}.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("study") / "digits"
+    done = study("synaptic_vs_systems", "--quick", "--animals", "12:14", "--workers", "1", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def test_comparison_leaves_logs_table_and_figure(compared: tuple[Path, str]) -> None:
+    out, printed = compared
+    for condition in ("nothing", "synaptic", "systems", "both", "joint", "classifier"):
+        assert condition in printed
+        log = xr.open_datatree(out / condition / "run.nc")
+        assert log["behaviour/accuracy"].sizes["animal"] == 2
+        log.close()
+    assert (out / "retention.png").stat().st_size > 10_000
+    assert (out / "retention.svg").exists()
+    assert (out / "table.txt").read_text(encoding="utf-8").strip() in printed
+    assert "Interaction" in printed and "chance" in printed
+
+
+def test_comparison_does_not_overwrite(compared: tuple[Path, str]) -> None:
+    out, _ = compared
+    done = study("synaptic_vs_systems", "--quick", "--animals", "12:14", "--out", str(out))
+    assert done.returncode == 2
+    assert "--overwrite" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_slips_are_sentences() -> None:
+    done = study("synaptic_vs_systems", "--quick", "--animals", "12,12", "--out", "nowhere")
+    assert done.returncode == 2
+    assert "given twice" in done.stderr and "Traceback" not in done.stderr
+    assert not (ROOT / "nowhere").exists()
+
+
+def test_tuning_keeps_every_trial(tmp_path: Path) -> None:
+    out = tmp_path / "tuning.csv"
+    done = study("tune_digits", "--quick", "--animals", "0:2", "--workers", "1", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(out.open(encoding="utf-8")))
+    assert [row["mechanism"] for row in rows] == ["systems", "joint", "synaptic"]
+    assert all(0 <= float(row["accuracy"]) <= 1 for row in rows)
+    assert study("tune_digits", "--quick", "--out", str(out)).returncode == 2
+
+
+def test_speed_prints_its_table() -> None:
+    done = study("speed", "--quick")
+    assert done.returncode == 0, done.stderr
+    assert "1.74 GFLOP" in done.stdout
+    assert "fraction of that rate" in done.stdout
+
+
+def test_results_are_made_from_the_summary() -> None:
+    done = study("results", "--check")
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,149 @@
+"""Imports run one way, and importing the package is quick."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "xarray", "sklearn", "matplotlib", "torchvision", "scipy", "pandas")
+
+# module: what it may import of the package. A module that is not listed here is a decision that has not been made.
+ALLOWED = {
+    "errors": "",
+    "rng": "",
+    "archives": "errors",
+    "stimuli": "errors archives",
+    "protocol": "errors rng stimuli",
+    "objectives": "",
+    "memory_modes": "errors objectives",
+    "gating": "errors",
+    "cortex": "errors",
+    "hippocampus": "errors",
+    "feedback": "errors",
+    "brain": "errors rng cortex feedback gating hippocampus memory_modes objectives",
+    "brains": "errors brain cortex gating hippocampus memory_modes protocol",
+    "replay": "errors brain objectives protocol",
+    "learning": "errors brain objectives replay",
+    "consolidation": "errors",
+    "fisher": "brain objectives",
+    "experience": "errors rng brain learning protocol replay",
+    "cohort": "brain consolidation fisher learning replay",
+    "recorder": "errors brain learning protocol",
+    "observation": "rng cohort experience protocol",
+    "recording": "observation cohort experience learning protocol recorder replay",
+    "life": "rng brain cohort consolidation experience learning protocol recorder recording replay",
+    "attributes": "errors",
+    "schema": "errors",
+    "netcdf": "errors attributes schema",
+    "pieces": "errors attributes schema netcdf",
+    "provenance": "errors attributes schema",
+    "log": "errors attributes schema netcdf pieces provenance",
+    "describe": "errors log schema",
+    "crew": "errors life log recording",
+    "simulation": "errors rng log brain brains consolidation crew experience learning life protocol provenance "
+    "recorder replay",
+    "presets": "errors brain brains consolidation learning protocol recorder replay simulation",
+    "commandline": "errors",
+    "cli": "errors commandline describe presets",
+    "__main__": "cli",
+    "__init__": None,
+}
+ANALYSIS = {"forgetting": "", "comparison": "forgetting", "figures": "comparison forgetting", "__init__": ""}
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level package and, for our own, the module, of every import anywhere in a file."""
+    found = set()
+    package = path.parent.name
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = f"{package}.{base}" if base else package
+            found |= {f"{base}.{alias.name}" for alias in node.names} if base == package else {base}
+    return found
+
+
+def own(found: set[str], package: str) -> set[str]:
+    return {name.split(".")[1] for name in found if name.startswith(package + ".") and name != f"{package}.__version__"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "replaysim").glob("*.py")), ids=lambda p: p.stem)
+def test_modules_import_only_what_they_may(path: Path) -> None:
+    assert path.stem in ALLOWED, f"say in this test what {path.name} may import"
+    allowed = ALLOWED[path.stem]
+    if allowed is None:
+        return
+    extra = own(imports(path), "replaysim") - set(allowed.split())
+    assert not extra, f"{path.name} must not know {sorted(extra)}"
+
+
+def test_imports_have_no_circle() -> None:
+    known = {p.stem: own(imports(p), "replaysim") for p in (ROOT / "replaysim").glob("*.py") if p.stem != "__init__"}
+    while known:
+        free = [name for name, needs in known.items() if not needs & set(known)]
+        assert free, f"these modules import each other: {sorted(known)}"
+        for name in free:
+            del known[name]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "analysis").glob("*.py")), ids=lambda p: p.stem)
+def test_analyses_know_logs_only(path: Path) -> None:
+    found = imports(path)
+    assert own(found, "replaysim") <= {"errors", "log"}
+    assert own(found, "analysis") <= set(ANALYSIS[path.stem].split())
+
+
+def test_only_stimuli_knows_torchvision_and_only_figures_matplotlib() -> None:
+    for path in [*(ROOT / "replaysim").glob("*.py"), *(ROOT / "analysis").glob("*.py")]:
+        top = {name.split(".")[0] for name in imports(path)}
+        assert "torchvision" not in top or path.stem in ("archives", "stimuli")
+        assert "matplotlib" not in top or path.stem == "figures"
+        if path.stem in ("log", "netcdf", "pieces", "schema", "attributes", "recorder"):
+            assert "torch" not in top
+
+
+def loaded(code: str) -> list[str]:
+    """Heavy packages that are loaded after running code in a new process."""
+    check = f"{code}\nimport sys; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
+    return ast.literal_eval(done.stdout.strip().splitlines()[-1])
+
+
+HELP = "import sys, runpy\nsys.argv = {argv!r}\ntry:\n    {run}\nexcept SystemExit as e:\n    assert not e.code"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import replaysim",
+        HELP.format(argv=["replaysim", "--help"], run="runpy.run_module('replaysim', run_name='__main__')"),
+        *[
+            HELP.format(argv=[path.name, "--help"], run=f"runpy.run_path('studies/{path.name}', run_name='__main__')")
+            for path in sorted((ROOT / "studies").glob("*.py"))
+        ],
+    ],
+    ids=["import", "console", *[p.stem for p in sorted((ROOT / "studies").glob("*.py"))]],
+)
+def test_nothing_heavy_is_loaded(code: str) -> None:
+    assert loaded(code) == []
+
+
+def test_import_is_quick() -> None:
+    def seconds(code: str) -> float:
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert seconds("import replaysim") - seconds("pass") < 0.3
