@@ -89,9 +89,7 @@ def _sign_flip(values: np.ndarray, chance: np.random.Generator) -> float:
 
 
 def logit(accuracy: xr.DataArray, n_trials: int) -> xr.DataArray:
-    r"""Log-odds of being right, :math:`\log\frac{p}{1-p}` with :math:`p = (k + \tfrac12)/(n + 1)` for *k* of *n*
-    right trials.
-    """
+    r"""Log-odds of being right, :math:`\log\frac{p}{1-p}`; :math:`p = (k + \tfrac12)/(n + 1)` for *k* of *n* trials."""
     p = (accuracy * n_trials + 0.5) / (n_trials + 1)
     return np.log(p / (1 - p))
 
@@ -125,9 +123,7 @@ def interaction(
 
 
 def factorial_table(logs: Mapping[str, xr.DataTree]) -> xr.Dataset:
-    """Final accuracy and forgetting of every condition: ``<measure>``, ``<measure>_standard_error`` and ``n``;
-    (condition).
-    """
+    """Final accuracy and forgetting of every condition, with their standard errors, ``n`` and ``chance``; (condition)."""
     rows = []
     for log in logs.values():
         row = {}

@@ -133,8 +133,9 @@ def backward_transfer(log: xr.DataTree, answers: str | None = None) -> xr.DataAr
 
 
 def forward_transfer(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
-    r"""Accuracy before a context is learned over the naive one, :math:`\tfrac{1}{T-1} \sum_{j>1} (a_{j-1,j} -
-    a_{0,j})`; (animal).
+    r"""Accuracy just before a context is learned, over that of the naive animal; (animal).
+
+    .. math:: \tfrac{1}{T-1} \sum_{j>1} (a_{j-1,j} - a_{0,j})
 
     Source: Lopez-Paz & Ranzato (2017), NeurIPS (their code divides by T).
     """

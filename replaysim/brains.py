@@ -157,7 +157,7 @@ def load_brain(path: str | Path, *, cortex: Callable[[], AbstractCortex] | None 
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
     except (SafetensorError, OSError) as error:
         raise LogError(f"{path} is not a readable brain ({error}): truncated, or not written by save_brain?") from error
     if "replaysim_brain" not in metadata:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import xarray as xr
 from .log import open_log
 
 _MOST = 8  # values of a list that are still shown one by one
-_WIDTH = 16
+_NAME, _LINE = 18, 110  # columns
 
 
 def describe(log: xr.DataTree | str | os.PathLike[str]) -> str:
@@ -55,7 +56,8 @@ def _lines(tree: xr.DataTree) -> Iterator[str]:
 
 
 def _row(name: str, value: object) -> str:
-    return f"  {name:<{_WIDTH}}{value}"
+    indent = " " * _NAME
+    return textwrap.fill(str(value), _LINE, initial_indent=f"  {name} ".ljust(_NAME), subsequent_indent=indent)
 
 
 def _status(attrs: Mapping[str, Any]) -> Iterator[str]:
@@ -95,7 +97,7 @@ def _flat(value: Any) -> str:
     """Settings of one thing on one line."""
     if isinstance(value, Mapping):
         named = {k: v for k, v in value.items() if k not in ("kind", "name") and v not in (None, "", [], {})}
-        inner = ", ".join(f"{k} {_flat(v)}" for k, v in named.items())
+        inner = ", ".join(f"{k} {f'[{_flat(v)}]' if isinstance(v, list) else _flat(v)}" for k, v in named.items())
         title = value.get("kind") or value.get("name")
         if title:
             return f"{title}({inner})" if inner else str(title)
@@ -107,7 +109,7 @@ def _flat(value: Any) -> str:
 
 def _shown(values: list[Any]) -> str:
     """A list, shortened where it is long: ``12, 13, ... 21 (10)``."""
-    texts = [_flat(v) for v in values]
+    texts = [f"[{_flat(v)}]" if isinstance(v, list) else _flat(v) for v in values]
     if len(texts) > _MOST:
         return f"{texts[0]}, {texts[1]}, ... {texts[-1]} ({len(texts)})"
     return ", ".join(texts)
@@ -115,13 +117,11 @@ def _shown(values: list[Any]) -> str:
 
 def _sizes(tree: xr.DataTree) -> Iterator[str]:
     total = 0
-    for node in tree.subtree:
-        dataset = node.to_dataset()
-        if node.path == "/" or not dataset.variables:
-            continue
+    for node in (node for group in tree.children.values() for node in group.subtree):
         total += sum(v.nbytes for v in node.to_dataset(inherit=False).variables.values())
-        yield f"  {node.path}"
-        for name, variable in dataset.data_vars.items():
+        if node.data_vars:
+            yield f"  {node.path}"
+        for name, variable in node.data_vars.items():
             dims = ", ".join(f"{dim} {size}" for dim, size in variable.sizes.items())
             yield f"    {name}({dims})"
     yield _row("in memory", f"{total / 1e6:.1f} MB")

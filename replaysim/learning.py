@@ -118,18 +118,17 @@ class Experience(nn.Module):
         top = brain.cortex(activity, start=reentry)[brain.top]
         logits = brain.readout(top)
         n = trials.target.shape[0]
-        decided = [objectives.classification(logits[:n], trials.target, answers).mean()]
-        distilled = decided[0].new_zeros(())
-        if events is not None and replay_answers is not None:
-            decided.append(self._judge(logits[n:], events, replay_answers).mean())
-            if self.soft:
-                distilled, decided[1] = decided[1], distilled
         recreated, diverged = self._generate(top, activity.detach(), trials, noise, events)
-        current_loss = decided[0] + recreated[0] + diverged[0]
-        zero = distilled.new_zeros(()) if events is None else None
-        replayed = (decided[1], distilled, recreated[1], diverged[1]) if zero is None else (zero,) * 4
-        total = current_loss if zero is not None else share * current_loss + (1 - share) * torch.stack(replayed).sum()
-        return total, torch.stack((decided[0], recreated[0], diverged[0], *replayed)).detach()
+        current = (objectives.classification(logits[:n], trials.target, answers).mean(), recreated[0], diverged[0])
+        total = current[0] + current[1] + current[2]
+        zero = total.new_zeros(())
+        replayed = (zero, zero, zero, zero)
+        if events is not None and replay_answers is not None:
+            judged = self._judge(logits[n:], events, replay_answers).mean()
+            hard, soft = (zero, judged) if self.soft else (judged, zero)
+            replayed = (hard, soft, recreated[1], diverged[1])
+            total = share * total + (1 - share) * torch.stack(replayed).sum()
+        return total, torch.stack((*current, *replayed)).detach()
 
     def _judge(self, logits: Tensor, events: Events, answers: Tensor) -> Tensor:
         if self.soft:

@@ -44,15 +44,7 @@ _PART = re.compile(r"\d+-\d+")
 
 @dataclass(frozen=True)
 class PartFolder:
-    """Where one chunk of animals writes its pieces.
-
-    Parameters
-    ----------
-    path
-        ``<run>/animals/<first>-<last>``.
-    attrs
-        Provenance, repeated in every file: files get separated.
-    """
+    """Where one chunk of animals writes its pieces; ``attrs`` are repeated in every file, as files get separated."""
 
     path: Path
     attrs: Mapping[str, object] = field(default_factory=dict)

@@ -25,6 +25,7 @@ from .errors import LogError
 CHUNK_BYTES = 2 * 1024**2
 _SMALL = 16 * 1024  # bytes; below, chunks and compression cost more than they save
 _APART = ("animal", "snapshot")  # a chunk never spans two of these
+_WINDOWS = os.name == "nt"
 _PATIENCE = 10.0  # seconds; on Windows a file that is being read cannot be replaced
 
 
@@ -162,7 +163,7 @@ def _publish(draft: Path, path: Path) -> None:
             os.replace(draft, path)
             break
         except PermissionError:  # Windows, while somebody reads the earlier file
-            if os.name != "nt" or time.monotonic() > deadline:
+            if not _WINDOWS or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
     with contextlib.suppress(OSError):  # Windows does not open folders, and some network disks do not flush them

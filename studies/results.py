@@ -53,16 +53,21 @@ PUBLISHED: dict[str, tuple[Published | None, Published | None]] = {
     "split_mnist/task/brain_inspired_faithful": (None, Published("97.4", OFFICIAL)),
 }
 
+HEAD = "| arm | published, % | ours, % (mean ± s.e.) | difference | n (animals) | animal 12: published code / ours |"
 DEVIATIONS = """\
 Deviations from the published code, all arms:
 
-1. Initial synapses, the order of trials and the noise of codes come from streams of our own, so that animal 12 shares the class order and the
-   gate patterns with seed 12 of the published code, but not its weights and batches. A single animal therefore differs by chance.
+1. Initial synapses, the order of trials and the noise of codes come from streams of our own, so that animal 12 shares
+   the class order and the gate patterns with seed 12 of the published code, but not its weights and batches. A single
+   animal therefore differs by chance.
 2. The soft-label prior is the exact weighted log-sum-exp, without the published lower bound of 1e-40.
-3. The Fisher information is divided by the number of stimuli used (the published code divides by one less when it uses all of a context).
+3. The Fisher information is divided by the number of stimuli used (the published code divides by one less when it uses
+   all of a context).
 4. EWC keeps the sum of all contexts' parabolas instead of one copy each: the same penalty and gradient.
-5. In the task scenario the gates of current trials are those of the right class; `brain_inspired_faithful` repeats the published code's slip.
-6. No joint training from scratch: as in the published code, the same network goes on with the data of all contexts so far.
+5. In the task scenario the gates of current trials are those of the right class; `brain_inspired_faithful` repeats the
+   published code's slip.
+6. No joint training from scratch: as in the published code, the same network goes on with the data of all contexts so
+   far.
 """
 
 
@@ -99,9 +104,7 @@ def split_mnist(rows: dict[str, list[dict[str, str]]]) -> str:
     for scenario in ("class", "task"):
         names = [name for name in PUBLISHED if name.startswith(f"split_mnist/{scenario}/")]
         parts += [f"### {scenario.capitalize()} scenario", ""]
-        parts += [
-            "| arm | published, % | ours, % (mean ± s.e.) | difference | n (animals) | animal 12: published code / ours |"
-        ]
+        parts += [HEAD]
         parts += ["|---|---|---|---|---|---|"]
         parts += [
             line(name, rows[name]) if rows.get(name) else f"| {name.rsplit('/', 1)[1]} | not run | | | 0 | |"
@@ -112,7 +115,8 @@ def split_mnist(rows: dict[str, list[dict[str, str]]]) -> str:
     done = [row for found in rows.values() for row in found]
     commands = sorted({row["command"] for row in done})
     parts += [
-        "Accuracy: mean over contexts, then over animals; s.e. = sample standard deviation / √n. Chance: 10 % (class), 50 % (task)."
+        "Accuracy: mean over contexts, then over animals; s.e. = sample standard deviation / √n. "
+        "Chance: 10 % (class), 50 % (task)."
     ]
     parts += ["", "Commands:", "", *[f"    {command}" for command in commands], ""]
     dates = sorted({row["date"] for row in done})

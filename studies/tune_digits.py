@@ -20,9 +20,10 @@ from typing import Any
 from replaysim.commandline import run_study
 
 COLUMNS = (
-    "stage", "scenario", "mechanism", "steps", "batch", "rate", "units", "code_units", "closed", "c", "accuracy", "standard_error",
-    "animals", "seconds",
-)  # fmt: skip
+    *("stage", "scenario", "mechanism"),
+    *("steps", "batch", "rate", "units", "code_units", "closed", "c"),
+    *("accuracy", "standard_error", "animals", "seconds"),
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Settings:
         default=tuple(range(10)), metadata={"help": "seeds; never those that are reported"}
     )
     out: Path = field(default=Path("docs/results/digits_tuning.csv"), metadata={"help": "CSV file of all trials"})
-    overwrite: bool = field(default=False, metadata={"help": "replace an earlier file"})
+    overwrite: bool = field(default=False, metadata={"help": "begin anew instead of going on with an earlier file"})
     workers: int | None = field(default=None, metadata={"help": "processes (default: one a core)"})
     quick: bool = field(default=False, metadata={"help": "two trials only, to see that everything works"})
 
@@ -55,7 +56,7 @@ LEARNING = tuple(
     Candidate(steps=steps, batch=64, rate=rate, units=units, closed=closed)
     for steps, rate, units, closed in itertools.product((100,), (1e-3, 3e-3), (100, 200), (0.5, 0.8))
 )
-STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
+STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
 
 
 def trial(candidate: Candidate, scenario: str, mechanism: str, settings: Settings) -> dict[str, Any]:
@@ -97,14 +98,18 @@ def trial(candidate: Candidate, scenario: str, mechanism: str, settings: Setting
 
 def main(settings: Settings) -> None:
     """Search, and keep every trial."""
-    from replaysim.errors import LogError
-
-    if settings.out.exists() and not settings.overwrite:
-        raise LogError(f"{settings.out} exists: pass --overwrite to replace it")
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
+    if settings.out.exists() and not settings.overwrite:
+        rows = list(csv.DictReader(settings.out.open(newline="", encoding="utf-8")))
 
-    def keep(stage: str, row: dict[str, Any]) -> float:
+    def keep(stage: str, candidate: Candidate, scenario: str, mechanism: str) -> float:
+        wanted = {"stage": stage, "scenario": scenario, "mechanism": mechanism, **vars(candidate)}
+        wanted["animals"] = " ".join(map(str, settings.animals))
+        for row in rows:
+            if all(str(row[name]) == str(value) for name, value in wanted.items()):
+                return float(row["accuracy"])
+        row = trial(candidate, scenario, mechanism, settings)
         rows.append({"stage": stage, **row})
         with settings.out.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS)
@@ -114,13 +119,11 @@ def main(settings: Settings) -> None:
         return float(row["accuracy"])
 
     candidates = LEARNING[:1] if settings.quick else LEARNING
-    score = {
-        c: sum(keep("learning", trial(c, "class", kind, settings)) for kind in ("systems", "joint")) for c in candidates
-    }
+    score = {c: sum(keep("learning", c, "class", kind) for kind in ("systems", "joint")) for c in candidates}
     best = max(score, key=lambda c: score[c])
     for scenario in ("class",) if settings.quick else ("task", "domain", "class"):
         for strength in STRENGTHS[:1] if settings.quick else STRENGTHS:
-            keep("strength", trial(replace(best, c=strength), scenario, "synaptic", settings))
+            keep("strength", replace(best, c=strength), scenario, "synaptic")
     print(f"best for learning: {best}")
 
 

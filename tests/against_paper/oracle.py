@@ -1,7 +1,8 @@
 """Reads the oracle arrays and translates their names into those of a brain.
 
-The arrays were computed with the published research code in float64. Small copies lie in ``data/``; the environment variable
-``REPLAYSIM_ORACLE`` names another folder to read them from, where further whole-loop files of the same form are found by name.
+The arrays were computed with the published research code in float64. Small copies lie in ``data/``; the environment
+variable ``REPLAYSIM_ORACLE`` names another folder to read them from, where further whole-loop files of the same form
+are found by name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Whole continual-learning loops against the published code: every file ``14_run_*`` and ``15_ablation_*`` that is there.
+"""Whole continual-learning loops against the published code: every file ``14_run_*`` and ``15_ablation_*`` that is
+there.
 
-Files of mechanisms that this version does not offer (a separate generator) are skipped by name of what they contain, so that
-further files of the same form are checked without new code.
+Files of mechanisms that this version does not offer (a separate generator) are skipped by name of what they contain,
+so that further files of the same form are checked without new code.
 """
 
 from __future__ import annotations

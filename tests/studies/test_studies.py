@@ -60,7 +60,10 @@ def test_tuning_keeps_every_trial(tmp_path: Path) -> None:
     rows = list(csv.DictReader(out.open(encoding="utf-8")))
     assert [row["mechanism"] for row in rows] == ["systems", "joint", "synaptic"]
     assert all(0 <= float(row["accuracy"]) <= 1 for row in rows)
-    assert study("tune_digits", "--quick", "--out", str(out)).returncode == 2
+    before = out.read_text(encoding="utf-8")
+    again = study("tune_digits", "--quick", "--animals", "0:2", "--workers", "1", "--out", str(out))
+    assert again.returncode == 0 and "accuracy" not in again.stdout, "what is kept is not computed again"
+    assert out.read_text(encoding="utf-8") == before
 
 
 def test_speed_prints_its_table() -> None:
