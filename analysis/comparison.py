@@ -91,7 +91,7 @@ def _sign_flip(values: np.ndarray, chance: np.random.Generator) -> float:
 def logit(accuracy: xr.DataArray, n_trials: int) -> xr.DataArray:
     r"""Log-odds of being right, :math:`\log\frac{p}{1-p}`; :math:`p = (k + \tfrac12)/(n + 1)` for *k* of *n* trials."""
     p = (accuracy * n_trials + 0.5) / (n_trials + 1)
-    return np.log(p / (1 - p))
+    return xr.apply_ufunc(np.log, p / (1 - p))
 
 
 def interaction(
@@ -123,10 +123,10 @@ def interaction(
 
 
 def factorial_table(logs: Mapping[str, xr.DataTree]) -> xr.Dataset:
-    """Final accuracy and forgetting of every condition, with their standard errors, ``n`` and ``chance``; (condition)."""
+    """Final accuracy and forgetting of every condition, with standard errors, ``n`` and ``chance``; (condition)."""
     rows = []
     for log in logs.values():
-        row = {}
+        row: dict[str, xr.DataArray] = {}
         for name, measure in (("accuracy", final_accuracy), ("forgetting", forgetting)):
             found = summarise(measure(log))
             row |= {name: found["mean"], f"{name}_standard_error": found["standard_error"], "n": found["n"]}

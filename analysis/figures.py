@@ -76,14 +76,20 @@ def _curves(ax: Axes, curves: Mapping[str, xr.DataArray], chance: Sequence[tuple
     ax.set_xticks([x for x, _ in chance])
 
 
+def _chance(log: xr.DataTree, *, first_only: bool) -> list[tuple[float, float]]:
+    """Contexts learned and accuracy of guessing (%), on the first context or on all met so far."""
+    answers = retention_matrix(log, use="curve")["answers"]
+    level = log["behaviour"].to_dataset()["chance"].sel(answers=answers).isel(contexts_learned=slice(1, None))
+    asked = level["context"] == 1 if first_only else level["context"] <= level["contexts_learned"]
+    mean = level.where(asked).mean("context")
+    return [(float(k), 100 * float(v)) for k, v in zip(mean["contexts_learned"].values, mean.values, strict=True)]
+
+
 def retention_over_contexts(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:
     """Accuracy on the contexts met so far against their number; mean, standard error, and every animal."""
     with mpl.rc_context(STYLE):
         ax = _axes(ax)
-        log = next(iter(logs.values()))
-        level = log["behaviour"]["chance"].sel(answers=retention_matrix(log, use="curve")["answers"])
-        level = level.where(level["context"] <= level["contexts_learned"]).mean("context")
-        chance = [(float(k), 100 * float(level.sel(contexts_learned=k))) for k in level["contexts_learned"].values[1:]]
+        chance = _chance(next(iter(logs.values())), first_only=False)
         _curves(ax, {name: average_accuracy(log) for name, log in logs.items()}, chance)
         ax.set(ylabel="accuracy on contexts met so far (%)")
         return ax
@@ -97,10 +103,7 @@ def first_context_retention(logs: Mapping[str, xr.DataTree], ax: Axes | None = N
         for name, log in logs.items():
             matrix = retention_matrix(log, use="curve")
             curves[name] = matrix.isel(context=0, contexts_learned=slice(1, None))
-        log = next(iter(logs.values()))
-        level = log["behaviour"]["chance"].sel(answers=retention_matrix(log, use="curve")["answers"]).isel(context=0)
-        chance = [(float(k), 100 * float(level.sel(contexts_learned=k))) for k in level["contexts_learned"].values[1:]]
-        _curves(ax, curves, chance)
+        _curves(ax, curves, _chance(next(iter(logs.values())), first_only=True))
         ax.set(ylabel="accuracy on context 1 (%)")
         return ax
 

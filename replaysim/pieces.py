@@ -164,11 +164,14 @@ def _join_variable(
     unique = "animal" in dims and ("snapshot" in dims or "contexts_learned" in dims)  # no two datasets share a value
     known = None if unique or len(holders) == 1 else np.zeros(shape, dtype=bool)
     values: np.ndarray | None = None
+    attrs: dict[str, object] = {}
     for variable, place in holders:
-        piece = _loaded(where, name, variable)
+        loaded = _loaded(where, name, variable)
+        piece: np.ndarray = loaded.values
         at = _positions([place[str(d)] for d in dims], shape)
         if values is None:
             values = np.full(shape, _missing(piece.dtype), dtype=piece.dtype)
+            attrs = {str(k): v for k, v in loaded.attrs.items()}
         elif values.dtype != piece.dtype:
             values = values.astype(np.result_type(values, piece))
         if known is not None:
@@ -176,12 +179,12 @@ def _join_variable(
             known[at] = True
         values[at] = piece
     assert values is not None
-    return stored_variable(where, xr.Variable(dims, values, holders[0][0].attrs))
+    return stored_variable(where, xr.Variable(dims, values, attrs))
 
 
-def _loaded(where: str, name: str, variable: xr.Variable) -> np.ndarray:
+def _loaded(where: str, name: str, variable: xr.Variable) -> xr.Variable:
     try:
-        return np.asarray(stored_variable(name, variable).values)
+        return stored_variable(name, variable)
     except (OSError, RuntimeError) as error:
         source = variable.encoding.get("source", "a piece of the log")
         raise LogError(

@@ -221,6 +221,8 @@ def prepare(
     if replay is not None and not isinstance(replay, GenerativeReplay):
         raise SettingError("simulate", "replay", replay, "a GenerativeReplay, or left out")
     check_choice("simulate", "precision", precision, PRECISIONS)
+    if precision == "float64" and device.startswith("mps"):
+        raise SettingError("simulate", "precision", precision, "'float32' on an MPS device")
     check_experience(experience, replay)
     if (brain.answers, brain.contexts, brain.stimulus_size) != (
         protocol.n_answers,
