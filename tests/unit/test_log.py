@@ -117,7 +117,9 @@ def snapshot(seeds: Sequence[int], learned: int, areas: Sequence[str] = ("associ
 
 def replay(seeds: Sequence[int], learned: int) -> xr.Dataset:
     event = "animal contexts_learned event"
-    whole = {name: variable(event, np.full((len(seeds), 1, 4), learned)) for name in ("cued_context", "decision", "step")}
+    whole = {
+        name: variable(event, np.full((len(seeds), 1, 4), learned)) for name in ("cued_context", "decision", "step")
+    }
     activity = np.stack([values(1, 4, UNITS, seed=s + learned) for s in seeds])
     return xr.Dataset(
         {
@@ -198,7 +200,8 @@ def drafts(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    "value", [None, {}, {"a": 1}, True, np.bool_(False), [], [None], [True], ["a", 1], [[1], [2]], b"x", 1j, 2**70, object()]
+    "value",
+    [None, {}, {"a": 1}, True, np.bool_(False), [], [None], [True], ["a", 1], [[1], [2]], b"x", 1j, 2**70, object()],
 )
 def test_attributes_that_netcdf_cannot_hold_are_refused(value: object) -> None:
     with pytest.raises(SettingError, match=r"attributes\.rate: got .*, must be"):
@@ -515,13 +518,25 @@ def bare(name: str) -> Callable[[xr.Dataset], xr.Dataset]:
     [
         (lambda d: d.drop_vars("accuracy"), "/behaviour/accuracy: missing"),
         (lambda d: d.drop_vars("animal"), "its dimension 'animal' has no coordinate"),
-        (lambda d: d.transpose(), r"/behaviour/accuracy: dims are .*must be \(animal, answers, contexts_learned, context\)"),
+        (
+            lambda d: d.transpose(),
+            r"/behaviour/accuracy: dims are .*must be \(animal, answers, contexts_learned, context\)",
+        ),
         (lambda d: d.rename(answers="answer"), "dimension 'answer' is not of the schema"),
         (bare("long_name"), "/behaviour/accuracy: has no long_name"),
         (bare("units"), "/behaviour/accuracy: has no units"),
-        (lambda d: d.assign(accuracy=d.accuracy.assign_attrs(units="%")), "/behaviour/accuracy: units are '%', must be '1'"),
-        (lambda d: d.assign(accuracy=d.accuracy.astype(int).assign_attrs(d.accuracy.attrs)), "accuracy: is integer, must be"),
-        (lambda d: d.assign_coords(answers=d.answers.copy(data=[0, 1])), "/behaviour/answers: is integer, must be text"),
+        (
+            lambda d: d.assign(accuracy=d.accuracy.assign_attrs(units="%")),
+            "/behaviour/accuracy: units are '%', must be '1'",
+        ),
+        (
+            lambda d: d.assign(accuracy=d.accuracy.astype(int).assign_attrs(d.accuracy.attrs)),
+            "accuracy: is integer, must be",
+        ),
+        (
+            lambda d: d.assign_coords(answers=d.answers.copy(data=[0, 1])),
+            "/behaviour/answers: is integer, must be text",
+        ),
     ],
 )
 def test_validate_names_what_is_wrong(change: Callable[[xr.Dataset], xr.Dataset], message: str, tmp_path: Path) -> None:
@@ -596,7 +611,9 @@ def test_an_existing_log_is_refused(tmp_path: Path) -> None:
     RunFolder.create(tmp_path / "run")  # nothing there yet
     folder.write_config(CONFIG)
     write_life(folder, [12], 1)
-    with pytest.raises(LogError, match=r"there is a log already \(config\.json and 6 more\); .*overwrite=True .*--overwrite"):
+    with pytest.raises(
+        LogError, match=r"there is a log already \(config\.json and 6 more\); .*overwrite=True .*--overwrite"
+    ):
         RunFolder.create(tmp_path / "run")
     folder.consolidate(ATTRS)
     before = {p: p.read_bytes() for p in folder.path.rglob("*") if p.is_file()}
@@ -611,7 +628,14 @@ def test_overwriting_removes_only_what_a_simulation_writes(tmp_path: Path) -> No
     write_life(folder, [12], 2)
     folder.consolidate(ATTRS, keep_pieces=True)
     folder.fail("no reason")
-    mine = ["notes.txt", "figure.nc", "my.tmp", "animals/notes.txt", "animals/12-12/analysis.nc", "animals/12-12/cortex/extra.nc"]
+    mine = [
+        "notes.txt",
+        "figure.nc",
+        "my.tmp",
+        "animals/notes.txt",
+        "animals/12-12/analysis.nc",
+        "animals/12-12/cortex/extra.nc",
+    ]
     for name in mine:
         (tmp_path / name).write_text("mine")
     for name in ("run.nc.tmp", "animals/12-12/behaviour.nc.tmp"):
@@ -687,7 +711,9 @@ def test_a_full_disk_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest
             patch.setattr(netcdf.os, "fsync", fsync)
         else:
             fail_at(patch, where)
-        with pytest.raises(LogError, match=r"behaviour\.nc: cannot be written \(OSError.*No space left.*space on the disk"):
+        with pytest.raises(
+            LogError, match=r"behaviour\.nc: cannot be written \(OSError.*No space left.*space on the disk"
+        ):
             write_atomically(assemble([{"behaviour": behaviour([12], 2)}], ATTRS), path)
     assert_same(first, open_log(path))
     assert not drafts(tmp_path)
@@ -962,7 +988,9 @@ def test_commands_say_no_more_of_the_machine_than_was_typed(monkeypatch: pytest.
 def test_state_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def git(*arguments: str) -> str:
         who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-        done = subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", "-C", str(tmp_path), *who, *arguments], capture_output=True, text=True, check=True
+        )
         return done.stdout.strip()
 
     for name in [n for n in os.environ if n.startswith("GIT_")]:
