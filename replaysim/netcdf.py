@@ -85,7 +85,7 @@ def encoding(name: str, variable: xr.Variable, *, coordinate: bool = False) -> d
 
 def chunk_sizes(sizes: Mapping[str, int], itemsize: int) -> tuple[int, ...]:
     """Chunks of at most about 2 MB, equal as far as possible, that never span two animals or two snapshots."""
-    chunks = {dim: 1 if dim in _APART else size for dim, size in sizes.items()}
+    chunks = {dim: 1 if dim in _APART else max(1, size) for dim, size in sizes.items()}
     for dim in sizes:  # the outer dimensions are cut first, so that what is read together lies together
         rest = math.prod(n for other, n in chunks.items() if other != dim) * itemsize
         pieces = math.ceil(chunks[dim] / max(1, CHUNK_BYTES // rest))

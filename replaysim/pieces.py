@@ -86,7 +86,7 @@ def assemble(parts: Iterable[Mapping[str, Piece]], attrs: Mapping[str, object]) 
     for number, part in enumerate(parts):
         for name in sorted(part):
             for node in as_tree(name, part[name]).subtree:
-                dataset = node.to_dataset()
+                dataset = _read_alone(node)
                 if node.path != "/" and dataset.variables:
                     found.setdefault(node.path, []).append(dataset)
                     _claim(dataset, number, owner)
@@ -94,6 +94,13 @@ def assemble(parts: Iterable[Mapping[str, Piece]], attrs: Mapping[str, object]) 
     paths = sorted(found, key=lambda p: (order.index(g) if (g := schema.pattern_of(p)) in order else len(order), p))
     root = stored_attributes({"replaysim_schema": schema.VERSION, **attrs})
     return _tree({"/": xr.Dataset(attrs=root), **{path: join(path, found[path]) for path in paths}})
+
+
+def _read_alone(node: xr.DataTree) -> xr.Dataset:
+    """A group with the coordinates that it needs to be read alone, and none that it only inherits."""
+    needed = {dim for variable in node.to_dataset(inherit=False).variables.values() for dim in variable.dims}
+    dataset = node.to_dataset()
+    return dataset.drop_vars([dim for dim in dataset.dims if dim not in needed])
 
 
 def _claim(dataset: xr.Dataset, number: int, owner: dict[int, int]) -> None:

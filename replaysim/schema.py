@@ -223,9 +223,10 @@ def validate(tree: xr.DataTree) -> None:
         Names the first variable that does not follow the schema.
     """
     for node in tree.subtree:
-        pattern = pattern_of(node.path)
-        if not pattern:
+        if not pattern_of(node.path):
             raise LogError(f"{node.path}: not a group of a replaysim log, must be one of {', '.join(_GROUPS)}")
+    for node in tree.subtree:
+        pattern = pattern_of(node.path)
         dataset = node.to_dataset()
         if pattern in _PARENTS and dataset.variables:
             raise LogError(f"{node.path}/{next(iter(dataset.variables))}: {node.path} holds no variables, only groups")

@@ -73,7 +73,7 @@ def rows_of(log: xr.DataTree, preset: str) -> list[dict[str, Any]]:
 def add_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     """Add rows to the summary; a row of the same preset, animal and number of steps is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = list(csv.DictReader(path.open(newline="", encoding="utf-8"))) if path.exists() else []
+    kept = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
 
     def key(row: dict[str, Any]) -> tuple[str, int, int]:
         return str(row["preset"]), int(row["steps"]), int(row["animal"])

@@ -101,7 +101,7 @@ def main(settings: Settings) -> None:
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     if settings.out.exists() and not settings.overwrite:
-        rows = list(csv.DictReader(settings.out.open(newline="", encoding="utf-8")))
+        rows = list(csv.DictReader(settings.out.read_text(encoding="utf-8").splitlines()))
 
     def keep(stage: str, candidate: Candidate, scenario: str, mechanism: str) -> float:
         wanted = {"stage": stage, "scenario": scenario, "mechanism": mechanism, **vars(candidate)}

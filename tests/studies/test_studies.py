@@ -57,7 +57,7 @@ def test_tuning_keeps_every_trial(tmp_path: Path) -> None:
     out = tmp_path / "tuning.csv"
     done = study("tune_digits", "--quick", "--animals", "0:2", "--workers", "1", "--out", str(out))
     assert done.returncode == 0, done.stderr
-    rows = list(csv.DictReader(out.open(encoding="utf-8")))
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
     assert [row["mechanism"] for row in rows] == ["systems", "joint", "synaptic"]
     assert all(0 <= float(row["accuracy"]) <= 1 for row in rows)
     before = out.read_text(encoding="utf-8")

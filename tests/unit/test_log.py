@@ -408,7 +408,7 @@ def test_joining_agrees_with_xarray() -> None:
 def test_slower_chunks_are_filled_with_missing_values(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run")
     folder.write_config(CONFIG)
-    fast, slow = write_life(folder, [12], 3), write_life(folder, [20], 1)
+    fast, slow = write_life(folder, [12], 3), write_life(folder, [20], 2)
     del slow["gates"]
     (folder.path / "animals/20-20/gates.nc").unlink()
     tree = open_log(folder.path)
@@ -418,14 +418,15 @@ def test_slower_chunks_are_filled_with_missing_values(tmp_path: Path) -> None:
     assert_same(tree, assemble([slow, fast], ATTRS), root=False)
     activity = tree["cortex/association_1/activity"]
     assert activity.dtype == np.float32
-    assert activity.sel(snapshot=[2, 3], animal=20).isnull().all()
-    assert activity.sel(snapshot=[0, 1], animal=20).notnull().all()
+    assert activity.sel(snapshot=3, animal=20).isnull().all()
+    assert activity.sel(snapshot=[0, 1, 2], animal=20).notnull().all()
     assert activity.sel(animal=12).notnull().all()
     decision = tree["replay/decision"]
     assert decision.dtype == np.int32
-    assert (decision.sel(animal=20) == -1).all()
+    assert (decision.sel(animal=20, contexts_learned=3) == -1).all()
+    assert (decision.sel(animal=20, contexts_learned=2) >= 0).all()
     assert tree["behaviour/n_test"].sel(animal=20).values.tolist() == [10] * CONTEXTS
-    assert tree["behaviour/accuracy"].sel(animal=20, contexts_learned=2).isnull().all()
+    assert tree["behaviour/accuracy"].sel(animal=20, contexts_learned=3).isnull().all()
     assert tree["behaviour/chance"].notnull().all(), "what all animals share is known from the fastest"
     assert tree["cortex"].coords["step"].values.tolist() == [0, 30, 60, 90]
     assert tree["learning"].coords["context"].values.tolist() == [1] * 30 + [2] * 30 + [3] * 30
@@ -825,7 +826,7 @@ KILLED = """
 
 
 def test_a_killed_simulation_leaves_what_was_finished(tmp_path: Path) -> None:
-    """Killed at random moments while it writes: everything it called finished is there and right, and all files open."""
+    """Killed at random moments while it writes: all that it called finished is there and right, and all files open."""
     chance = random.Random(0)
     code = textwrap.dedent(KILLED)
     killed_while_writing = 0
@@ -877,7 +878,7 @@ def test_files_that_are_no_logs(tmp_path: Path) -> None:
                 open_log(place)
     path.unlink()
     xr.Dataset({"x": 1}).to_netcdf(path)
-    with pytest.raises(LogError, match="is netCDF, but not a log of replaysim .*replaysim_schema"):
+    with pytest.raises(LogError, match=r"is netCDF, but not a log of replaysim .*replaysim_schema"):
         open_log(path)
     path.unlink()
     good.attrs["replaysim_schema"] = "7.2"
