@@ -32,6 +32,7 @@ LAYERS = {
     "dec3": "feedback.layer_3",
     "prior": "modes",
 }
+ANIMALS = 2
 ARRAYS = {"W": "weight", "b": "bias", "mean": "mean", "logvar": "log_variance"}
 
 
@@ -96,6 +97,14 @@ def protocol(scenario: str, classes: int = 6, contexts: int = 3, size: int = 16)
     labels = np.arange(classes).repeat(2)
     stimuli = np.zeros((len(labels), size), dtype=np.uint8)
     return SplitProtocol(stimuli, labels, contexts, scenario, test_stimuli=stimuli, test_labels=labels)
+
+
+def both(array: np.ndarray | torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """The same for two animals; floating numbers in another precision if wished."""
+    value = array if isinstance(array, torch.Tensor) else torch.from_numpy(np.array(array))
+    if dtype is not None and value.is_floating_point():
+        value = value.to(dtype)
+    return value.expand(ANIMALS, *value.shape)
 
 
 def closest(found: torch.Tensor, wanted: np.ndarray, name: str, tolerance: float = 1e-10) -> None:

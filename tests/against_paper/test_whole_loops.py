@@ -12,7 +12,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from oracle import FOLDER, brain, closest, protocol, read, synapses
+from oracle import ANIMALS, FOLDER, both, brain, closest, protocol, read, synapses
 
 from replaysim.cohort import Cohort
 from replaysim.consolidation import SynapticIntelligence
@@ -31,16 +31,10 @@ TERMS = {
     "si": "consolidation",
     "total": "total",
 }
-ANIMALS = 2
 
 
 def test_the_files_are_found() -> None:
     assert len(FILES) >= 12
-
-
-def both(array: np.ndarray) -> torch.Tensor:
-    """The same for two animals."""
-    return torch.from_numpy(np.array(array)).expand(ANIMALS, *array.shape)
 
 
 @pytest.mark.parametrize("name", FILES)
