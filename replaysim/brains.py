@@ -165,14 +165,7 @@ def load_brain(path: str | Path, *, cortex: Callable[[], AbstractCortex] | None 
     about = json.loads(metadata["replaysim_brain"])
     if about["format"] != FORMAT:
         raise LogError(f"{path}: brain format {about['format']}, but this replaysim reads format {FORMAT}")
-    brain = _plan_from(about["plan"], cortex).grow(about["animal"] or 0)
-    if brain.gates is not None:
-        brain.gates = Gates([state[f"gates.layer_{i}"].numpy() for i in range(1, brain.gates.n_layers + 1)])
-    brain.to(state["readout.weight"].dtype)
-    brain.load_state_dict(state)
-    brain.animal = about["animal"]
-    brain.class_identity = tuple(about["class_identity"])
-    return brain.eval()
+    return fresh_copy(_plan_from(about["plan"], cortex), state, about["animal"], about["class_identity"])
 
 
 def _plan_from(values: dict[str, Any], cortex: Callable[[], AbstractCortex] | None) -> BrainPlan:
@@ -188,9 +181,16 @@ def _plan_from(values: dict[str, Any], cortex: Callable[[], AbstractCortex] | No
     return BrainPlan(**{**values, **parts})
 
 
-def fresh_copy(plan: BrainPlan, state: dict[str, torch.Tensor], animal: int, class_identity: Sequence[int]) -> Brain:
-    """One animal's brain from its state."""
-    brain = plan.grow(animal)
+def fresh_copy(
+    plan: BrainPlan, state: dict[str, torch.Tensor], animal: int | None, class_identity: Sequence[int]
+) -> Brain:
+    """One animal's brain from its state, gates included: none are drawn."""
+    brain = dataclasses.replace(plan, gating=None).grow(0)
+    brain.plan = plan
+    layers = sum(name.startswith("gates.") for name in state)
+    patterns = [state[f"gates.layer_{layer}"].numpy() for layer in range(1, layers + 1)]
+    if patterns:
+        brain.gates = Gates(patterns)
     brain.to(state["readout.weight"].dtype)
     brain.load_state_dict(state)
     brain.animal = animal

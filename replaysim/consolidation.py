@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ Information = Callable[[int], Synapses]
 """Number of trials to the Fisher information of every covered synapse in the context just learned."""
 
 
+@runtime_checkable
 class ConsolidationRule(Protocol):
     """What a rule offers. ``strength`` multiplies the penalty; ``watches_steps`` says whether ``observe`` is called."""
 

@@ -6,6 +6,7 @@ and leave out the traceback. Each subclass also derives from the built-in error 
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable
 
 
@@ -84,10 +85,10 @@ def check_number(
         f"< {below:g}" if below is not None else "",
     ]
     must = ("a whole number " if whole else "a number ") + " and ".join(b for b in bounds if b)
-    kinds = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds):
+    kind = numbers.Integral if whole else numbers.Real  # of Python or numpy
+    if isinstance(value, bool) or not isinstance(value, kind):
         raise SettingError(owner, attribute, value, must.strip())
-    inside = float("-inf") < value < float("inf")
+    inside = bool(float("-inf") < value < float("inf"))
     if least is not None:
         inside = inside and value >= least
     if above is not None:

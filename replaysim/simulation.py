@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import xarray as xr
 
 from . import log as logs
 from . import rng
-from .brain import Brain, BrainPlan
+from .brain import Brain, BrainPlan, feedback_units
 from .brains import describe_plan, fresh_copy
 from .consolidation import ConsolidationRule
 from .crew import Crew, divide
@@ -139,7 +140,8 @@ def simulate(
     condition = prepare(
         brain, protocol, learning or Learning(), replay, consolidation, experience, record, device, precision
     )
-    chunks, processes = divide(seeds, torch.device(condition.device).type, workers, parameters(brain, seeds[0]))
+    check_gates(brain, protocol, seeds)
+    chunks, processes = divide(seeds, torch.device(condition.device).type, workers, parameters(brain))
     config = describe(condition, seeds, label)
     config["computation"] = {
         "chunks": [list(chunk) for chunk in chunks],
@@ -220,6 +222,10 @@ def prepare(
             raise SettingError("simulate", name, value, f"a {kind.__name__}")
     if replay is not None and not isinstance(replay, GenerativeReplay):
         raise SettingError("simulate", "replay", replay, "a GenerativeReplay, or left out")
+    if consolidation is not None and not isinstance(consolidation, ConsolidationRule):
+        raise SettingError(
+            "simulate", "consolidation", consolidation, "a rule, e.g. SynapticIntelligence(c=0.1), or left out"
+        )
     check_choice("simulate", "precision", precision, PRECISIONS)
     if precision == "float64" and device.startswith("mps"):
         raise SettingError("simulate", "precision", precision, "'float32' on an MPS device")
@@ -234,7 +240,7 @@ def prepare(
             f"{brain.contexts} contexts; the protocol has {protocol.stimuli.size}, {protocol.n_answers} and "
             f"{protocol.n_contexts}: plan it with the same protocol"
         )
-    naive = brain.grow(0)
+    naive = replace(brain, gating=None).grow(0)  # gates are checked for the animals that live, see check_gates
     if replay is not None:
         replay.check(naive)
     electrodes = check_electrodes(record, Preparation(naive, protocol, learning, replay, consolidation))
@@ -243,9 +249,20 @@ def prepare(
     )
 
 
-def parameters(brain: BrainPlan, seed: int) -> int:
+def check_gates(brain: BrainPlan, protocol: SplitProtocol, seeds: Sequence[int]) -> None:
+    """Raise :class:`SettingError` if a gate of any animal would close all units of a layer."""
+    if brain.gating is None:
+        return
+    units = feedback_units(brain.cortex.build())
+    for seed in seeds:
+        stream = rng.published(seed)
+        protocol.curriculum(seed, stream)  # its draw comes first
+        brain.gating.draw(brain.n_gates, units, stream)
+
+
+def parameters(brain: BrainPlan) -> int:
     """Plastic values of one brain."""
-    return sum(p.numel() for p in brain.grow(seed, rng.published(seed)).parameters())
+    return sum(p.numel() for p in replace(brain, gating=None).grow(0).parameters())
 
 
 def describe(condition: Condition, seeds: Sequence[int], label: str) -> dict[str, Any]:
