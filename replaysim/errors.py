@@ -88,12 +88,13 @@ def check_number(
     kind = numbers.Integral if whole else numbers.Real  # of Python or numpy
     if isinstance(value, bool) or not isinstance(value, kind):
         raise SettingError(owner, attribute, value, must.strip())
-    inside = bool(float("-inf") < value < float("inf"))
+    number = float(value)
+    inside = float("-inf") < number < float("inf")
     if least is not None:
-        inside = inside and value >= least
+        inside = inside and number >= least
     if above is not None:
-        inside = inside and value > above
+        inside = inside and number > above
     if below is not None:
-        inside = inside and value < below
+        inside = inside and number < below
     if not inside:
         raise SettingError(owner, attribute, value, must.strip())
