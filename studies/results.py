@@ -124,12 +124,26 @@ def split_mnist(rows: dict[str, list[dict[str, str]]]) -> str:
     return "\n".join(parts)
 
 
+def digits(folder: Path) -> str:
+    """The section on the small digits: the kept tables as the study printed them."""
+    parts = [
+        "## Digits",
+        "",
+        "Ten animals, settings tuned on held-out training stimuli of animals 0-9 (`digits_tuning.csv`).",
+        "",
+    ]
+    for path in sorted(folder.glob("digits_*_animals_*.txt")):
+        command, _, table = path.read_text(encoding="utf-8").partition("\n")
+        parts += [f"`{command}`", "", "```text", table.strip("\n"), "```", ""]
+    return "\n".join(parts)
+
+
 def main(settings: Settings) -> None:
     """Write the tables, or check them."""
     heading = (
         "# Published numbers and ours\n\nMade by `python studies/results.py` from the summaries in `docs/results/`.\n\n"
     )
-    text = heading + split_mnist(read(settings.summaries / "split_mnist.csv"))
+    text = heading + split_mnist(read(settings.summaries / "split_mnist.csv")) + "\n" + digits(settings.summaries)
     if settings.check:
         if not settings.out.exists() or settings.out.read_text(encoding="utf-8") != text:
             raise LogError(f"{settings.out} is not up to date: run studies/results.py")
