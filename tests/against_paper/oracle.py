@@ -33,6 +33,19 @@ LAYERS = {
     "prior": "modes",
 }
 ANIMALS = 2
+TERMS = {
+    "total": "total",
+    "cur_class": "current_classification",
+    "cur_recon": "current_reconstruction",
+    "cur_variat": "current_code_divergence",
+    "rep_class": "replayed_classification",
+    "rep_distill": "replayed_distillation",
+    "rep_recon": "replayed_reconstruction",
+    "rep_variat": "replayed_code_divergence",
+    "si": "consolidation",
+    "ewc": "consolidation",
+}
+"""Losses of the files under the names of the log."""
 ARRAYS = {"W": "weight", "b": "bias", "mean": "mean", "logvar": "log_variance"}
 
 

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from oracle import ANIMALS, both, brain, closest, protocol, read, synapses
+from oracle import ANIMALS, TERMS, both, brain, closest, protocol, read, synapses
 
 from replaysim.brain import Brain
 from replaysim.cohort import Cohort
@@ -16,18 +16,6 @@ from replaysim.consolidation import ConsolidationState, ElasticWeightConsolidati
 from replaysim.fisher import Judgement, fisher_information
 from replaysim.learning import COMPONENTS, Trials
 from replaysim.replay import Cues, Events, GenerativeReplay, plan_round
-
-TERMS = {
-    "total": "total",
-    "cur_class": "current_classification",
-    "cur_recon": "current_reconstruction",
-    "cur_variat": "current_code_divergence",
-    "rep_recon": "replayed_reconstruction",
-    "rep_variat": "replayed_code_divergence",
-    "rep_distill": "replayed_distillation",
-    "si": "consolidation",
-    "ewc": "consolidation",
-}
 
 
 def compare_losses(losses: torch.Tensor, arrays: dict[str, np.ndarray], prefix: str, step: int) -> None:

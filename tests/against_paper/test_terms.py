@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from oracle import ANIMALS, both, brain, closest, protocol, read, synapses
+from oracle import ANIMALS, TERMS, both, brain, closest, protocol, read, synapses
 
 from replaysim import objectives
 from replaysim.brain import Brain
@@ -21,16 +21,6 @@ from replaysim.replay import Cues, Events, GenerativeReplay, Reactivation, Repla
 DOUBLE = {"forward": 1e-10, "loss": 1e-10, "gradient": 1e-10, "after": 1e-10}
 SINGLE = {"forward": 5e-6, "loss": 5e-6, "gradient": 1e-6, "after": 1e-5}
 PRECISIONS = [(torch.float64, DOUBLE), (torch.float32, SINGLE)]
-TERMS = {
-    "total": "total",
-    "cur_class": "current_classification",
-    "cur_recon": "current_reconstruction",
-    "cur_variat": "current_code_divergence",
-    "rep_class": "replayed_classification",
-    "rep_distill": "replayed_distillation",
-    "rep_recon": "replayed_reconstruction",
-    "rep_variat": "replayed_code_divergence",
-}
 
 
 class Variant:

@@ -12,7 +12,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from oracle import ANIMALS, FOLDER, both, brain, closest, protocol, read, synapses
+from oracle import ANIMALS, FOLDER, TERMS, both, brain, closest, protocol, read, synapses
 
 from replaysim.cohort import Cohort
 from replaysim.consolidation import SynapticIntelligence
@@ -20,17 +20,6 @@ from replaysim.learning import COMPONENTS, Trials
 from replaysim.replay import Cues, GenerativeReplay, plan_round
 
 FILES = sorted(p.stem for pattern in ("14_run_*.npz", "15_ablation_*.npz") for p in FOLDER.glob(pattern))
-TERMS = {
-    "cur_class": "current_classification",
-    "cur_recon": "current_reconstruction",
-    "cur_variat": "current_code_divergence",
-    "rep_class": "replayed_classification",
-    "rep_distill": "replayed_distillation",
-    "rep_recon": "replayed_reconstruction",
-    "rep_variat": "replayed_code_divergence",
-    "si": "consolidation",
-    "total": "total",
-}
 
 
 def test_the_files_are_found() -> None:
