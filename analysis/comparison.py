@@ -30,18 +30,17 @@ def summarise(values: xr.DataArray) -> xr.Dataset:
     -------
     xarray.Dataset
         ``mean``, ``standard_error`` (sample standard deviation / :math:`\sqrt n`), ``low`` and ``high`` (95 %
-        interval by Student's t) and ``n``. From a single animal the last but ``n`` are NaN.
+        interval by Student's t) and ``n``, the animals that count: an animal without a value (NaN, because its losses
+        became infinite) is left out. From a single animal all but ``mean`` and ``n`` are NaN.
     """
     if "animal" not in values.dims:
         raise DataError(f"values have no dimension 'animal'; they have {list(values.dims)}")
-    n = values.sizes["animal"]
+    n = values.notnull().sum("animal")
     mean = values.mean("animal")
-    spread = values.std("animal", ddof=1) if n > 1 else mean * np.nan
-    error = spread / np.sqrt(n)
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) if n > 1 else np.nan
-    return xr.Dataset(
-        {"mean": mean, "standard_error": error, "low": mean - reach * error, "high": mean + reach * error, "n": n}
-    )
+    freedom = (n - 1).where(n > 1)
+    error = np.sqrt(((values - mean) ** 2).sum("animal") / freedom / n)
+    reach = error * stats.t.ppf(0.5 + LEVEL / 2, freedom)
+    return xr.Dataset({"mean": mean, "standard_error": error, "low": mean - reach, "high": mean + reach, "n": n})
 
 
 def paired_difference(a: xr.DataArray, b: xr.DataArray, *, seed: int = 0) -> xr.Dataset:
@@ -65,7 +64,9 @@ def paired_difference(a: xr.DataArray, b: xr.DataArray, *, seed: int = 0) -> xr.
         raise DataError(
             f"the conditions have different animals: {a['animal'].values.tolist()} and {b['animal'].values.tolist()}"
         )
-    gap = (a - b.sel(animal=a["animal"])).astype(np.float64)
+    gap = (a - b.sel(animal=a["animal"])).astype(np.float64).dropna("animal")
+    if not gap.size:
+        raise DataError("no animal has a value in both conditions")
     found = summarise(gap)
     values = gap.values
     n = len(values)

@@ -161,3 +161,15 @@ def test_table_and_figure_of_conditions(tmp_path: Path) -> None:
         assert word in drawn
     ax = figures.accuracy_matrix(logs["systems"])
     assert ax.get_xlabel() == "context tested"
+
+
+def test_animals_without_a_value_are_left_out() -> None:
+    values = xr.DataArray([0.5, np.nan, 0.7, 0.9], {"animal": [1, 2, 3, 4]}, dims="animal")
+    found = comparison.summarise(values)
+    assert int(found["n"]) == 3
+    assert float(found["mean"]) == pytest.approx(0.7)
+    assert float(found["standard_error"]) == pytest.approx(0.2 / 3**0.5)
+    paired = comparison.paired_difference(values, xr.zeros_like(values))
+    assert int(paired["n"]) == 3 and float(paired["p"]) == pytest.approx(2 / 2**3)
+    with pytest.raises(DataError, match="no animal has a value in both conditions"):
+        comparison.paired_difference(values, values * np.nan)
