@@ -138,12 +138,24 @@ def digits(folder: Path) -> str:
     return "\n".join(parts)
 
 
+def speed(folder: Path) -> str:
+    """The section on speed: what the study printed."""
+    command, _, table = (folder / "speed.txt").read_text(encoding="utf-8").partition("\n")
+    return "\n".join(["## Speed", "", f"`{command}`", "", "```text", table.strip("\n"), "```", ""])
+
+
 def main(settings: Settings) -> None:
     """Write the tables, or check them."""
     heading = (
         "# Published numbers and ours\n\nMade by `python studies/results.py` from the summaries in `docs/results/`.\n\n"
     )
-    text = heading + split_mnist(read(settings.summaries / "split_mnist.csv")) + "\n" + digits(settings.summaries)
+    text = (
+        heading
+        + split_mnist(read(settings.summaries / "split_mnist.csv"))
+        + "\n"
+        + digits(settings.summaries)
+        + speed(settings.summaries)
+    )
     if settings.check:
         if not settings.out.exists() or settings.out.read_text(encoding="utf-8") != text:
             raise LogError(f"{settings.out} is not up to date: run studies/results.py")

@@ -10,6 +10,7 @@ Run time: about a minute on one core.
 
 from __future__ import annotations
 
+import platform
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -132,6 +133,8 @@ def main(settings: Settings) -> None:
     """Measure, print a table."""
     import torch
 
+    from replaysim.crew import cores
+
     torch.set_num_threads(1)
     repeats, batch = (3 if settings.quick else settings.repeats), 128
     _cohort, step = make_step(settings.animals, batch)
@@ -154,6 +157,7 @@ def main(settings: Settings) -> None:
         ("rate of float32 matrix products, same thread, interleaved", f"{statistics.median(rates) / 1e9:.1f} GFLOP/s"),
         ("fraction of that rate (median of pairs)", f"{100 * fraction:.0f} %"),
         (f"{settings.workers} workers against one", f"{one / two:.2f} times as fast"),
+        ("machine", f"{platform.machine()}, {cores()} cores, torch {torch.__version__}"),
     ]
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:{width}s}   {value}" for name, value in rows))
