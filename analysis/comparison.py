@@ -124,15 +124,23 @@ def interaction(
 
 
 def factorial_table(logs: Mapping[str, xr.DataTree]) -> xr.Dataset:
-    """Final accuracy and forgetting of every condition, with standard errors, ``n`` and ``chance``; (condition)."""
+    """Final accuracy and forgetting of every condition, with standard errors, ``n`` and ``chance``; (condition).
+
+    A measure that an unfinished log does not allow is NaN. The attributes of a measure say which answers competed.
+    """
     rows = []
     for log in logs.values():
         row: dict[str, xr.DataArray] = {}
-        for name, measure in (("accuracy", final_accuracy), ("forgetting", forgetting)):
-            found = summarise(measure(log))
+        for name, measure in (("forgetting", forgetting), ("accuracy", final_accuracy)):
+            try:
+                values = measure(log)
+            except DataError:
+                values = xr.full_like(log["behaviour"].to_dataset()["animal"], np.nan, dtype=float)
+            found = summarise(values)
             row |= {name: found["mean"], f"{name}_standard_error": found["standard_error"], "n": found["n"]}
+            row[name].attrs["answers"] = values.attrs.get("answers", "")
         rows.append(xr.Dataset(row).assign(chance=chance_level(log)))
-    return xr.concat(rows, xr.Variable("condition", list(logs)))
+    return xr.concat(rows, xr.Variable("condition", list(logs)), combine_attrs="drop_conflicts")
 
 
 def format_table(table: xr.Dataset) -> str:
@@ -147,7 +155,10 @@ def format_table(table: xr.Dataset) -> str:
         ]
         lines.append(f"{name!s:12s} {cells[0]:>20s} {cells[1]:>20s} {int(row['n']):4d}")
     lines += ["-" * len(head), f"{'chance':12s} {100 * float(table['chance'][0]):>13.1f}"]
-    return "\n".join([*lines, "mean ± standard error over n animals"])
+    rules = ", ".join(
+        f"{m}: {table[m].attrs[a].replace('_', ' ')}" for m in ("accuracy", "forgetting") for a in ["answers"]
+    )
+    return "\n".join([*lines, "mean ± standard error over n animals", f"answers that compete: {rules}"])
 
 
 def format_difference(name: str, found: xr.Dataset, *, percent: bool = True) -> str:

@@ -74,7 +74,7 @@ def chance_level(log: xr.DataTree, answers: str | None = None) -> float:
 
 def final_accuracy(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
     r"""Accuracy at the end, :math:`\tfrac1T \sum_j a_{T,j}`; (animal)."""
-    final = retention_matrix(log, answers, use="final").isel(contexts_learned=-1, drop=True).mean("context")
+    final = _end(_finished(retention_matrix(log, answers, use="final"))).mean("context")
     return _named(final, "final_accuracy", "accuracy after all contexts, mean over contexts")
 
 
@@ -88,8 +88,19 @@ def average_accuracy(log: xr.DataTree, answers: str | None = None) -> xr.DataArr
 def learning_accuracy(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
     r"""Accuracy on every context just after it was learned, :math:`\tfrac1T \sum_j a_{j,j}`; (animal)."""
     return _named(
-        _just_learned(retention_matrix(log, answers)).mean("context"), "learning_accuracy", "accuracy when just learned"
+        _just_learned(_finished(retention_matrix(log, answers))).mean("context"),
+        "learning_accuracy",
+        "accuracy when just learned",
     )
+
+
+def _finished(matrix: xr.DataArray) -> xr.DataArray:
+    learned, contexts = int(matrix["contexts_learned"].max()), matrix.sizes["context"]
+    if learned < contexts:
+        raise DataError(
+            f"this simulation is not finished: {learned} of {contexts} contexts were learned; take average_accuracy()"
+        )
+    return matrix
 
 
 def _just_learned(matrix: xr.DataArray) -> xr.DataArray:
@@ -105,6 +116,7 @@ def _at_least_two(matrix: xr.DataArray, measure: str) -> None:
         raise DataError(
             f"{measure} needs at least two learned contexts; the log has {matrix.sizes['contexts_learned'] - 1}"
         )
+    _finished(matrix)
 
 
 def forgetting(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
@@ -153,7 +165,7 @@ def retention(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
 
     The coordinate ``n_contexts`` says how many contexts an age averages: old memories are few.
     """
-    matrix = retention_matrix(log, answers)
+    matrix = _finished(retention_matrix(log, answers))
     n = matrix.sizes["context"]
     rows = []
     for age in range(n):

@@ -73,6 +73,10 @@ def brain_inspired(
         reconstruction = "bernoulli" if at_retina and protocol.stimuli.train.dtype == np.uint8 else "gaussian"
     if reconstruction == "bernoulli" and at_retina:
         check_bernoulli(protocol)
+    elif reconstruction == "bernoulli" and cortex is None:
+        raise SettingError(
+            "brain_inspired", "reconstruction", reconstruction, f"'gaussian' at {reentry}: its activity exceeds 1"
+        )
     size = protocol.stimuli.size
     return BrainPlan(
         cortex=plan,
@@ -116,12 +120,16 @@ def describe_plan(plan: BrainPlan) -> dict[str, Any]:
         if dataclasses.is_dataclass(value) and not isinstance(value, type) and not isinstance(value, OwnCortex):
             values[name] = dataclasses.asdict(value)
     if isinstance(plan.cortex, OwnCortex):
-        values["cortex"] = {"own": f"{plan.cortex.make.__module__}.{plan.cortex.make.__qualname__}"}
+        make = plan.cortex.make
+        values["cortex"] = {
+            "own": f"{make.__module__}.{make.__qualname__}" if hasattr(make, "__qualname__") else repr(make)
+        }
     return values
 
 
 def save_brain(brain: Brain, path: str | Path) -> Path:
     """Write a brain (synapses, modes, gates, settings) as a safetensors file: nothing in it can be executed."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path = Path(path)
@@ -134,7 +142,7 @@ def save_brain(brain: Brain, path: str | Path) -> Path:
     state = {name: value.detach().cpu().contiguous() for name, value in brain.state_dict().items()}
     try:
         save_file(state, str(path), metadata={"replaysim_brain": json.dumps(about)})
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise LogError(f"cannot write the brain to {path}: {error}") from error
     return path
 

@@ -8,7 +8,7 @@ see its neighbours.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -197,13 +197,14 @@ class Cohort:
 
         return vmap(accompanied)(self._values, trials, noise, events)
 
-    def consolidate(self, stimuli: Sequence[Tensor], answers: Tensor) -> None:
+    def consolidate(self, stimuli: Callable[[int], Sequence[Tensor]], answers: Tensor) -> None:
         """End of a context: update the state of synaptic consolidation.
 
         Parameters
         ----------
         stimuli
-            Training stimuli of the context just learned in random order, (trial, ...), one tensor per animal.
+            Gives at most so many training stimuli of the context just learned in random order, (trial, ...), one
+            tensor per animal; called only by a rule that asks for information.
         answers
             Readout units that compete, boolean, (answer,).
         """
@@ -217,10 +218,10 @@ class Cohort:
                     self._judgement,
                     {name: value[a].detach() for name, value in self._values.items()},
                     wanted,
-                    own[:trials],
+                    own,
                     answers,
                 )
-                for a, own in enumerate(stimuli)
+                for a, own in enumerate(stimuli(trials))
             ]
             return {name: torch.stack([f[f"brain.{name}"] for f in found]) for name in self.covered}
 

@@ -91,7 +91,7 @@ def exit_with(action: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\nstopped; contexts that were finished are in the output folder", file=sys.stderr)
+        print("\nstopped; where there is an output folder, finished contexts are in it", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)

@@ -19,7 +19,7 @@ from .errors import check_number
 Synapses = Mapping[str, Tensor]
 """Name to value, (animal, ...)."""
 Information = Callable[[int], Synapses]
-"""Number of trials to the Fisher information of every covered synapse in the context just learned."""
+"""At most how many trials, to the Fisher information of every covered synapse in the context just learned."""
 
 
 @runtime_checkable

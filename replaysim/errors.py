@@ -33,6 +33,10 @@ class SettingError(ReplaysimError, ValueError):
         self.owner, self.attribute, self.value, self.must = owner, attribute, value, must
         super().__init__(f"{owner}.{attribute}: got {value!r}, must be {must}")
 
+    def __reduce__(self) -> tuple[type[SettingError], tuple[str, str, object, str]]:
+        """Pickle with what it was made of: errors come back from workers."""
+        return type(self), (self.owner, self.attribute, self.value, self.must)
+
 
 class DataError(ReplaysimError, ValueError):
     """Stimuli, labels or logs have the wrong shape, type or content."""

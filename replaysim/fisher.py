@@ -42,7 +42,7 @@ def fisher_information(
     Parameters
     ----------
     judgement
-        Template of the brain; in eval mode, so that nothing it keeps count of changes.
+        Template of the brain; its forward pass must not keep count of anything.
     values
         All its parameters and buffers by name.
     covered

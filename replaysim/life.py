@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -91,7 +92,7 @@ def live(condition: Condition, seeds: tuple[int, ...], write: Write, progress: P
     for context in range(protocol.n_contexts):
         learn_context(condition, cohort, curricula, seeds, context, train, recording, progress)
         competing = torch.from_numpy(protocol.answers(protocol.rule, context, context + 1)).to(cohort.device)
-        cohort.consolidate(_fresh_trials(condition, curricula, seeds, context, train), competing)
+        cohort.consolidate(partial(_fresh_trials, curricula, seeds, context, train), competing)
         if condition.replay is not None:
             cohort.remember_self()
         recording.end_context(context + 1)
@@ -146,13 +147,12 @@ def _present(condition: Condition, part: str) -> Presentation:
 
 
 def _fresh_trials(
-    condition: Condition, curricula: list[Curriculum], seeds: tuple[int, ...], context: int, stimuli: Presentation
+    curricula: list[Curriculum], seeds: tuple[int, ...], context: int, stimuli: Presentation, trials: int
 ) -> list[torch.Tensor]:
-    """Training stimuli of the context in an order of their own, as many as the consolidation rule may ask for."""
-    most = getattr(condition.consolidation, "trials", 0)
+    """At most so many training stimuli of the context in an order of their own, for every animal."""
     chosen = []
     for curriculum, seed in zip(curricula, seeds, strict=True):
-        order = rng.stream(seed, f"context {context}/consolidation").permutation(curriculum.train[context])[:most]
+        order = rng.stream(seed, f"context {context}/consolidation").permutation(curriculum.train[context])[:trials]
         chosen.append(stimuli.show(torch.from_numpy(order).to(stimuli.stimuli.device)))
     return chosen
 

@@ -14,6 +14,7 @@ import xarray as xr
 
 from . import rng
 from .cohort import Cohort
+from .cortex import AbstractCortex, DenseCortex
 from .experience import Presentation
 from .protocol import ANSWERS, Curriculum, SplitProtocol
 
@@ -173,6 +174,18 @@ def evoked(
     shown = presentation.show(torch.from_numpy(stimuli).to(presentation.stimuli.device))
     blocks = list(cohort.perceive(shown, wanted))
     return {name: torch.cat([b[name] for b in blocks], dim=1).float().cpu().numpy() for name in wanted}
+
+
+def about_area(cortex: AbstractCortex, area: str) -> dict[str, Any]:
+    """Attributes of an area in the log: whether synapses onto it can change, and its non-linearity where that is known.
+
+    An own cortex tells by a part with the area's name.
+    """
+    if area == cortex.areas[0]:
+        return {"area": area, "plastic": 0, "nonlinearity": "none"}
+    own = getattr(cortex, area, cortex)
+    plastic = int(any(value.requires_grad for value in own.parameters()))
+    return {"area": area, "plastic": plastic, "nonlinearity": "relu" if isinstance(cortex, DenseCortex) else "unknown"}
 
 
 def synapses(

@@ -200,6 +200,8 @@ def _groups(owner: str, contexts: object, classes: Sequence[str]) -> int | tuple
                 owner, "contexts", contexts, f"a divisor of the {n} classes: one of {divisors}, or a list of groups"
             )
         return contexts
+    if not all(isinstance(group, Iterable) and not isinstance(group, str) for group in contexts):
+        raise SettingError(owner, "contexts", contexts, "a list of groups of classes, e.g. [[0, 1], [2, 3, 4]]")
     groups = tuple(tuple(group) for group in contexts)
     for number, group in enumerate(groups, 1):
         if not group:
@@ -210,6 +212,8 @@ def _groups(owner: str, contexts: object, classes: Sequence[str]) -> int | tuple
                 f"groups with at least one class: context {number} is empty",
             )
     index = {name: i for i, name in enumerate(classes)}
+    if not any(name.lstrip("-").isdigit() for name in classes):  # named classes may also be given by their index
+        index |= {str(i): i for i in range(n)}
     as_numbers = tuple(tuple(index.get(str(c), -1) for c in group) for group in groups)
     flat = [c for group in as_numbers for c in group]
     if sorted(flat) != list(range(n)):

@@ -177,7 +177,7 @@ class Recording:
                 f"activity of {area} after the non-linearity",
             )
             own = {name: coordinates[name] for name in ("animal", "snapshot", "stimulus")}
-            about = {"area": area, "plastic": int(area != template.areas[0]), "nonlinearity": _nonlinearity(area)}
+            about = see.about_area(template, area)
             piece[f"/cortex/{area}"] = xr.Dataset(
                 {"activity": activity}, coords={**own, **_count("unit", found[area].shape[-1])}, attrs=about
             )
@@ -206,8 +206,11 @@ class Recording:
         by_class = plan.gating is not None and plan.gating.by == "class"
         if plan.modes is None and not by_class:
             joined["cued_class"][:] = -1
-        if plan.modes is None and plan.gating is None:
+        by_context = plan.gating is not None and plan.gating.by == "context"
+        domain = self.protocol.scenario == "domain"
+        if (plan.modes is None and plan.gating is None) or (domain and not by_context):
             joined["cued_context"][:] = -1
+        position = "readout unit, the class within its context" if domain else "position in the animal's class order"
         event = ("animal", "contexts_learned", "event")
         names = {
             "code": ((*event, "code_unit"), "code that was drawn"),
@@ -216,8 +219,8 @@ class Recording:
                 f"re-created activity at the re-entry area, {self.cohort.template.cortex.reentry}",
             ),
             "target": ((*event, "class"), "soft target: tempered probability that the earlier self gives each answer"),
-            "decision": (event, "decision of the earlier self, as position in the animal's class order"),
-            "cued_class": (event, "class that was asked for, -1 = none"),
+            "decision": (event, f"decision of the earlier self, {position}"),
+            "cued_class": (event, f"class that was asked for, {position}, -1 = none"),
             "cued_context": (event, "context that was asked for, -1 = none"),
             "step": (event, "weight update at which the event was replayed"),
         }
@@ -299,7 +302,3 @@ class Recording:
 
 def _count(dim: str, n: int) -> dict[str, xr.Variable]:
     return {dim: see.described((dim,), np.arange(n, dtype=np.int32), dim.replace("_", " "))}
-
-
-def _nonlinearity(area: str) -> str:
-    return "none" if area == "retina" else "relu"

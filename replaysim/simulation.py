@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -100,7 +99,7 @@ def simulate(
     protocol
         What the animals meet.
     animals
-        Their seeds, whole numbers from 0 up to 2**32 - 1.
+        Their seeds, whole numbers from 0 up to 2**31 - 1.
     learning
         Steps, batch size and learning rate; default: the paper's for Split MNIST.
     replay, consolidation
@@ -115,7 +114,7 @@ def simulate(
     overwrite
         Whether an earlier log in that folder may be replaced.
     device
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"auto"``.
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"auto"`` (a CUDA device where there is one, else the CPU).
     precision
         ``"float32"`` or ``"float64"``.
     workers
@@ -151,19 +150,22 @@ def simulate(
         "precision": precision,
     }
     attrs = provenance(config, seeds, condition.device)
-    folder = None if out is None else logs.RunFolder.create(Path(out), overwrite=overwrite)
+    folder = None if out is None else logs.RunFolder.create(Path(out), overwrite=overwrite, attrs=attrs)
     if folder is not None:
         folder.write_config(config)
     crew = Crew(condition, chunks, processes, folder)
-    outcomes, pieces = crew.run(progress=progress, label=label or "simulate")
+    try:
+        outcomes, pieces = crew.run(progress=progress, label=label or "simulate")
+    except BaseException as error:
+        if folder is not None:
+            folder.fail(repr(error))  # what was finished stays readable, and says what happened
+        raise
     brains = Brains(brain, outcomes)
     dead = [seed for outcome in outcomes for seed, alive in outcome.alive.items() if not alive]
     attrs = attrs | {"status": "complete" if len(dead) < len(seeds) else "failed", "animals_with_faults": dead or [-1]}
     if folder is None:
         return SimulationResult(logs.assemble(pieces, attrs), brains, None)
-    tree = folder.consolidate(attrs)
-    shutil.rmtree(folder.path / "animals", ignore_errors=True)  # run.nc holds everything now
-    return SimulationResult(tree, brains, folder.path)
+    return SimulationResult(folder.consolidate(attrs), brains, folder.path)
 
 
 def check_animals(animals: Iterable[int]) -> tuple[int, ...]:
@@ -174,7 +176,7 @@ def check_animals(animals: Iterable[int]) -> tuple[int, ...]:
     if not seeds:
         raise SettingError("simulate", "animals", seeds, "at least one seed")
     for seed in seeds:
-        check_number("simulate", "animals", seed, least=0, below=2**32, whole=True)
+        check_number("simulate", "animals", seed, least=0, below=2**31, whole=True)
     twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
     if twice:
         raise SettingError("simulate", "animals", list(seeds), f"different seeds: given twice: {twice}")
@@ -182,7 +184,7 @@ def check_animals(animals: Iterable[int]) -> tuple[int, ...]:
 
 
 def check_device(device: str) -> str:
-    """Name of a device that is there; ``"auto"`` takes a GPU where there is one."""
+    """Name of a device that is there; ``"auto"`` takes a CUDA device where there is one, else the CPU."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -286,8 +288,8 @@ def describe(condition: Condition, seeds: Sequence[int], label: str) -> dict[str
         "record": [named(electrode) for electrode in condition.electrodes],
     }
     try:
-        return json.loads(json.dumps(config))
-    except TypeError as error:
+        return json.loads(json.dumps(config, default=lambda number: number.item()))  # numbers of numpy
+    except (TypeError, AttributeError) as error:
         raise LogError(
             f"the settings cannot be written to a log: {error}; give rules plain numbers and words as fields"
         ) from error

@@ -39,7 +39,7 @@ class Settings:
     out: Path = field(default=Path("runs/paper_split_mnist"), metadata={"help": "folder for the logs"})
     summary: Path = field(
         default=Path("docs/results/split_mnist.csv"),
-        metadata={"help": "CSV file to which the accuracy of every animal is added"},
+        metadata={"help": "CSV file to which the accuracy of every animal is added (not with --quick)"},
     )
     device: str = field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
     workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: one a core)"})
@@ -87,6 +87,14 @@ def add_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     temporary.replace(path)
 
 
+def label(settings: Settings) -> str:
+    """Name of a folder that other animals or other steps do not share."""
+    animals = settings.animals
+    whole = animals == tuple(range(animals[0], animals[-1] + 1))
+    chosen = f"{animals[0]}-{animals[-1]}" if whole else "_".join(map(str, animals))
+    return f"{chosen}_quick" if settings.quick else chosen
+
+
 def main(settings: Settings) -> None:
     """Simulate what is missing, and summarise."""
     from analysis.comparison import summarise
@@ -101,7 +109,7 @@ def main(settings: Settings) -> None:
         check_choice("paper_split_mnist", "arms", arm, arms)
     for arm in wanted:
         name = prefix + arm
-        folder = settings.out / settings.scenario / arm / f"{min(settings.animals)}-{max(settings.animals)}"
+        folder = settings.out / settings.scenario / arm / label(settings)
         finished = folder / "run.nc"
         if finished.exists():
             log = open_log(finished)
@@ -115,7 +123,8 @@ def main(settings: Settings) -> None:
                 workers=settings.workers,
                 quick=settings.quick,
             ).log
-        add_rows(settings.summary, rows_of(log, name))
+        if not settings.quick:
+            add_rows(settings.summary, rows_of(log, name))
         found = summarise(final_accuracy(log))
         print(
             f"{name:40s} {100 * float(found['mean']):6.2f} +- {100 * float(found['standard_error']):.2f} %", flush=True

@@ -52,6 +52,7 @@ PUBLISHED: dict[str, tuple[Published | None, Published | None]] = {
     "split_mnist/task/brain_inspired_faithful": (None, Published("97.4", OFFICIAL)),
 }
 
+STEPS = 2000  # per context: what the paper's arms are
 HEAD = "| arm | published, % | ours, % (mean ± s.e.) | difference | n (animals) | animal 12: published code / ours |"
 DEVIATIONS = """\
 Deviations from the published code, all arms:
@@ -70,14 +71,20 @@ Deviations from the published code, all arms:
 """
 
 
+def check_there(path: Path, study: str) -> None:
+    """Raise :class:`LogError` where a kept summary is missing."""
+    if not path.exists():
+        raise LogError(f"no summary at {path}: run {study} first")
+
+
 def read(path: Path) -> dict[str, list[dict[str, str]]]:
     """Rows of a summary by preset."""
-    if not path.exists():
-        raise LogError(f"no summary at {path}: run studies/paper_split_mnist.py first")
+    check_there(path, "studies/paper_split_mnist.py")
     table: dict[str, list[dict[str, str]]] = defaultdict(list)
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            table[row["preset"]].append(row)
+            if int(row["steps"]) == STEPS:
+                table[row["preset"]].append(row)
     return table
 
 
@@ -140,6 +147,7 @@ def digits(folder: Path) -> str:
 
 def speed(folder: Path) -> str:
     """The section on speed: what the study printed."""
+    check_there(folder / "speed.txt", "studies/speed.py")
     command, _, table = (folder / "speed.txt").read_text(encoding="utf-8").partition("\n")
     return "\n".join(["## Speed", "", f"`{command}`", "", "```text", table.strip("\n"), "```", ""])
 

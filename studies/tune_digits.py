@@ -98,7 +98,9 @@ def trial(candidate: Candidate, scenario: str, mechanism: str, settings: Setting
 
 def main(settings: Settings) -> None:
     """Search, and keep every trial."""
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
+    from replaysim.netcdf import make_folder
+
+    make_folder(settings.out.parent)
     rows: list[dict[str, Any]] = []
     if settings.out.exists() and not settings.overwrite:
         rows = list(csv.DictReader(settings.out.read_text(encoding="utf-8").splitlines()))
@@ -111,10 +113,12 @@ def main(settings: Settings) -> None:
                 return float(row["accuracy"])
         row = trial(candidate, scenario, mechanism, settings)
         rows.append({"stage": stage, **row})
-        with settings.out.open("w", newline="", encoding="utf-8") as file:
+        temporary = settings.out.with_suffix(".tmp")
+        with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
+        temporary.replace(settings.out)
         print(", ".join(f"{k} {v}" for k, v in rows[-1].items() if k != "animals"), flush=True)
         return float(row["accuracy"])
 

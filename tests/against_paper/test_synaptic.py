@@ -112,7 +112,7 @@ def test_path_integral_importance_and_penalty(variant: str) -> None:
         }
         for name, value in covered.items():
             closest(path.state.anchor[name][1], value.numpy(), f"{key} start of {name}")
-        cohort.consolidate([], torch.ones(4, dtype=torch.bool))
+        cohort.consolidate(lambda _n: [], torch.ones(4, dtype=torch.bool))
         path.compare(path.state.importance, f"{key}.omega")
         path.compare(cohort.synapses, f"{key}.end")
         cohort.remember_self()
@@ -203,7 +203,7 @@ def test_three_contexts(scenario: str) -> None:
             compare_losses(losses, arrays, key, step)
         compare({n: v[1] for n, v in cohort.synapses.items()}, arrays, f"{key}.end")
         stimuli = torch.from_numpy(arrays[f"{key}.x_cur"].reshape(12, 16))
-        cohort.consolidate([stimuli] * ANIMALS, competing)
+        cohort.consolidate(lambda n, stimuli=stimuli: [stimuli[:n]] * ANIMALS, competing)
         assert cohort.state is not None
         new = {name: cohort.state.importance[name] - summed[name] for name in cohort.covered}
         compare({n: v[1] for n, v in new.items()}, arrays, f"{key}.F")

@@ -78,7 +78,7 @@ class Loop:
             before = self.cohort.state
             assert before is not None
             self.compare({n: v[1] for n, v in before.path.items()}, f"{key}.W")
-            self.cohort.consolidate([], torch.ones(6, dtype=torch.bool))
+            self.cohort.consolidate(lambda _n: [], torch.ones(6, dtype=torch.bool))
             assert self.cohort.state is not None
             self.compare({n: v[1] for n, v in self.cohort.state.importance.items()}, f"{key}.omega")
         for animal in range(ANIMALS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import xarray as xr
 from small import LEARNING, assert_bitwise, brain, protocol, simulate, state
 
 import replaysim as rs
+from analysis.comparison import factorial_table
+from analysis.forgetting import average_accuracy, final_accuracy, retention
 from replaysim import rng
 from replaysim.brains import load_brain, save_brain
 from replaysim.cohort import Cohort
 from replaysim.consolidation import ElasticWeightConsolidation, SynapticIntelligence
 from replaysim.crew import Crew
+from replaysim.errors import DataError
 from replaysim.experience import Chance, plan_context
 from replaysim.learning import Trials
 from replaysim.replay import GenerativeReplay, plan_round
@@ -150,7 +154,7 @@ def test_a_sick_animal_leaves_the_others_alone() -> None:
                 cohort.learn(trials, answers, torch.randn(3, 8, 5, generator=chance))
                 continue
             if step == 5:
-                cohort.consolidate([], answers[0])
+                cohort.consolidate(lambda _n: [], answers[0])
                 cohort.remember_self()
             draws = Chance((12, 13, 14), 1, own, plan, 8, replayed)
             draws.noise(0, torch.device("cpu"), torch.float32)
@@ -262,3 +266,74 @@ def test_gates_close_units_in_recall() -> None:
         for gate in trained.gates.buffers():
             gate.fill_(1)
     assert not torch.equal(before, trained.recall([0, 1, 2]))
+
+
+# --- folders
+
+
+def test_files_of_the_user_stay(tmp_path: Path) -> None:
+    (tmp_path / "animals").mkdir()
+    (tmp_path / "animals" / "mine.txt").write_text("mine", encoding="utf-8")
+    simulate(out=tmp_path)
+    assert (tmp_path / "animals" / "mine.txt").read_text(encoding="utf-8") == "mine"
+    assert [p.name for p in (tmp_path / "animals").iterdir()] == ["mine.txt"]
+    assert (tmp_path / "run.nc").exists()
+
+
+def test_a_simulation_that_fails_leaves_what_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finished contexts are readable, with their whole provenance, and the log says what happened."""
+    learn, steps = Cohort.learn, iter(range(10**6))
+
+    def breaks(self: Cohort, *given: Any) -> torch.Tensor:
+        if next(steps) == 30:
+            raise MemoryError("no room left")
+        return learn(self, *given)
+
+    monkeypatch.setattr(Cohort, "learn", breaks)
+    with pytest.raises(MemoryError):
+        simulate(out=tmp_path, label="unlucky")
+    left = rs.open_log(tmp_path)
+    assert left["behaviour/accuracy"]["contexts_learned"].values.tolist() == [0, 1, 2]
+    assert left.attrs["status"] == "failed" and "no room left" in left.attrs["status_reason"]
+    for name in ("seeds", "command", "hardware", "software_versions", "config_json", "scenario", "title"):
+        assert name in left.attrs, name
+    with pytest.raises(DataError, match="not finished: 2 of 3 contexts"):
+        final_accuracy(left)
+    with pytest.raises(DataError, match="not finished"):
+        retention(left)
+    assert average_accuracy(left)["contexts_learned"].values.tolist() == [1, 2]
+    table = factorial_table({"unlucky": left})
+    assert np.isnan(table["accuracy"].values).all() and table["n"].values.tolist() == [0]
+    simulate(out=tmp_path, overwrite=True)
+    assert rs.open_log(tmp_path).attrs["status"] == "complete"
+
+
+# --- labels
+
+
+def test_domain_scenario_speaks_of_readout_units() -> None:
+    own = protocol("domain", contexts=[[0, 1, 2], [3, 4], [5]])
+    replay = simulate(protocol=own, record=[rs.ReplayActivity(20)], **{"replay": GenerativeReplay()}).log["replay"]
+    assert (replay["cued_context"] == -1).all(), "gates by class ask for no context"
+    assert replay["cued_class"].max() <= 2
+    assert "within its context" in replay["cued_class"].attrs["long_name"]
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnRule(ElasticWeightConsolidation):
+    """A colleague's rule that asks for ten trials and calls that something else."""
+
+    trials: Any = dataclasses.field(default=None, init=False)
+    some: int = 10
+
+    def __post_init__(self) -> None:
+        pass
+
+    def consolidate(self, state: Any, synapses: Any, information: Any) -> Any:
+        return super().consolidate(state, synapses, lambda _n: information(self.some))
+
+
+def test_an_own_rule_gets_the_trials_it_asks_for() -> None:
+    result = simulate(consolidation=OwnRule(strength=1.0), record=[rs.SynapticImportance()])
+    assert result.log.attrs["status"] == "complete"
+    assert (result.log["synapses/readout/importance_sum"] > 0).all()

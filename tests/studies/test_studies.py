@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
+
+from analysis.comparison import paired_difference
+from analysis.forgetting import final_accuracy
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,3 +80,38 @@ def test_speed_prints_its_table() -> None:
 def test_results_are_made_from_the_summary() -> None:
     done = study("results", "--check")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for MNIST: the study's machinery, not its numbers."""
+    chance = np.random.default_rng(0)
+    arrays = {"classes": np.array([str(c) for c in range(10)])}
+    for part, each in (("train", 20), ("test", 5)):
+        arrays[f"y_{part}"] = np.arange(10).repeat(each)
+        arrays[f"x_{part}"] = chance.integers(0, 256, (10 * each, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "mnist.npz", **arrays)
+    monkeypatch.setenv("REPLAYSIM_DATA", str(tmp_path))
+    return tmp_path
+
+
+def test_quick_arms_do_not_enter_the_summary(small_mnist: Path) -> None:
+    summary = small_mnist / "summary.csv"
+    options = ("--out", str(small_mnist / "runs"), "--summary", str(summary), "--workers", "1", "--arms", "nothing")
+    done = study("paper_split_mnist", "--quick", "--scenario", "task", "--animals", "12,14", *options)
+    assert done.returncode == 0, done.stderr
+    assert (small_mnist / "runs" / "task" / "nothing" / "12_14_quick" / "run.nc").exists()
+    assert not summary.exists()
+
+
+@pytest.mark.slow
+def test_replay_beats_stiff_synapses_on_the_digits(tmp_path: Path) -> None:
+    """Class scenario, ten animals: replay minus SI above 50 points (lower bound), joint training at least 95 %."""
+    done = study("synaptic_vs_systems", "--animals", "12:22", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    logs = {name: xr.open_datatree(tmp_path / name / "run.nc") for name in ("synaptic", "systems", "joint")}
+    accuracy = {name: final_accuracy(log) for name, log in logs.items()}
+    assert float(paired_difference(accuracy["systems"], accuracy["synaptic"])["low"]) > 0.5
+    assert float(accuracy["joint"].mean()) >= 0.95
+    for log in logs.values():
+        log.close()

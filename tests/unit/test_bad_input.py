@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import stat
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from small import LEARNING, brain, protocol, simulate, stimuli
+from small import brain, protocol, simulate, stimuli
 
 import replaysim as rs
 from replaysim import cli, presets
@@ -78,6 +79,16 @@ SETTINGS: list[tuple[str, Callable[[], Any], str]] = [
         r"without: got 'cortex', must be one of 'modes', 'gating'",
     ),
     ("re-entry area", lambda: brain(protocol(), reentry="v4").grow(0), r"got 'v4', must be one of"),
+    (
+        "flat contexts",
+        lambda: protocol(contexts=[0, 1, 2, 3, 4, 5]),
+        r"must be a list of groups of classes, e.g. \[\[0",
+    ),
+    (
+        "bernoulli above the retina",
+        lambda: brain(protocol(), reentry="association_1", reconstruction="bernoulli"),
+        r"must be 'gaussian' at association_1",
+    ),
     ("closed gates", lambda: rs.Gating(closed=1.0), r"Gating.closed: got 1.0, must be a number >= 0 and < 1"),
     ("c", lambda: rs.SynapticIntelligence(c=-1), r"SynapticIntelligence.c: got -1, must be a number >= 0"),
     ("lambda", lambda: rs.ElasticWeightConsolidation(-0.1), r"strength: got -0.1, must be a number >= 0"),
@@ -94,6 +105,7 @@ SIMULATIONS: list[tuple[str, dict[str, Any], str]] = [
     ("no animals", {"animals": []}, r"animals: got \(\), must be at least one seed"),
     ("animal twice", {"animals": (12, 13, 12)}, r"must be different seeds: given twice: \[12\]"),
     ("negative animal", {"animals": (-1,)}, r"animals: got -1, must be a whole number >= 0"),
+    ("large seed", {"animals": (2**31,)}, r"must be a whole number >= 0 and < 2.14748e\+09"),
     ("one number", {"animals": 12}, r"must be a list of seeds"),
     ("area", {"record": [rs.CorticalActivity("v4")]}, r"got 'v4', must be one of 'retina', 'association_1'"),
     ("replay without replay", {"record": [rs.ReplayActivity()]}, r"replay: got None, must be a replay mechanism"),
@@ -214,6 +226,8 @@ def test_files_that_are_no_logs(kind: str, tmp_path: Path, monkeypatch: pytest.M
 def test_files_that_are_no_brains(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
+    with pytest.raises(ReplaysimError, match=r"cannot write the brain to .*nowhere"):
+        rs.save_brain(brain(protocol()).grow(0), tmp_path / "nowhere" / "brain.safetensors")
     with pytest.raises(ReplaysimError, match="no brain at"):
         rs.load_brain(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("not a brain", encoding="utf-8")
@@ -252,7 +266,23 @@ def test_the_command_line_speaks_in_sentences(
     assert "Traceback" not in said
 
 
+def test_errors_come_back_from_workers() -> None:
+    with pytest.raises(ReplaysimError) as raised:
+        rs.Learning(steps=0)
+    again = pickle.loads(pickle.dumps(raised.value))
+    assert (type(again), str(again)) == (type(raised.value), str(raised.value))
+
+
+def test_named_classes_may_be_given_by_index() -> None:
+    names = np.array(list("abcdef"))[LABELS]
+    given = [
+        rs.SplitProtocol(IMAGES, names, groups)
+        for groups in ([[0, 1, 2], [5], [3, 4]], [["a", "b", "c"], ["f"], ["d", "e"]])
+    ]
+    assert given[0].contexts == given[1].contexts == ((0, 1, 2), (5,), (3, 4))
+
+
 def test_numpy_numbers_are_numbers() -> None:
     assert rs.Learning(steps=np.int64(3), rate=np.float32(0.1)).steps == 3  # type: ignore[arg-type]
     with pytest.raises(AssertionError, match="computing began"):
-        simulate(animals=np.arange(12, 14), learning=LEARNING)
+        simulate(animals=np.arange(12, 14), learning=rs.Learning(np.int64(3), np.int32(8), np.float32(0.1)))  # type: ignore[arg-type]

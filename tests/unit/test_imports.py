@@ -35,7 +35,7 @@ ALLOWED = {
     "experience": "errors rng brain learning protocol replay",
     "cohort": "brain consolidation fisher learning replay",
     "recorder": "errors brain learning protocol",
-    "observation": "rng cohort experience protocol",
+    "observation": "rng cohort cortex experience protocol",
     "recording": "observation cohort experience learning protocol recorder replay",
     "life": "rng brain cohort consolidation experience learning protocol recorder recording replay",
     "attributes": "errors",

@@ -114,7 +114,7 @@ def test_only_covered_synapses_have_importance() -> None:
         target = torch.randint(6, (1, 8), generator=chance)
         trials = Trials(torch.rand(1, 8, 16, generator=chance), target, target)
         cohort.learn(trials, torch.ones(1, 6, dtype=torch.bool), torch.randn(1, 8, 5, generator=chance))
-    cohort.consolidate([], torch.ones(6, dtype=torch.bool))
+    cohort.consolidate(lambda _n: [], torch.ones(6, dtype=torch.bool))
     assert cohort.state is not None
     important = {name.split(".")[0] for name, value in cohort.state.importance.items() if value.any()}
     assert important == {"cortex", "readout"}
