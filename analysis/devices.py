@@ -1,0 +1,78 @@
+"""Where analyses compute: the device, exact float32 products of matrices, and how many rows go through at once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from replaysim.errors import SettingError, check_number
+
+DEFAULT_MEMORY = 256 * 2**20
+"""Bytes beyond inputs and results that a pairwise measure may use, unless told otherwise."""
+
+
+def choose_device(device: str | torch.device = "auto") -> torch.device:
+    """The device to compute on.
+
+    Parameters
+    ----------
+    device
+        ``"cpu"``, ``"cuda"`` (or ``"cuda:1"``, ``"mps"``), or ``"auto"``: the first GPU if there is one.
+
+    Raises
+    ------
+    SettingError
+        For a device that does not exist here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise SettingError("analysis", "device", device, "'cpu', 'cuda' or 'auto'") from error
+    if chosen.type == "cpu":
+        return chosen
+    if chosen.type == "mps" and torch.backends.mps.is_available():
+        return chosen
+    if chosen.type == "cuda" and (chosen.index or 0) < torch.cuda.device_count():
+        return chosen
+    raise SettingError("analysis", "device", str(device), "'cpu' or 'auto': there is no such GPU on this machine")
+
+
+@contextlib.contextmanager
+def exact_products() -> Iterator[None]:
+    """Multiply float32 matrices in full precision and track no gradients; afterwards all is as before.
+
+    With TF32 the distance of a point to itself can become 0.3.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def rows_at_once(columns: int, memory: int | None, *, copies: int, itemsize: int = 4, most: int = 1024) -> int:
+    """Rows of a block of a large matrix, so that ``copies`` of the block fit into ``memory``.
+
+    Parameters
+    ----------
+    columns
+        Width of the matrix.
+    memory
+        Bytes beyond inputs and results; default :data:`DEFAULT_MEMORY`.
+    copies
+        Blocks that are alive at the same time.
+    itemsize
+        Bytes of a number.
+    most
+        More rows than this make nothing faster.
+    """
+    if memory is not None:
+        check_number("analysis", "memory", memory, least=1)
+    room = (DEFAULT_MEMORY if memory is None else int(memory)) // (copies * itemsize * max(1, columns))
+    return int(min(max(1, room), most))

@@ -1,0 +1,103 @@
+"""What a log holds, as labelled arrays ready for analysis; nothing is loaded before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import numpy as np
+import xarray as xr
+
+from replaysim.errors import DataError, check_choice
+
+Labelled = TypeVar("Labelled", xr.Dataset, xr.DataArray)
+
+
+def areas(log: xr.DataTree) -> list[str]:
+    """Names of the recorded cortical areas, in the order of the log."""
+    cortex = _group(log, "cortex", "pass record=[CorticalActivity()] to simulate()")
+    return list(cortex.children)
+
+
+def activity(log: xr.DataTree, area: str) -> xr.DataArray:
+    """Activity of an area evoked by the probe stimuli.
+
+    Returns
+    -------
+    xarray.DataArray
+        (animal, snapshot, stimulus, unit), or without ``snapshot`` where the area does not change; with the coordinates
+        ``contexts_learned`` and ``step`` of snapshots, ``original_class`` of stimuli and ``context`` of (animal,
+        stimulus).
+
+    Raises
+    ------
+    SettingError, DataError
+        If this area, or no area, was recorded.
+    """
+    check_choice("activity", "area", area, areas(log))
+    values = log[f"cortex/{area}"].to_dataset(inherit="all_coords")["activity"]
+    return values.rename(area).assign_attrs(values.attrs, area=area)
+
+
+def codes(log: xr.DataTree) -> xr.DataArray:
+    """Means of the hippocampal codes of the probe stimuli, (animal, snapshot, stimulus, unit)."""
+    group = _group(log, "hippocampus", "pass record=[HippocampalCodes()] to simulate()").to_dataset()
+    return group["code_mean"].rename({"code_unit": "unit"}).rename("hippocampus")
+
+
+def replayed(log: xr.DataTree) -> xr.Dataset:
+    """Replay events with what their labels mean in the data set.
+
+    Returns
+    -------
+    xarray.Dataset
+        The group ``/replay`` and, with dimensions (animal, contexts_learned, event): ``original_class``, the class of
+        the data set that was asked for (-1 where none), ``decided_class``, the one that the earlier self decided for,
+        and ``memory_age``, contexts learned since the asked one (1 = the one just before; -1 where none).
+    """
+    group = _group(log, "replay", "pass record=[ReplayActivity()] to simulate() with a replay mechanism").to_dataset()
+    identity = _group(log, "behaviour", "").to_dataset()["class_identity"].sel(animal=group["animal"])
+    known = log.attrs.get("scenario") != "domain"  # there, classes are positions within a context that nobody names
+    context = group["cued_context"]
+    found = {
+        "original_class": _original(group["cued_class"] if known else xr.full_like(context, -1), identity),
+        "decided_class": _original(group["decision"] if known else xr.full_like(context, -1), identity),
+        "memory_age": (group["contexts_learned"] - context).where(context > 0, -1).transpose(*context.dims),
+    }
+    meaning = {
+        "original_class": "class of the data set that was asked for, -1 = none",
+        "decided_class": "class of the data set that the earlier self decided for, -1 = missing",
+        "memory_age": "contexts learned since the asked one, 1 = the one before, -1 = none",
+    }
+    return group.assign({n: v.astype(np.int32).assign_attrs(long_name=meaning[n], units="1") for n, v in found.items()})
+
+
+def _original(position: xr.DataArray, identity: xr.DataArray) -> xr.DataArray:
+    known = identity.isel({"class": position.clip(min=0)}).drop_vars("class", errors="ignore")
+    return known.where(position >= 0, -1).transpose(*position.dims)
+
+
+def _group(log: xr.DataTree, name: str, way_out: str) -> xr.DataTree:
+    if not isinstance(log, xr.DataTree):
+        raise DataError(f"a log is an xarray.DataTree, see replaysim.open_log(); got {type(log).__name__}")
+    if name not in log.children:
+        raise DataError(f"this log has no group /{name}: {way_out or 'is it a log of replaysim?'}")
+    return log[name]
+
+
+def over_areas(
+    log: xr.DataTree, measure: Callable[[xr.DataArray], Labelled], names: Iterable[str] | None = None
+) -> Labelled:
+    """A measure of every area's activity, side by side along the dimension ``area``.
+
+    Parameters
+    ----------
+    measure
+        Takes what :func:`activity` gives; its result must not keep the units.
+    names
+        Areas; default: all recorded ones.
+    """
+    chosen = list(areas(log) if names is None else names)
+    found = [measure(activity(log, area)) for area in chosen]
+    label = xr.Variable("area", chosen, {"long_name": "cortical area"})
+    return xr.concat(found, label, coords="minimal", compat="override", join="outer", combine_attrs="drop_conflicts")
