@@ -35,7 +35,7 @@ def activity(log: xr.DataTree, area: str) -> xr.DataArray:
         If this area, or no area, was recorded.
     """
     check_choice("activity", "area", area, areas(log))
-    values = log[f"cortex/{area}"].to_dataset(inherit="all_coords")["activity"]
+    values = log.children["cortex"].children[area].to_dataset(inherit="all_coords")["activity"]
     return values.rename(area).assign_attrs(values.attrs, area=area)
 
 
@@ -82,7 +82,7 @@ def _group(log: xr.DataTree, name: str, way_out: str) -> xr.DataTree:
         raise DataError(f"a log is an xarray.DataTree, see replaysim.open_log(); got {type(log).__name__}")
     if name not in log.children:
         raise DataError(f"this log has no group /{name}: {way_out or 'is it a log of replaysim?'}")
-    return log[name]
+    return log.children[name]
 
 
 def over_areas(
