@@ -6,9 +6,7 @@ Colours are the colour-blind safe set of Okabe & Ito, one fixed colour a conditi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -17,62 +15,42 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from replaysim.errors import LogError
-
 from .comparison import summarise
 from .forgetting import average_accuracy, chance_level, final_accuracy, retention_matrix
+from .style import DASHED, DODGE, MARKERS, MM, STYLE, colour, panel, save
 
-MM = 1 / 25.4
-STYLE: Any = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "legend.fontsize": 7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "lines.linewidth": 1.4,
-    "pdf.fonttype": 42,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "replaysim",
-    "figure.dpi": 100,
-}
-COLOURS = {
-    "nothing": "#666666",
-    "synaptic": "#E69F00",
-    "systems": "#0072B2",
-    "both": "#009E73",
-    "joint": "#000000",
-    "classifier": "#AAAAAA",
-}
-DASHED = {"joint": (4, 1.5), "classifier": (1.5, 1.5)}
-SPARE = ("#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-DODGE = 0.05  # contexts between the curves of two conditions, so that equal ones do not hide each other
-MARKERS = {"nothing": "o", "synaptic": "s", "systems": "^", "both": "D", "joint": "_", "classifier": "x"}
+__all__ = [
+    "accuracy_matrix",
+    "colour",
+    "conditions",
+    "curves",
+    "first_context_retention",
+    "retention_over_contexts",
+    "save",
+    "synaptic_vs_systems",
+]
 
 
-def colour(condition: str, position: int = 0) -> str:
-    """Fixed colour of a known condition; others take spare ones by position."""
-    return COLOURS.get(condition, SPARE[position % len(SPARE)])
-
-
-def _axes(ax: Axes | None) -> Axes:
-    return Figure(figsize=(88 * MM, 62 * MM), layout="constrained").add_subplot() if ax is None else ax
-
-
-def _curves(ax: Axes, curves: Mapping[str, xr.DataArray], chance: Sequence[tuple[float, float]]) -> None:
-    """One line a condition with its standard error, thin lines for animals, the chance level as a dotted line."""
-    for i, (name, values) in enumerate(curves.items()):
-        x = values["contexts_learned"].values + DODGE * (i - (len(curves) - 1) / 2)
-        found = summarise(values)
-        mean, error = 100 * found["mean"].values, 100 * found["standard_error"].values
+def curves(ax: Axes, values: Mapping[str, xr.DataArray], dim: str = "contexts_learned", *, scale: float = 100) -> None:
+    """One line a condition with its standard error over animals, and a thin line for every animal."""
+    for i, (name, one) in enumerate(values.items()):
+        x = one[dim].values + DODGE * (i - (len(values) - 1) / 2)
+        found = summarise(one)
+        mean, error = scale * found["mean"].values, scale * found["standard_error"].values
         look: dict[str, Any] = {"color": colour(name, i), "dashes": DASHED.get(name, (None, None))}
-        for one in values.transpose("animal", ...).values:
-            ax.plot(x, 100 * one, color=colour(name, i), lw=0.4, alpha=0.35, zorder=1)
+        for animal in one.transpose("animal", dim).values:
+            ax.plot(x, scale * animal, color=colour(name, i), lw=0.4, alpha=0.35, zorder=1)
         ax.fill_between(x, mean - error, mean + error, color=colour(name, i), alpha=0.25, lw=0, zorder=2)
         ax.plot(x, mean, label=name, marker=MARKERS.get(name, "o"), ms=3.5, zorder=3, **look)
+    ax.set(xlabel=dim.replace("_", " "))
+    ax.set_xticks(next(iter(values.values()))[dim].values)
+
+
+def _accuracies(ax: Axes, values: Mapping[str, xr.DataArray], chance: Sequence[tuple[float, float]]) -> None:
+    """Curves in per cent over contexts learned, with the chance level as a dotted line."""
+    curves(ax, values)
     ax.plot(*zip(*chance, strict=True), color="0.3", ls=":", lw=0.8, zorder=0, label="chance")
-    ax.set(ylim=(-2, 102), xlabel="contexts learned")
+    ax.set(ylim=(-2, 102))
     ax.set_xticks([x for x, _ in chance])
 
 
@@ -88,9 +66,9 @@ def _chance(log: xr.DataTree, *, first_only: bool) -> list[tuple[float, float]]:
 def retention_over_contexts(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:
     """Accuracy on the contexts met so far against their number; mean, standard error, and every animal."""
     with mpl.rc_context(STYLE):
-        ax = _axes(ax)
+        ax = panel(ax)
         chance = _chance(next(iter(logs.values())), first_only=False)
-        _curves(ax, {name: average_accuracy(log) for name, log in logs.items()}, chance)
+        _accuracies(ax, {name: average_accuracy(log) for name, log in logs.items()}, chance)
         ax.set(ylabel="accuracy on contexts met so far (%)")
         return ax
 
@@ -98,12 +76,12 @@ def retention_over_contexts(logs: Mapping[str, xr.DataTree], ax: Axes | None = N
 def first_context_retention(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:
     """Accuracy on the first context while later ones are learned; mean, standard error, and every animal."""
     with mpl.rc_context(STYLE):
-        ax = _axes(ax)
-        curves = {}
+        ax = panel(ax)
+        found = {}
         for name, log in logs.items():
             matrix = retention_matrix(log, use="curve")
-            curves[name] = matrix.isel(context=0, contexts_learned=slice(1, None))
-        _curves(ax, curves, _chance(next(iter(logs.values())), first_only=True))
+            found[name] = matrix.isel(context=0, contexts_learned=slice(1, None))
+        _accuracies(ax, found, _chance(next(iter(logs.values())), first_only=True))
         ax.set(ylabel="accuracy on context 1 (%)")
         return ax
 
@@ -111,7 +89,7 @@ def first_context_retention(logs: Mapping[str, xr.DataTree], ax: Axes | None = N
 def conditions(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:
     """Final accuracy of every condition: dots are animals, thin lines join the same animal, bars are mean and s.e."""
     with mpl.rc_context(STYLE):
-        ax = _axes(ax)
+        ax = panel(ax)
         finals = {name: final_accuracy(log) for name, log in logs.items()}
         table = xr.concat(
             list(finals.values()),
@@ -147,7 +125,7 @@ def conditions(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:
 def accuracy_matrix(log: xr.DataTree, ax: Axes | None = None, *, answers: str | None = None) -> Axes:
     """Mean accuracy on every context (columns) after every number of contexts (rows, the naive animal on top)."""
     with mpl.rc_context(STYLE):
-        ax = _axes(ax)
+        ax = panel(ax)
         matrix = retention_matrix(log, answers)
         mean = matrix.mean("animal")
         image = ax.imshow(100 * mean.values, cmap="cividis", vmin=0, vmax=100, aspect="equal", interpolation="none")
@@ -187,21 +165,3 @@ def synaptic_vs_systems(logs: Mapping[str, xr.DataTree], *, title: str = "") -> 
             f"{title}{'; ' if title else ''}mean ± s.e., thin lines and dots: {n} animals; dotted: chance", fontsize=8
         )
         return figure
-
-
-def save(figure: Figure, stem: str | Path) -> list[Path]:
-    """Write a figure as PNG (200 dpi) and SVG beside each other; returns the files."""
-    stem = Path(stem)
-    written = []
-    try:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        for kind in ("png", "svg"):
-            path = stem.with_name(f"{stem.name}.{kind}")
-            temporary = path.with_name(path.name + ".tmp")
-            with mpl.rc_context(STYLE):
-                figure.savefig(temporary, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
-            os.replace(temporary, path)
-            written.append(path)
-    except OSError as error:
-        raise LogError(f"cannot write the figure {stem}: {error}") from error
-    return written

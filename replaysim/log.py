@@ -21,7 +21,7 @@ import xarray as xr
 from . import schema
 from .attributes import check_attributes, encode_attributes
 from .errors import LogError
-from .netcdf import check_writable, make_folder, read, write_atomically, write_text_atomically
+from .netcdf import Chunks, check_writable, make_folder, read, write_atomically, write_text_atomically
 from .pieces import Piece, as_tree, assemble
 from .provenance import CONVENTIONS, config_attributes, config_text
 from .schema import validate
@@ -263,7 +263,7 @@ def _is_log(file: Path) -> bool:
     return True
 
 
-def open_log(path: str | os.PathLike[str], *, load: bool = True) -> xr.DataTree:
+def open_log(path: str | os.PathLike[str], *, load: bool = True, chunks: Chunks = None) -> xr.DataTree:
     """Open a log.
 
     Parameters
@@ -273,6 +273,9 @@ def open_log(path: str | os.PathLike[str], *, load: bool = True) -> xr.DataTree:
     load
         Whether to read all values and close the file. With False, values are read whenever they are used, for logs that
         are larger than memory; close the tree yourself. An unfinished log is always loaded.
+    chunks
+        Dask chunks, which implies ``load=False``: ``"auto"``, ``{}`` (as they lie on disk) or for example ``{"animal":
+        1}``; xarray's own operations then also work piece by piece. Needs dask.
 
     Returns
     -------
@@ -288,7 +291,7 @@ def open_log(path: str | os.PathLike[str], *, load: bool = True) -> xr.DataTree:
     """
     path = Path(path)
     if not path.is_dir():
-        return read(path, load=load)
+        return read(path, load=load, chunks=chunks)
     if (path / _RUN).is_file():
-        return read(path / _RUN, load=load)
+        return read(path / _RUN, load=load, chunks=chunks)
     return RunFolder(path).unfinished()

@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ import xarray as xr
 
 from . import schema
 from .attributes import stored_attributes, whole
-from .errors import LogError
+from .errors import LogError, SettingError
+
+Chunks = Mapping[str, int] | str | None
 
 CHUNK_BYTES = 2 * 1024**2
 _SMALL = 16 * 1024  # bytes; below, chunks and compression cost more than they save
@@ -174,7 +177,7 @@ def _publish(draft: Path, path: Path) -> None:
             os.close(folder)
 
 
-def read(path: Path, *, load: bool = True) -> xr.DataTree:
+def read(path: Path, *, load: bool = True, chunks: Chunks = None) -> xr.DataTree:
     """Read one file of a log.
 
     Parameters
@@ -183,14 +186,18 @@ def read(path: Path, *, load: bool = True) -> xr.DataTree:
         The consolidated log, or any piece of one.
     load
         Whether to read all values and close the file. Otherwise values are read whenever they are used.
+    chunks
+        Dask chunks; see :func:`~replaysim.open_log`. Nothing is loaded then.
 
     Raises
     ------
     LogError
         If the file does not exist, is truncated, is something else, or follows another version of the schema.
     """
+    if chunks is not None and find_spec("dask") is None:
+        raise SettingError("open_log", "chunks", chunks, "None unless dask is installed: pip install dask")
     try:
-        tree = xr.open_datatree(path, engine="netcdf4", cache=False)
+        tree = xr.open_datatree(path, engine="netcdf4", cache=False, chunks=chunks)
     except FileNotFoundError as error:
         raise LogError(f"{path}: there is no such file or folder") from error
     except (OSError, RuntimeError, ValueError) as error:
@@ -199,7 +206,7 @@ def read(path: Path, *, load: bool = True) -> xr.DataTree:
     if str(found).partition(".")[0] != schema.VERSION.partition(".")[0]:
         tree.close()
         raise _foreign(path, found)
-    if not load:
+    if not load or chunks is not None:
         return tree
     try:
         return tree.load()

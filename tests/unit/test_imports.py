@@ -76,7 +76,7 @@ ANALYSIS = {
     "replay_statistics": "devices labelled readings",
     "style": "",
     "figures": "comparison forgetting style",
-    "figures_geometry": "comparison rsa style",
+    "figures_geometry": "figures rsa style",
     "figures_fidelity": "comparison style",
     "report": None,
     "__init__": "",

@@ -1,0 +1,118 @@
+"""Figures of the fidelity of replay: precision against diversity, measures beside what is best possible, replayed images.
+
+Every function takes labelled arrays and, where it draws one panel, an ``ax``; nothing is shown and no global state is
+changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from replaysim.errors import DataError
+
+from .comparison import summarise
+from .style import MM, STYLE, colour, panel
+
+GREY = "0.55"
+
+
+def precision_recall_curves(
+    curves: Mapping[str, xr.Dataset], ax: Axes | None = None, *, reference: xr.Dataset | None = None
+) -> Axes:
+    """Precision (quality) against recall (diversity) of replayed activity, as in Figure 9 of the paper.
+
+    Parameters
+    ----------
+    curves
+        For every condition ``precision`` and ``recall`` (animal, angle): thin lines are animals, the thick line is the
+        mean of both at equal angle.
+    reference
+        The same of real against real, in grey: the best that can be reached with so many samples.
+    """
+    with mpl.rc_context(STYLE):
+        ax = panel(ax, 80, 76)
+        if reference is not None:
+            at = reference.mean("animal")
+            ax.plot(at["recall"], at["precision"], color=GREY, lw=1.4, label="real against real", zorder=1)
+        for i, (name, one) in enumerate(curves.items()):
+            for animal in one["animal"].values:
+                thin = one.sel(animal=animal)
+                ax.plot(thin["recall"], thin["precision"], color=colour(name, i), lw=0.4, alpha=0.4, zorder=2)
+            mean = one.mean("animal")
+            ax.plot(mean["recall"], mean["precision"], color=colour(name, i), label=name, zorder=3)
+        ax.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="recall (diversity)", ylabel="precision (quality)")
+        ax.set_aspect("equal")
+        ax.legend(frameon=False, loc="lower left")
+        return ax
+
+
+def measure_of_conditions(
+    values: Mapping[str, xr.DataArray],
+    ax: Axes | None = None,
+    *,
+    label: str,
+    reference: xr.DataArray | None = None,
+    log: bool = False,
+) -> Axes:
+    """One measure of every condition: dots are animals, the bar is their mean with standard error.
+
+    Parameters
+    ----------
+    values
+        (animal,) of every condition.
+    reference
+        (animal,), real against real: a grey line at its mean, a band over its range.
+    log
+        Whether the axis is logarithmic.
+    """
+    with mpl.rc_context(STYLE):
+        ax = panel(ax, 70, 62)
+        if reference is not None:
+            ax.axhspan(float(reference.min()), float(reference.max()), color="0.88", lw=0, zorder=0)
+            ax.axhline(float(reference.mean()), color=GREY, lw=1, zorder=0)
+        for i, (name, one) in enumerate(values.items()):
+            spread = (np.arange(one.size) - (one.size - 1) / 2) * 0.03
+            ax.scatter(i + spread, one.values, s=8, color=colour(name, i), alpha=0.6, lw=0, zorder=2)
+            found = summarise(one)
+            error = float(found["standard_error"]) if one.size > 1 else None
+            ax.errorbar(
+                i + 0.3, float(found["mean"]), error, fmt="_", ms=8, mew=1.6, color=colour(name, i), capsize=2, zorder=3
+            )
+        ax.set_xticks(range(len(values)), list(values), rotation=30, ha="right", rotation_mode="anchor")
+        ax.set(xlim=(-0.5, len(values) - 0.3), ylabel=label)
+        if log:
+            ax.set_yscale("log")
+        return ax
+
+
+def image_grid(images: Mapping[str, xr.DataArray], shape: tuple[int, int], *, columns: int = 10) -> Figure:
+    """Images of every condition in a row of their own: what was replayed beside what was seen.
+
+    Parameters
+    ----------
+    images
+        (event or stimulus, unit), grey values from 0 to 1, at least ``columns`` each; the first ones are shown.
+    shape
+        Height and width of an image.
+    """
+    for name, one in images.items():
+        if one.ndim != 2 or one.shape[1] != shape[0] * shape[1]:
+            raise DataError(f"image_grid: {name!r} has shape {one.shape}, not (images, {shape[0]} x {shape[1]} pixels)")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=((26 + 9 * columns) * MM, (4 + 9.5 * len(images)) * MM), layout="constrained")
+        grid = figure.subplots(len(images), columns, squeeze=False)
+        for row, (name, one) in zip(grid, images.items(), strict=True):
+            for ax, image in zip(row, one.values[:columns], strict=False):
+                ax.imshow(image.reshape(shape), cmap="gray_r", vmin=0, vmax=1, interpolation="none")
+            for ax in row:
+                ax.set_xticks([])
+                ax.set_yticks([])
+                ax.spines[:].set_visible(False)
+            row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        return figure

@@ -1,0 +1,207 @@
+"""Figures of representational geometry: dissimilarity matrices, similarity over contexts, paths of class centroids.
+
+Every function takes labelled arrays and, where it draws one panel, an ``ax``; nothing is shown and no global state is
+changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from replaysim.errors import DataError
+
+from .figures import curves
+from .rsa import as_matrix
+from .style import MM, STYLE, panel, sequence
+
+
+def _mean(values: xr.DataArray) -> xr.DataArray:
+    return values.mean("animal") if "animal" in values.dims else values
+
+
+def _only(values: xr.DataArray, dims: tuple[str, ...], owner: str) -> xr.DataArray:
+    extra = [d for d in values.dims if d not in dims]
+    missing = [d for d in dims if d not in values.dims]
+    if extra or missing:
+        raise DataError(f"{owner}: needs dimensions {list(dims)} and 'animal' at most; got {list(values.dims)}")
+    return values.transpose(*dims)
+
+
+def rdm_grid(rdms: Mapping[str, xr.DataArray], *, borders: int | None = None, title: str = "") -> Figure:
+    """Dissimilarity matrices: a row for each entry (areas or conditions), a column for each snapshot.
+
+    Parameters
+    ----------
+    rdms
+        RDMs (snapshot, pair), or also with ``animal`` (then their mean); every row has a colour bar of its own.
+    borders
+        Thin lines after every so many items, e.g. the classes of a context.
+    title
+        Above the figure.
+    """
+    first = next(iter(rdms.values()))
+    columns = first.sizes["snapshot"]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=((24 + 25 * columns) * MM, (14 + 27 * len(rdms)) * MM), layout="constrained")
+        grid = np.atleast_2d(figure.subplots(len(rdms), columns, squeeze=False))
+        for row, (name, rdm) in zip(grid, rdms.items(), strict=True):
+            image = _row(row, as_matrix(_only(_mean(rdm), ("snapshot", "pair"), "rdm_grid")), borders)
+            row[0].set_ylabel(name)
+            metric = rdm.attrs.get("metric", "")
+            figure.colorbar(image, ax=list(row), label=f"dissimilarity\n({metric})" if metric else "dissimilarity")
+        learned = first["contexts_learned"].values if "contexts_learned" in first.coords else np.arange(columns)
+        for ax, k in zip(grid[0], learned, strict=True):
+            ax.set_title("naive" if k == 0 else f"after {k}")
+        if title:
+            figure.suptitle(title, fontsize=8)
+        return figure
+
+
+def _row(axes: np.ndarray, matrices: xr.DataArray, borders: int | None) -> Any:
+    values = matrices.values
+    top = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
+    image = None
+    for ax, matrix in zip(axes, values, strict=True):
+        image = ax.imshow(matrix, cmap="cividis", vmin=min(0.0, float(np.nanmin(values))), vmax=top, aspect="equal")
+        if borders:
+            for at in range(borders, matrix.shape[0], borders):
+                ax.axhline(at - 0.5, color="w", lw=0.4)
+                ax.axvline(at - 0.5, color="w", lw=0.4)
+        ax.set_xticks([])
+        ax.set_yticks([])
+    return image
+
+
+def similarity_matrix(
+    values: xr.DataArray,
+    ax: Axes | None = None,
+    *,
+    dim: str = "snapshot",
+    label: str = "similarity",
+    limits: tuple[float, float] = (0.0, 1.0),
+    title: str = "",
+) -> Axes:
+    """Similarity of every snapshot (or area) with every other, or accuracy of a readout of one tested on another.
+
+    Parameters
+    ----------
+    values
+        (dim, other_dim), or also with ``animal`` (then their mean).
+    limits
+        Of the colours; the numbers are printed as they are.
+    """
+    matrix = _only(_mean(values), (dim, f"other_{dim}"), "similarity_matrix")
+    with mpl.rc_context(STYLE):
+        ax = panel(ax, 70, 62)
+        image = ax.imshow(matrix.values, cmap="cividis", vmin=limits[0], vmax=limits[1], aspect="equal")
+        middle = sum(limits) / 2
+        if matrix.shape[0] <= 10:
+            for (r, c), value in np.ndenumerate(matrix.values):
+                if np.isfinite(value):
+                    ink = "w" if value < middle else "k"
+                    ax.text(c, r, f"{value:.2f}".replace("0.", "."), ha="center", va="center", fontsize=5.5, color=ink)
+        names = matrix["contexts_learned"].values if "contexts_learned" in matrix.coords else matrix[dim].values
+        ax.set_xticks(range(len(names)), names)
+        ax.set_yticks(range(len(names)), names)
+        words = "contexts learned" if "contexts_learned" in matrix.coords else dim
+        ax.set(xlabel=words, ylabel=words, title=title)
+        ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8)
+        return ax
+
+
+def centroid_paths(
+    centroids: xr.DataArray,
+    ax: Axes | None = None,
+    *,
+    replayed: xr.DataArray | None = None,
+    groups: xr.DataArray | None = None,
+    title: str = "",
+) -> Axes:
+    """Paths of class centroids through learning, in the two dimensions in which they differ most.
+
+    One principal component analysis of all snapshots pooled, so that every point lies in the same plane.
+
+    Parameters
+    ----------
+    centroids
+        (snapshot, item, unit), of one animal.
+    replayed
+        (item, unit): centroids of replayed activity, drawn as crosses in the same plane.
+    groups
+        (item,): number, from 1, that gives an item its colour, e.g. the context of a class; default: one each.
+    """
+    points = _only(centroids, ("snapshot", "item", "unit"), "centroid_paths")
+    flat = points.values.reshape(-1, points.sizes["unit"]).astype(np.float64)
+    centre = flat.mean(0)
+    _, spread, axes = np.linalg.svd(flat - centre, full_matrices=False)
+    share = 100 * spread[:2] ** 2 / max(float((spread**2).sum()), 1e-300)
+    plane = axes[:2].T
+    paths = (points.values.astype(np.float64) - centre) @ plane
+    group = np.arange(points.sizes["item"]) if groups is None else groups.sel(item=points["item"]).values - 1
+    colours = sequence(int(group.max()) + 1)
+    with mpl.rc_context(STYLE):
+        ax = panel(ax, 76, 70)
+        for i, item in enumerate(points["item"].values):
+            look = {"color": colours[int(group[i])]}
+            ax.plot(*paths[:, i].T, lw=0.8, alpha=0.7, **look)
+            ax.plot(*paths[-1, i], marker="o", ms=5, **look)
+            ax.annotate(str(item), paths[-1, i], xytext=(3, 3), textcoords="offset points", fontsize=6.5)
+        if replayed is not None:
+            seen = _only(replayed, ("item", "unit"), "centroid_paths")
+            where = (seen.values.astype(np.float64) - centre) @ plane
+            for place, item in zip(where, seen["item"].values, strict=True):
+                at = int(np.flatnonzero(points["item"].values == item)[0])
+                ax.plot(*place, marker="x", ms=5, mew=1.2, color=colours[int(group[at])], ls="none")
+        handles = [Line2D([], [], marker="o", ms=5, color="0.3", lw=0.8, label="waking (path and end)")]
+        if replayed is not None:
+            handles.append(Line2D([], [], marker="x", ms=5, mew=1.2, color="0.3", ls="none", label="replayed"))
+        ax.legend(handles=handles, frameon=False, loc="best")
+        ax.set_aspect("equal", adjustable="datalim")
+        ax.set(xlabel=f"PC 1 ({share[0]:.0f} % of variance)", ylabel=f"PC 2 ({share[1]:.0f} %)", title=title)
+        return ax
+
+
+def measure_over(
+    values: Mapping[str, xr.DataArray],
+    dim: str,
+    ax: Axes | None = None,
+    *,
+    label: str,
+    reference: xr.DataArray | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Axes:
+    """A measure of every condition against contexts learned, memory age or another dimension.
+
+    Parameters
+    ----------
+    values
+        (animal, dim): mean with standard error, thin lines for animals.
+    reference
+        (animal, dim): what is best possible, e.g. waking against waking; a grey band from the least to the greatest.
+    """
+    with mpl.rc_context(STYLE):
+        ax = panel(ax)
+        curves(ax, values, dim, scale=1)
+        if reference is not None:
+            mean = reference.mean("animal")
+            ax.fill_between(
+                mean[dim].values,
+                reference.min("animal").values,
+                reference.max("animal").values,
+                color="0.85",
+                lw=0,
+                zorder=-1,
+            )
+            ax.plot(mean[dim].values, mean.values, color="0.55", lw=1, zorder=0, label="waking against waking")
+        ax.set(xlabel=dim.replace("_", " "), ylabel=label)
+        if limits:
+            ax.set_ylim(*limits)
+        return ax
