@@ -1,4 +1,4 @@
-"""Figures of the fidelity of replay: precision against diversity, measures beside what is best possible, replayed images.
+"""Figures of the fidelity of replay: precision against diversity, measures beside the best possible, replayed images.
 
 Every function takes labelled arrays and, where it draws one panel, an ``ax``; nothing is shown and no global state is
 changed.

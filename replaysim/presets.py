@@ -10,7 +10,7 @@ Sources: settings as in the published code of van de Ven, Siegelmann & Tolias (2
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from .brains import brain_inspired, classifier
 from .consolidation import ElasticWeightConsolidation, SynapticIntelligence
 from .errors import check_choice
 from .learning import Learning
-from .protocol import SplitMNIST, SplitProtocol
+from .protocol import SplitDigits, SplitMNIST, SplitProtocol
 from .recorder import Electrode
 from .replay import GenerativeReplay
 from .simulation import SimulationResult, simulate
@@ -53,8 +53,58 @@ DIGITS = DigitsSettings(
 ``studies/tune_digits.py`` with animals 0-9 on a fifth of the training stimuli, never on test stimuli; the log of that
 search is ``docs/results/digits_tuning.csv``. In the class scenario no strength of synaptic intelligence helps (all end
 at 19 to 20 %), so that the one taken there means little."""
+MATCHED = ("digits", "split-mnist")
 SI_C = {"task": 10.0, "domain": 0.1, "class": 0.1}
 EWC_STRENGTH = {"task": 1e9, "domain": 1e5, "class": 1e5}
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What all conditions of a study with matched brains share; see :func:`matched`.
+
+    Attributes
+    ----------
+    protocol, learning
+        What the animals meet, and how they learn.
+    units, code_units, closed
+        Settings of the brain.
+    c
+        Strength of synaptic intelligence.
+    """
+
+    protocol: SplitProtocol
+    learning: Learning
+    units: tuple[int, ...]
+    code_units: int
+    closed: float
+    c: float
+
+    def brain(self, *, without: Iterable[str] = ()) -> BrainPlan:
+        """The brain of all conditions, or one that lacks ingredients."""
+        return brain_inspired(
+            self.protocol, units=self.units, code_units=self.code_units, closed=self.closed, without=without
+        )
+
+
+def matched(name: str, scenario: str = "class", *, quick: bool = False) -> Matched:
+    """Settings for matched brains: the paper's for Split MNIST, tuned ones (:data:`DIGITS`) for the digits.
+
+    Parameters
+    ----------
+    name
+        ``"digits"`` or ``"split-mnist"``.
+    scenario
+        ``"task"``, ``"domain"`` or ``"class"``.
+    quick
+        A few steps only, for tests.
+    """
+    check_choice("presets.matched", "name", name, MATCHED)
+    if name == "split-mnist":
+        found = Matched(SplitMNIST(scenario=scenario), SPLIT_MNIST, (400, 400), 100, 0.8, SI_C[scenario])
+    else:
+        protocol = SplitDigits(scenario=scenario)
+        found = Matched(protocol, DIGITS.learning, DIGITS.units, DIGITS.code_units, DIGITS.closed, DIGITS.c[scenario])
+    return replace(found, learning=replace(found.learning, steps=10, batch=16)) if quick else found
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ contexts so far (the ceiling), and ``classifier``, the paper's plain classifier 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     import replaysim as rs
+    from replaysim.presets import Matched
 
 FACTORIAL = ("nothing", "synaptic", "systems", "both")
 
@@ -54,40 +55,11 @@ class Settings:
         return self.out or Path("runs") / "synaptic_vs_systems" / f"{self.protocol}_{self.scenario}"
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What all conditions share, and how strong the mechanisms are."""
-
-    protocol: rs.SplitProtocol
-    learning: rs.Learning
-    units: tuple[int, ...]
-    code_units: int
-    closed: float
-    c: float
-
-
-def set_up(settings: Settings) -> Setup:
-    """Settings of the protocol: the paper's for Split MNIST, tuned on held-out training stimuli for the digits."""
-    import replaysim as rs
-    from replaysim import presets
-
-    if settings.protocol == "split-mnist":
-        protocol = rs.SplitMNIST(scenario=settings.scenario)
-        chosen = Setup(protocol, presets.SPLIT_MNIST, (400, 400), 100, 0.8, presets.SI_C[settings.scenario])
-    else:
-        protocol = rs.SplitDigits(scenario=settings.scenario)
-        tuned = presets.DIGITS
-        chosen = Setup(
-            protocol, tuned.learning, tuned.units, tuned.code_units, tuned.closed, tuned.c[settings.scenario]
-        )
-    return replace(chosen, learning=replace(chosen.learning, steps=10, batch=16)) if settings.quick else chosen
-
-
-def conditions(setup: Setup) -> dict[str, tuple[rs.BrainPlan, dict[str, Any]]]:
+def conditions(setup: Matched) -> dict[str, tuple[rs.BrainPlan, dict[str, Any]]]:
     """Brain and mechanisms of every condition."""
     import replaysim as rs
 
-    brain = rs.brain_inspired(setup.protocol, units=setup.units, code_units=setup.code_units, closed=setup.closed)
+    brain = setup.brain()
     synaptic = {"consolidation": rs.SynapticIntelligence(c=setup.c)}
     systems = {"replay": rs.GenerativeReplay(targets="soft")}
     return {
@@ -104,8 +76,9 @@ def main(settings: Settings) -> None:
     """Simulate every condition, print the comparison, draw the figure."""
     import replaysim as rs
     from analysis import figures
+    from replaysim import presets
 
-    setup = set_up(settings)
+    setup = presets.matched(settings.protocol, settings.scenario, quick=settings.quick)
     logs = {}
     for name, (brain, mechanisms) in conditions(setup).items():
         record: list[Any] = [rs.CorticalActivity("association_2"), rs.Behaviour()]
@@ -136,7 +109,7 @@ def main(settings: Settings) -> None:
     print(f"Logs:    {settings.folder}/*/run.nc   (xarray.open_datatree)")
 
 
-def report(logs: Mapping[str, xr.DataTree], setup: Setup) -> str:
+def report(logs: Mapping[str, xr.DataTree], setup: Matched) -> str:
     """Table of the conditions and the factorial comparison, as text."""
     from analysis import comparison, forgetting
 
