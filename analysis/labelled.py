@@ -125,11 +125,29 @@ def per_slice(
                 if name not in found:
                     found[name] = np.empty((*sizes.values(), *array.shape), array.dtype)
                 found[name][index] = array
-    kept = {
-        name: c.variable.compute() for a in reversed(given) for name, c in a.coords.items() if set(c.dims) <= set(loop)
-    }
+    kept = _kept(given, loop)
     shapes = {name: (*loop, *out[name]) for name in found}
     return xr.Dataset({n: (shapes[n], found[n]) for n in found}, {**kept, **(coords or {})})
+
+
+def both_ways(values: xr.DataArray, over: str, other: xr.DataArray | None = None) -> dict[str, xr.Variable]:
+    """Coordinates along ``over``, and those of ``other`` (default: the same) along ``other_<over>``."""
+    own, second = (
+        {str(name): c.variable.compute() for name, c in a.coords.items() if c.dims == (over,)}
+        for a in (values, values if other is None else other)
+    )
+    return own | {f"other_{name}": xr.Variable(f"other_{over}", c.values, c.attrs) for name, c in second.items()}
+
+
+def _kept(arrays: Sequence[xr.DataArray], loop: tuple[Hashable, ...]) -> dict[Hashable, xr.Variable]:
+    """Coordinates of looped dimensions; the label of one array's slice does not stand for another's whole dimension."""
+    found: dict[Hashable, xr.Variable] = {}
+    for array in arrays:
+        for name, c in array.coords.items():
+            usable = set(c.dims) <= set(loop) and (name not in loop or c.dims == (name,))
+            if usable and (name not in found or len(c.dims) > found[name].ndim):
+                found[name] = c.variable.compute()
+    return found
 
 
 class _Fetch:

@@ -43,6 +43,18 @@ def test_an_array_without_a_looped_dimension_serves_all() -> None:
     xr.testing.assert_allclose(found["first"].drop_attrs(), values.where(label == 1).mean("stimulus").drop_attrs())
 
 
+def test_the_label_of_one_slice_does_not_stand_for_all() -> None:
+    values = made_up(snapshot=[0, 1, 2])
+    first = values.isel(snapshot=0)  # keeps snapshot as a label
+    core = [("stimulus", "unit"), ("stimulus", "unit")]
+    found = labelled.per_slice(
+        lambda a, b: {"gap": (a - b).abs().sum()}, [first, values], core, {"gap": ()}, owner="test", device="cpu"
+    )
+    assert found["snapshot"].values.tolist() == [0, 1, 2]
+    assert found["contexts_learned"].dims == ("snapshot",)
+    assert (found["gap"].sel(snapshot=0) == 0).all() and (found["gap"].sel(snapshot=1) > 0).all()
+
+
 def test_dask_chunks_give_the_same() -> None:
     pytest.importorskip("dask")
     values = made_up()
