@@ -41,7 +41,8 @@ def rdm_grid(rdms: Mapping[str, xr.DataArray], *, borders: int | None = None, ti
     Parameters
     ----------
     rdms
-        RDMs (snapshot, pair), or also with ``animal`` (then their mean); every row has a colour bar of its own.
+        RDMs (snapshot, pair), or matrices (snapshot, item, other_item), or also with ``animal`` (then their mean);
+        every row has a colour bar of its own.
     borders
         Thin lines after every so many items, e.g. the classes of a context.
     title
@@ -53,7 +54,7 @@ def rdm_grid(rdms: Mapping[str, xr.DataArray], *, borders: int | None = None, ti
         figure = Figure(figsize=((24 + 25 * columns) * MM, (14 + 27 * len(rdms)) * MM), layout="constrained")
         grid = np.atleast_2d(figure.subplots(len(rdms), columns, squeeze=False))
         for row, (name, rdm) in zip(grid, rdms.items(), strict=True):
-            image = _row(row, as_matrix(_only(_mean(rdm), ("snapshot", "pair"), "rdm_grid")), borders)
+            image = _row(row, _matrices(_mean(rdm)), borders)
             row[0].set_ylabel(name)
             metric = rdm.attrs.get("metric", "")
             figure.colorbar(image, ax=list(row), label=f"dissimilarity\n({metric})" if metric else "dissimilarity")
@@ -63,6 +64,12 @@ def rdm_grid(rdms: Mapping[str, xr.DataArray], *, borders: int | None = None, ti
         if title:
             figure.suptitle(title, fontsize=8)
         return figure
+
+
+def _matrices(rdm: xr.DataArray) -> xr.DataArray:
+    if "pair" in rdm.dims:
+        rdm = as_matrix(rdm)
+    return _only(rdm, ("snapshot", "item", "other_item"), "rdm_grid")
 
 
 def _row(axes: np.ndarray, matrices: xr.DataArray, borders: int | None) -> Any:
@@ -150,7 +157,7 @@ def centroid_paths(
     with mpl.rc_context(STYLE):
         ax = panel(ax, 76, 70)
         for i, item in enumerate(points["item"].values):
-            look = {"color": colours[int(group[i])]}
+            look: dict[str, Any] = {"color": colours[int(group[i])]}
             ax.plot(*paths[:, i].T, lw=0.8, alpha=0.7, **look)
             ax.plot(*paths[-1, i], marker="o", ms=5, **look)
             ax.annotate(str(item), paths[-1, i], xytext=(3, 3), textcoords="offset points", fontsize=6.5)
@@ -176,7 +183,7 @@ def measure_over(
     *,
     label: str,
     reference: xr.DataArray | None = None,
-    limits: tuple[float, float] | None = None,
+    limits: tuple[float | None, float | None] | None = None,
 ) -> Axes:
     """A measure of every condition against contexts learned, memory age or another dimension.
 

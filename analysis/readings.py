@@ -14,9 +14,9 @@ Labelled = TypeVar("Labelled", xr.Dataset, xr.DataArray)
 
 
 def areas(log: xr.DataTree) -> list[str]:
-    """Names of the recorded cortical areas, in the order of the log."""
+    """Names of the recorded cortical areas, from the retina upwards: those that cannot change first, then by name."""
     cortex = _group(log, "cortex", "pass record=[CorticalActivity()] to simulate()")
-    return list(cortex.children)
+    return sorted(cortex.children, key=lambda area: (int(cortex.children[area].attrs.get("plastic", 1)), area))
 
 
 def activity(log: xr.DataTree, area: str) -> xr.DataArray:
@@ -75,6 +75,32 @@ def replayed(log: xr.DataTree) -> xr.Dataset:
 def _original(position: xr.DataArray, identity: xr.DataArray) -> xr.DataArray:
     known = identity.isel({"class": position.clip(min=0)}).drop_vars("class", errors="ignore")
     return known.where(position >= 0, -1).transpose(*position.dims)
+
+
+def in_learning_order(matrix: xr.DataArray, log: xr.DataTree) -> xr.DataArray:
+    """A matrix between classes with each animal's classes in the order in which that animal learned them.
+
+    Parameters
+    ----------
+    matrix
+        (animal, ..., item, other_item) with classes of the data set as coordinate ``item``, as
+        :func:`~analysis.rsa.as_matrix` gives it.
+    log
+        Whose ``class_identity`` says the order.
+
+    Returns
+    -------
+    xarray.DataArray
+        The same with positions, from 0, instead of classes: now animals can be averaged.
+    """
+    identity = _group(log, "behaviour", "").to_dataset()["class_identity"]
+    rows = []
+    for animal in matrix["animal"].values:
+        order = identity.sel(animal=animal).values
+        order = order[np.isin(order, matrix["item"].values)]
+        rows.append(matrix.sel(animal=animal, item=order, other_item=order).assign_coords(item=range(len(order))))
+        rows[-1] = rows[-1].assign_coords(other_item=range(len(order)))
+    return xr.concat(rows, matrix["animal"].variable.to_index_variable()).transpose(*matrix.dims)
 
 
 def _group(log: xr.DataTree, name: str, way_out: str) -> xr.DataTree:

@@ -34,12 +34,13 @@ COLOURS = {
     "nothing": "#666666",
     "synaptic": "#E69F00",
     "systems": "#0072B2",
+    "whole": "#0072B2",
     "both": "#009E73",
     "joint": "#000000",
     "classifier": "#AAAAAA",
 }
 DASHED = {"joint": (4, 1.5), "classifier": (1.5, 1.5)}
-SPARE = ("#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+SPARE = ("#CC79A7", "#56B4E9", "#D55E00", "#332288", "#999933", "#882255", "#44AA99", "#F0E442")
 DODGE = 0.05  # contexts between the curves of two conditions, so that equal ones do not hide each other
 MARKERS = {"nothing": "o", "synaptic": "s", "systems": "^", "both": "D", "joint": "_", "classifier": "x"}
 
@@ -59,13 +60,13 @@ def sequence(n: int) -> Sequence[str]:
     return [to_hex(c) for c in mpl.colormaps["viridis"](np.linspace(0, 0.92, max(n, 1)))]
 
 
-def save(figure: Figure, stem: str | Path) -> list[Path]:
+def save(figure: Figure, stem: str | Path, *, kinds: Sequence[str] = ("png", "svg")) -> list[Path]:
     """Write a figure as PNG (200 dpi) and SVG beside each other; returns the files."""
     stem = Path(stem)
     written = []
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
-        for kind in ("png", "svg"):
+        for kind in kinds:
             path = stem.with_name(f"{stem.name}.{kind}")
             temporary = path.with_name(path.name + ".tmp")
             with mpl.rc_context(STYLE):

@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
         prog="replaysim", description="A computational model of replay and memory consolidation."
     )
     top.add_argument("--version", action="version", version=f"replaysim {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="{run,describe}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="{run,describe,report}")
     run = commands.add_parser(
         "run", help="simulate one of the paper's arms", description="Simulate one of the paper's arms."
     )
@@ -32,19 +32,33 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--quick", action="store_true", help="a few steps only, to see that everything works")
     show = commands.add_parser("describe", help="settings, sizes and accuracy of a log", description="Summarise a log.")
     show.add_argument("log", type=Path, help="a run.nc, or the folder of a run")
+    page = commands.add_parser(
+        "report",
+        help="one HTML page about one or several logs",
+        description="Write one self-contained HTML page: settings, behaviour, geometry and replay of logs.",
+    )
+    page.add_argument("log", type=Path, nargs="+", help="run.nc files, or folders of runs; several are compared")
+    page.add_argument("--out", type=Path, default=Path("report.html"), help="file to write (default: report.html)")
+    page.add_argument("--overwrite", action="store_true", help="replace an earlier file")
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
     given = parser().parse_args(argv)
-    exit_with(lambda: _describe(given) if given.command == "describe" else _run(given))
+    exit_with(lambda: {"run": _run, "describe": _describe, "report": _report}[given.command](given))
 
 
 def _describe(given: argparse.Namespace) -> None:
     from .describe import describe
 
     print(describe(given.log))
+
+
+def _report(given: argparse.Namespace) -> None:
+    from analysis.report import write_report
+
+    print(write_report(given.log, given.out, overwrite=given.overwrite))
 
 
 def _run(given: argparse.Namespace) -> None:

@@ -5,22 +5,30 @@ current and replayed trials, weight update), times it, and divides by the rate a
 float32 matrices (best of squares of 768, 1024 and 1536), measured in turn within the same process. Then the same work
 with two workers against one.
 
-Run time: about two minutes on two cores.
+``--analysis`` times the analyses instead: representational dissimilarities, nearest-neighbour fidelity and the Frechet
+distance, each against the least operations that it needs at that rate, and against the libraries that compute the same
+(rsatoolbox, prdc, torchmetrics, where installed). Both in processor time of one thread, in turn.
+
+Run time: about two minutes on two cores; the analyses about four.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import platform
 import statistics
 import time
+import warnings
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from replaysim.commandline import run_study
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from replaysim.cohort import Cohort
 
@@ -34,6 +42,7 @@ class Settings:
     repeats: int = field(default=30, metadata={"help": "timed steps of every kind"})
     animals: tuple[int, ...] = field(default=tuple(range(12, 17)), metadata={"help": "animals that live together"})
     workers: int = field(default=2, metadata={"help": "workers of the comparison with one"})
+    analysis: bool = field(default=False, metadata={"help": "time the analyses instead of the simulation"})
     quick: bool = field(default=False, metadata={"help": "few repeats, to see that everything works"})
 
 
@@ -135,13 +144,8 @@ def gain(workers: int, steps: int, pairs: int) -> float:
     return statistics.median(timed(partial(one, steps)) / timed(partial(several, steps)) for _ in range(pairs))
 
 
-def main(settings: Settings) -> None:
-    """Measure, print a table."""
-    import torch
-
-    from replaysim.crew import cores
-
-    torch.set_num_threads(1)
+def simulation(settings: Settings) -> list[tuple[str, str]]:
+    """Measure a step of learning; lines of a table."""
     repeats, batch = (3 if settings.quick else settings.repeats), 128
     _cohort, step = make_step(settings.animals, batch)
     for _ in range(3):
@@ -153,7 +157,7 @@ def main(settings: Settings) -> None:
     work = operations(784, (400, 400), 100, 10, batch)
     fraction = statistics.median(work / s / r for s, r in zip(seconds, rates, strict=True))
     faster = gain(settings.workers, 3, 1) if settings.quick else gain(settings.workers, 30, 5)
-    rows = [
+    return [
         ("operations of a whole step, one animal", f"{work / 1e9:.2f} GFLOP"),
         (
             f"time of a step, one animal of {len(settings.animals)}, one thread (median of {repeats})",
@@ -163,8 +167,109 @@ def main(settings: Settings) -> None:
         ("rate of float32 matrix products, same thread, interleaved", f"{statistics.median(rates) / 1e9:.1f} GFLOP/s"),
         ("fraction of that rate (median of pairs)", f"{100 * fraction:.0f} %"),
         (f"{settings.workers} workers against one (median of pairs)", f"{faster:.2f} times as fast"),
-        ("machine", f"{platform.machine()}, {cores()} cores, torch {torch.__version__}"),
     ]
+
+
+def busy(what: Callable[[], object]) -> float:
+    """Processor seconds that a call takes."""
+    start = time.process_time()
+    what()
+    return time.process_time() - start
+
+
+def in_turn(own: Callable[[], object], other: Callable[[], object] | None, repeats: int) -> tuple[float, float, float]:
+    """Processor seconds of our own, rate of matrix products, and times as long as the other takes; medians."""
+    own()
+    seconds, rates, ratios = [], [], []
+    for k in range(repeats):
+        seconds.append(busy(own))
+        rates.append(matrix_rate())
+        if other is not None and k < 3:  # the others are slow
+            ratios.append(busy(other) / seconds[-1])
+    return statistics.median(seconds), statistics.median(rates), statistics.median(ratios) if ratios else float("nan")
+
+
+def importable(module: str) -> Any:
+    """A library to compare with, or None."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        return None
+
+
+def tasks(quick: bool) -> Iterator[tuple[str, float, Callable[[], object], Callable[[], object] | None]]:
+    """Name, least operations, our own and the library's computation of the same."""
+    import numpy as np
+    import torch
+
+    from analysis import alignment, dissimilarity, frechet, neighbours
+
+    n, units, folds, classes = (200, 50, 4, 20) if quick else (5000, 2000, 10, 100)
+    activity = np.maximum(np.random.default_rng(0).standard_normal((2 * n, units), dtype=np.float32), 0)
+    first = torch.from_numpy(activity[:n])
+    rsa = importable("rsatoolbox")
+    data = rsa.data.Dataset(activity[:n]) if rsa else None
+    for metric, name in (("correlation", "correlation"), ("sqeuclidean_mean", "euclidean")):
+        other = None if rsa is None else partial(_quiet, rsa.rdm.calc_rdm, data, method=name)
+        own = partial(dissimilarity.pairwise, first, metric)
+        yield f"RDM, {metric}, {n:,} stimuli x {units:,} units", float(n) ** 2 * units, own, other
+    exemplars = activity[: folds * classes].reshape(folds, classes, units)
+    other = None
+    if rsa is not None:
+        about = {"class": np.tile(np.arange(classes), folds), "fold": np.arange(folds).repeat(classes)}
+        repeated = rsa.data.Dataset(exemplars.reshape(-1, units), obs_descriptors=about)
+        other = partial(
+            _quiet, rsa.rdm.calc_rdm, repeated, method="crossnobis", descriptor="class", cv_descriptor="fold"
+        )
+    own = partial(dissimilarity.crossnobis, torch.from_numpy(exemplars))
+    name = f"RDM, crossnobis, {classes} classes x {folds} folds x {units:,} units"
+    yield name, float(classes) ** 2 * units * (folds + 1), own, other
+    snapshots = torch.from_numpy(activity).reshape(10, -1, units)
+    stimuli = snapshots.shape[1]
+    own = partial(alignment.cka_matrix, list(snapshots))
+    yield f"CKA, 10 snapshots x {stimuli:,} stimuli x {units:,} units", 10.0 * stimuli**2 * units, own, None
+    real, made = torch.from_numpy(activity), torch.from_numpy(activity[::-1] * np.float32(0.95) + np.float32(0.05))
+    prdc = importable("prdc")
+    other = None if prdc is None else partial(_quiet, prdc.compute_prdc, real.numpy(), made.numpy(), nearest_k=3)
+    own = partial(neighbours.neighbour_measures, real, made, 3, 3)
+    yield f"precision, recall, density, coverage, 2 x {2 * n:,}", 6.0 * (2 * n) ** 2 * units, own, other
+    fid = importable("torchmetrics.image.fid")
+    other = None if fid is None else partial(_torchmetrics, fid, real[:n].double(), made[:n].double())
+    own = partial(frechet.frechet_distance, real[:n], made[:n])
+    yield f"Frechet distance, 2 x {n:,} samples x {units:,} units (float64)", 2.0 * n * units**2, own, other
+
+
+def _quiet(what: Callable[..., object], *args: Any, **kwargs: Any) -> object:
+    """Call a library without what it prints and warns of."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        return what(*args, **kwargs)
+
+
+def _torchmetrics(fid: Any, *samples: Any) -> object:
+    moments = [part for x in samples for part in (x.mean(0), x.T.cov())]
+    return fid._compute_fid(*moments)
+
+
+def analyses(settings: Settings) -> list[tuple[str, str]]:
+    """Measure the analyses; lines of a table."""
+    repeats, rows = (1 if settings.quick else 5), []
+    for name, work, own, other in tasks(settings.quick):
+        seconds, rate, ratio = in_turn(own, other, repeats)
+        times = f"   {ratio:5.1f} times as fast as the library" if ratio == ratio else ""
+        rows.append((name, f"{seconds:7.3f} s   {100 * work / rate / seconds:4.0f} % of the rate{times}"))
+    return rows
+
+
+def main(settings: Settings) -> None:
+    """Measure, print a table."""
+    import torch
+
+    from replaysim.crew import cores
+
+    torch.set_num_threads(1)
+    rows = analyses(settings) if settings.analysis else simulation(settings)
+    rows.append(("machine", f"{platform.machine()}, {cores()} cores, torch {torch.__version__}"))
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:{width}s}   {value}" for name, value in rows))
 

@@ -1,0 +1,172 @@
+"""One look at one or several logs: a self-contained HTML page with settings, behaviour, geometry and replay.
+
+What a log does not hold is left out, and the page says what to record for it. Logs are compared as conditions: the name
+of a condition is the label of its simulation, or its folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from replaysim.errors import LogError, ReplaysimError
+from replaysim.log import open_log
+
+from .page import Page
+from .report_behaviour import behaviour, comparison
+from .report_geometry import geometry, replay
+
+Section = Callable[[Page, Mapping[str, xr.DataTree]], None]
+SECTIONS: tuple[tuple[str, Section], ...] = (
+    ("Behaviour", behaviour),
+    ("Conditions compared", comparison),
+    ("Representational geometry", geometry),
+    ("Replay", replay),
+)
+
+
+def write_report(paths: Sequence[str | os.PathLike[str]], out: Path, *, overwrite: bool = False) -> Path:
+    """Read logs and write the page.
+
+    Parameters
+    ----------
+    paths
+        ``run.nc`` files or folders of simulations.
+    out
+        HTML file to write.
+    overwrite
+        Replace an earlier file.
+
+    Raises
+    ------
+    LogError
+        If a log cannot be read, or the file is there already or cannot be written; checked before anything is computed.
+    """
+    if out.exists() and not overwrite:
+        raise LogError(f"{out}: is there already; choose another name with --out, or replace it with --overwrite")
+    if not out.parent.is_dir():
+        raise LogError(f"{out}: there is no folder {out.parent}")
+    logs = [open_log(path, load=False) for path in paths]
+    try:
+        text = report(dict(zip(names(logs, paths), logs, strict=True)))
+    finally:
+        for log in logs:
+            log.close()
+    temporary = out.with_name(out.name + ".tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, out)
+    except OSError as error:
+        raise LogError(f"{out}: cannot be written ({error.strerror})") from error
+    return out
+
+
+def names(logs: Sequence[xr.DataTree], paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """A name for every log: the label of its simulation, else its folder; numbered where two are the same."""
+    found: list[str] = []
+    for log, path in zip(logs, paths, strict=True):
+        place = Path(path).resolve()
+        folder = place.parent.name if place.suffix == ".nc" else place.name
+        name = str(_parsed(log.attrs.get("config_json")).get("label") or folder)
+        again = sum(other.rpartition(" #")[0] == name or other == name for other in found)
+        found.append(f"{name} #{again + 1}" if again else name)
+    return found
+
+
+def report(logs: Mapping[str, xr.DataTree]) -> str:
+    """The page as text.
+
+    Parameters
+    ----------
+    logs
+        Condition to log, as :func:`~replaysim.open_log` gives it.
+    """
+    if not logs:
+        raise LogError("report: give at least one log")
+    first = next(iter(logs.values()))
+    title = str(first.attrs.get("title", "log")) if len(logs) == 1 else f"{len(logs)} conditions: {', '.join(logs)}"
+    page = Page(f"replaysim report – {title}", f"Made by replaysim from {len(logs)} log{'s' * (len(logs) > 1)}.")
+    _overview(page, logs)
+    for name, section in SECTIONS:
+        page.section(name)
+        try:
+            section(page, logs)
+        except ReplaysimError as error:  # the rest of the page is worth having
+            page.say(f"Not shown: {error}", note=True)
+    return page.html()
+
+
+def _parsed(text: object) -> dict[str, Any]:
+    try:
+        found = json.loads(str(text))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Settings as one level of names with dots."""
+    if isinstance(value, dict):
+        rows: dict[str, str] = {}
+        for name, inner in value.items():
+            rows |= _flat(inner, f"{prefix}.{name}" if prefix else str(name))
+        return rows
+    text = ", ".join(map(_named, value)) if isinstance(value, list) else _named(value)
+    return {prefix: text if len(text) < 160 else text[:157] + "..."}
+
+
+def _named(value: Any) -> str:
+    """A setting in words: ``CorticalActivity(areas=retina, stimuli=200)`` for an object with a kind."""
+    if isinstance(value, dict):
+        rest = {k: v for k, v in value.items() if k != "kind"}
+        inner = ", ".join(f"{k}={_named(v)}" for k, v in rest.items())
+        return f"{value['kind']}({inner})" if "kind" in value else inner
+    if isinstance(value, list):
+        return f"[{', '.join(map(_named, value))}]"
+    return "none" if value is None else str(value)
+
+
+def _overview(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
+    """Provenance of every log, and settings side by side: those that differ first."""
+    page.section("Simulations")
+    rows = []
+    for name, log in logs.items():
+        versions, hardware = _parsed(log.attrs.get("software_versions")), _parsed(log.attrs.get("hardware"))
+        seeds = [int(s) for s in _listed(log.attrs.get("seeds", []))]
+        animals = f"{len(seeds)} ({seeds[0]}–{seeds[-1]})" if seeds else ""
+        commit = str(log.attrs.get("software_git_commit", ""))[:10]
+        dirty = " with changes" if log.attrs.get("software_git_dirty") == 1 else ""
+        software = f"replaysim {versions.get('replaysim', '?')}, torch {versions.get('torch', '?')}"
+        where = " ".join(str(hardware[k]) for k in ("device", "device_name") if k in hardware)
+        status = str(log.attrs.get("status", "unknown"))
+        created = str(log.attrs.get("date_created", ""))
+        rows.append([name, status, animals, created, software, f"{commit}{dirty}", where])
+    page.table(["condition", "status", "animals (seeds)", "begun", "software", "commit", "device"], rows)
+    commands = {name: str(log.attrs["command"]) for name, log in logs.items() if log.attrs.get("command")}
+    if commands:
+        page.heading("Commands")
+        page.table(["condition", "command"], [[name, text] for name, text in commands.items()])
+    _settings(page, logs)
+
+
+def _settings(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
+    flat = {name: _flat(_parsed(log.attrs.get("config_json"))) for name, log in logs.items()}
+    keys = list(dict.fromkeys(key for rows in flat.values() for key in rows if key not in ("label",)))
+    table = {key: [rows.get(key, "–") for rows in flat.values()] for key in keys}
+    differ = [key for key in keys if len(set(table[key])) > 1]
+    if differ:
+        page.heading("Settings that differ")
+        page.table(["setting", *logs], [[key, *table[key]] for key in differ])
+    same = [key for key in keys if key not in differ]
+    if same:
+        folded = f"Settings of all ({len(same)})" if len(logs) > 1 else f"Settings ({len(same)})"
+        page.table(["setting", "value"], [[key, table[key][0]] for key in same], folded=folded)
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else [value]

@@ -1,0 +1,258 @@
+"""Does replay preserve waking geometry, and does synaptic consolidation change it?
+
+Question
+    Stimuli that a brain tells apart have distant representations, and the matrix of these distances is the geometry of
+    what it knows. Do replayed memories have the geometry of waking experience, also when they are old? And what is left
+    in the cortex of the geometry of the first context when later ones have been learned: with replay, with synaptic
+    intelligence, with both, with neither? Matched brains, as in ``synaptic_vs_systems.py``.
+Expected
+    Replayed class averages lie where waking ones lie, less so the older the memory. Synaptic intelligence keeps the
+    geometry of old stimuli (it keeps synapses where they are) although their classes are no longer chosen; replay lets
+    it change and keeps its classes decodable.
+Run time
+    Digits (default, 6 animals): about a minute on 2 cores. Split MNIST at the paper's settings: about 2 hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from replaysim.commandline import run_study
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    import replaysim as rs
+    from replaysim.presets import Matched
+
+AREA = "association_2"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Does replay preserve waking geometry, and does synaptic consolidation change it?"""
+
+    protocol: Literal["digits", "split-mnist"] = field(default="digits", metadata={"help": "what the animals meet"})
+    scenario: Literal["task", "domain", "class"] = field(default="class", metadata={"help": "what is known at recall"})
+    animals: tuple[int, ...] = field(
+        default=tuple(range(12, 18)), metadata={"help": "seeds of the animals, e.g. 12:22"}
+    )
+    out: Path | None = field(
+        default=None,
+        metadata={"help": "folder for logs, tables and figures (default: runs/geometry_of_replay/PROTOCOL_SCENARIO)"},
+    )
+    overwrite: bool = field(default=False, metadata={"help": "replace an earlier run in that folder"})
+    device: str = field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
+    workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: one a core)"})
+    quick: bool = field(default=False, metadata={"help": "a few steps only, to see that everything works"})
+
+    @property
+    def folder(self) -> Path:
+        """Where everything goes."""
+        return self.out or Path("runs") / "geometry_of_replay" / f"{self.protocol}_{self.scenario}"
+
+
+def simulate_all(setup: Matched, settings: Settings) -> dict[str, xr.DataTree]:
+    """The log of every condition."""
+    import replaysim as rs
+
+    synaptic: dict[str, Any] = {"consolidation": rs.SynapticIntelligence(c=setup.c)}
+    systems: dict[str, Any] = {"replay": rs.GenerativeReplay(targets="soft")}
+    conditions: dict[str, dict[str, Any]] = {
+        "nothing": {},
+        "synaptic": synaptic,
+        "systems": systems,
+        "both": synaptic | systems,
+        "joint": {"experience": "joint"},
+    }
+    logs = {}
+    for name, mechanisms in conditions.items():
+        record: list[rs.recorder.Electrode] = [rs.CorticalActivity("retina", AREA, stimuli=200)]
+        if "replay" in mechanisms:
+            record.append(rs.ReplayActivity(events=400))
+        logs[name] = rs.simulate(
+            setup.brain(),
+            setup.protocol,
+            animals=settings.animals,
+            learning=setup.learning,
+            record=record,
+            out=settings.folder / name,
+            overwrite=settings.overwrite,
+            device=settings.device,
+            workers=settings.workers,
+            label=name,
+            **mechanisms,
+        ).log
+    return logs
+
+
+def cortical_measures(logs: Mapping[str, xr.DataTree], device: str) -> dict[str, xr.Dataset]:
+    """What became of the geometry in the highest area, for every condition; (animal)."""
+    import xarray as xr
+
+    from analysis import drift, forgetting, rdm_comparison, readings, retained_geometry, rsa
+
+    activity = {name: readings.activity(log, AREA) for name, log in logs.items()}
+    final = {name: rsa.rdm(one.isel(snapshot=-1, drop=True), device=device) for name, one in activity.items()}
+    found = {}
+    for name, log in logs.items():
+        retained = retained_geometry.retained_geometry(activity[name], device=device)
+        decoded = drift.cross_context_decoding(activity[name], device=device)
+        found[name] = xr.Dataset(
+            {
+                "accuracy": forgetting.final_accuracy(log),
+                "retained": retained,
+                "kept": retained.isel(snapshot=1, other_snapshot=-1, drop=True),
+                "decoded": decoded,
+                "decodable": decoded.isel(snapshot=-1, other_snapshot=-1, drop=True),
+                "like_joint": rdm_comparison.compare_rdms(final[name], final["joint"], device=device),
+            }
+        )
+    return found
+
+
+def cortical_table(found: Mapping[str, xr.Dataset], chance: float) -> str:
+    """Mean and standard error over animals, conditions in lines."""
+    from analysis.comparison import summarise
+
+    columns = {
+        "accuracy": ("final", "accuracy, %", 100),
+        "decodable": ("decodable", "(linear), %", 100),
+        "kept": ("geometry of", "context 1 kept", 1),
+        "like_joint": ("geometry like", "joint's", 1),
+    }
+    head = [f"{'':10s}" + "".join(f"{words[i]:>18s}" for words in columns.values()) for i in (0, 1)]
+    lines = [*head, "-" * len(head[0])]
+    for name, values in found.items():
+        cells = []
+        for measure, (_, _, scale) in columns.items():
+            one = summarise(values[measure])
+            digits = 1 if scale == 100 else 2
+            cells.append(
+                f"{scale * float(one['mean']):11.{digits}f} ± {scale * float(one['standard_error']):4.{digits}f}"
+            )
+        lines.append(f"{name:10s}" + "".join(cells))
+    n = next(iter(found.values())).sizes["animal"]
+    return "\n".join(
+        [
+            *lines,
+            "-" * len(head[0]),
+            f"{'chance':10s}{100 * chance:11.1f}{'':7s}{100 * chance:11.1f}",
+            f"mean ± standard error over {n} animals; {AREA}, 200 test stimuli. decodable: by a readout trained on",
+            "other stimuli at the end. geometry: Spearman correlation of matrices of 1 - r between stimuli: those of",
+            "context 1 when just learned and at the end; or all at the end and the same animal's after joint training",
+        ]
+    )
+
+
+def replay_measures(logs: Mapping[str, xr.DataTree], device: str) -> dict[str, xr.Dataset]:
+    """Replayed against waking geometry where something was replayed."""
+    from analysis import replayed_geometry
+
+    return {
+        name: replayed_geometry.replay_against_waking(log, device=device)
+        for name, log in logs.items()
+        if "replay" in log.children
+    }
+
+
+def replay_table(found: Mapping[str, xr.Dataset]) -> str:
+    """Correlation of replayed with waking class means by memory age, and of their RDMs; waking halves beside them."""
+    from analysis.comparison import summarise
+
+    def cells(values: xr.Dataset, prefix: str) -> str:
+        ages = summarise(values[f"{prefix}prototype_correlation_by_age"].mean("contexts_learned"))
+        last = summarise(values[f"{prefix}rdm_similarity"].isel(contexts_learned=-1))
+        shown = [(float(m), float(e)) for m, e in zip(ages["mean"], ages["standard_error"], strict=True)]
+        shown.append((float(last["mean"]), float(last["standard_error"])))
+        return "".join(f"{mean:9.3f} ± {error:5.3f}" for mean, error in shown)
+
+    first = next(iter(found.values()))
+    head = f"{'':16s}" + "".join(f"{f'age {int(m)}':>17s}" for m in first["memory_age"]) + f"{'RDM, last':>17s}"
+    lines = [head, "-" * len(head)]
+    for name, values in found.items():
+        lines.append(f"{name:16s}{cells(values, '')}")
+    lines += [f"{'waking halves':16s}{cells(first, 'reference_')}", "-" * len(head)]
+    lines += [
+        "correlation of replayed with waking class averages at the re-entry area (retina) by contexts since learned;",
+        "Spearman correlation of their RDMs in the last context; waking halves: the same of two halves of the stimuli,",
+        "each with half as many, so noisier",
+    ]
+    return "\n".join(lines)
+
+
+def draw(
+    logs: Mapping[str, xr.DataTree], cortical: Mapping[str, xr.Dataset], replay: Mapping[str, xr.Dataset], stem: Path
+) -> list[Path]:
+    """What is kept, what is replayed, which readouts still work; and RDMs of all conditions."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    from analysis import figures_geometry, readings, rsa, style
+
+    with mpl.rc_context(style.STYLE):
+        figure = Figure(figsize=(180 * style.MM, 128 * style.MM), layout="constrained")
+        grid = figure.subplots(2, 2)
+        kept = {
+            name: one["retained"]
+            .isel(snapshot=1, other_snapshot=slice(1, None))
+            .rename(other_snapshot="contexts learned")
+            for name, one in cortical.items()
+        }
+        figures_geometry.measure_over(
+            kept, "contexts learned", grid[0, 0], label="geometry of context 1 kept (ρ)", limits=(None, 1.02)
+        )
+        grid[0, 0].legend(frameon=False, ncols=2)
+        ages = {name: one["prototype_correlation_by_age"].mean("contexts_learned") for name, one in replay.items()}
+        reference = next(iter(replay.values()))["reference_prototype_correlation_by_age"].mean("contexts_learned")
+        figures_geometry.measure_over(
+            ages, "memory_age", grid[0, 1], label="replayed with waking class mean (r)", reference=reference
+        )
+        grid[0, 1].legend(frameon=False)
+        for ax, name in zip(grid[1], ("synaptic", "systems"), strict=True):
+            figures_geometry.similarity_matrix(
+                cortical[name]["decoded"], ax, label="accuracy of linear readout", title=name
+            )
+            ax.set(xlabel="tested after contexts", ylabel="trained after contexts")
+        for ax, letter in zip(grid.ravel(), "abcd", strict=True):
+            ax.set_title(letter, loc="left", fontweight="bold")
+        n = next(iter(cortical.values())).sizes["animal"]
+        figure.suptitle(f"{AREA}; mean ± s.e., thin lines: {n} animals", fontsize=8)
+    written = style.save(figure, stem)
+    matrices = {}
+    for name, log in logs.items():
+        classes = rsa.rdm(readings.activity(log, AREA), by="original_class", device="cpu")
+        matrices[name] = readings.in_learning_order(rsa.as_matrix(classes), log)
+    borders = 2
+    title = f"classes in the order of learning, {AREA}; mean of {n} animals"
+    return written + style.save(
+        figures_geometry.rdm_grid(matrices, borders=borders, title=title), stem.with_name("rdms")
+    )
+
+
+def main(settings: Settings) -> None:
+    """Simulate every condition, measure, print the tables, draw the figures."""
+    import xarray as xr
+
+    from analysis.forgetting import chance_level
+    from replaysim import presets
+
+    setup = presets.matched(settings.protocol, settings.scenario, quick=settings.quick)
+    logs = simulate_all(setup, settings)
+    cortical, replay = cortical_measures(logs, settings.device), replay_measures(logs, settings.device)
+    text = f"{cortical_table(cortical, chance_level(logs['nothing']))}\n\n{replay_table(replay)}"
+    print("\n" + text)
+    (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
+    kept = {f"/cortex/{name}": one for name, one in cortical.items()}
+    kept |= {f"/replay/{name}": one for name, one in replay.items()}
+    xr.DataTree.from_dict(kept).to_netcdf(settings.folder / "geometry.nc")
+    saved = draw(logs, cortical, replay, settings.folder / "geometry")
+    print("\nFigures:  " + "  ".join(str(path) for path in saved if path.suffix == ".png"))
+    print(f"Measures: {settings.folder / 'geometry.nc'}   logs: {settings.folder}/*/run.nc   (xarray.open_datatree)")
+
+
+if __name__ == "__main__":
+    run_study(main, Settings)
