@@ -9,6 +9,8 @@ compares accuracies at different times.
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import xarray as xr
 
@@ -44,9 +46,7 @@ def retention_matrix(log: xr.DataTree | xr.Dataset, answers: str | None = None, 
     DataError
         Where there is no such accuracy in the log.
     """
-    behaviour = log["behaviour"].to_dataset() if isinstance(log, xr.DataTree) and "behaviour" in log.children else log
-    if not isinstance(behaviour, xr.Dataset) or "accuracy" not in behaviour:
-        raise DataError("this log has no variable /behaviour/accuracy: is it a log of replaysim?")
+    behaviour = _behaviour(log)
     accuracy = behaviour["accuracy"]
     missing = {*DIMS, "answers"} - set(accuracy.dims)
     if missing:
@@ -58,6 +58,13 @@ def retention_matrix(log: xr.DataTree | xr.Dataset, answers: str | None = None, 
     check_choice("retention_matrix", "answers", answers, [str(a) for a in accuracy["answers"].values])
     chosen = accuracy.sel(answers=answers).transpose(*DIMS).astype(np.float64)
     return chosen.assign_attrs(accuracy.attrs, scenario=scenario)
+
+
+def _behaviour(log: xr.DataTree | xr.Dataset) -> xr.Dataset:
+    behaviour = log["behaviour"].to_dataset() if isinstance(log, xr.DataTree) and "behaviour" in log.children else log
+    if not isinstance(behaviour, xr.Dataset) or "accuracy" not in behaviour:
+        raise DataError("this log has no variable /behaviour/accuracy: is it a log of replaysim?")
+    return behaviour
 
 
 def _named(values: xr.DataArray, name: str, long_name: str) -> xr.DataArray:
@@ -160,20 +167,130 @@ def forward_transfer(log: xr.DataTree, answers: str | None = None) -> xr.DataArr
     return _named(gain, "forward_transfer", "accuracy before learning minus naive accuracy, mean over contexts")
 
 
-def retention(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
-    r"""Accuracy by age of the memory, :math:`r(m) = \tfrac{1}{T-m} \sum_j a_{j+m,j}`; (animal, age).
+def forgetting_curve(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
+    r"""Forgetting after every number of contexts from the second on; (animal, contexts_learned).
 
-    The coordinate ``n_contexts`` says how many contexts an age averages: old memories are few.
+    .. math:: F_k = \tfrac{1}{k-1} \sum_{j<k} \bigl( \max_{1 \le l < k} a_{l,j} - a_{k,j} \bigr)
+
+    Its last value is :func:`forgetting`; an unfinished simulation has the values up to where it is. Source: Chaudhry et
+    al. (2018), ECCV.
+    """
+    matrix = retention_matrix(log, answers)
+    if matrix.sizes["contexts_learned"] < 3:
+        learned = matrix.sizes["contexts_learned"] - 1
+        raise DataError(f"forgetting_curve needs at least two learned contexts; the log has {learned}")
+    now = matrix.isel(contexts_learned=slice(2, None))
+    best = now.copy(data=np.fmax.accumulate(matrix.values[:, 1:-1], axis=matrix.dims.index("contexts_learned")))
+    lost = (best - now).where(now["context"] < now["contexts_learned"]).mean("context")
+    return _named(lost.assign_attrs(matrix.attrs), "forgetting", "forgetting, mean over earlier contexts")
+
+
+def intransigence(log: xr.DataTree, joint: xr.DataTree, answers: str | None = None) -> xr.DataArray:
+    r"""Accuracy that the same animals reach on new contexts when they meet all trials, over that in the log; (animal).
+
+    .. math:: I = \tfrac{1}{T-1} \sum_{k=2}^{T} \bigl( a^*_k - a_{k,k} \bigr)
+
+    where :math:`a^*_k` is the accuracy on context *k* after joint experience of the contexts 1 to *k*. Positive where
+    what protects old memories hinders new ones; from -1 to 1.
+
+    Parameters
+    ----------
+    log, joint
+        Logs of the same animals and the same protocol; ``joint`` from ``simulate(..., experience="joint")``.
+    answers
+        Which readout units competed; default: see the module.
+
+    Raises
+    ------
+    DataError
+        For other animals, another protocol, or fewer than two contexts.
+
+    Notes
+    -----
+    Source: Chaudhry et al. (2018), ECCV. The mean leaves out the first context, where both are alike, as the public
+    continual-learning code of van de Ven does.
+    """
+    by_context = intransigence_by_context(log, joint, answers)
+    if by_context.sizes["context"] < 2:
+        raise DataError("intransigence needs at least two learned contexts; the log has 1")
+    mean = by_context.isel(context=slice(1, None)).mean("context", skipna=False, keep_attrs=True)
+    return mean.rename("intransigence").assign_attrs(long_name=f"{by_context.attrs['long_name']}, mean over contexts")
+
+
+def intransigence_by_context(log: xr.DataTree, joint: xr.DataTree, answers: str | None = None) -> xr.DataArray:
+    """:func:`intransigence` of every context, the first included; (animal, context)."""
+    require_same_life(log, joint)
+    own, best = (_just_learned(_finished(retention_matrix(one, answers))) for one in (log, joint))
+    gap = (best.sel(animal=own["animal"]) - own).assign_attrs(own.attrs)
+    return _named(gap, "intransigence", "joint accuracy minus accuracy when just learned")
+
+
+def require_same_life(log: xr.DataTree, joint: xr.DataTree) -> None:
+    """Raise :class:`DataError` unless these animals met these contexts in both logs, in ``joint`` jointly."""
+    owner = "intransigence"
+    one, other = (_behaviour(each).sortby("animal") for each in (log, joint))
+    if one["animal"].values.tolist() != other["animal"].values.tolist():
+        raise DataError(
+            f"{owner}: log and joint have different animals, {one['animal'].values.tolist()} and "
+            f"{other['animal'].values.tolist()}; select the common ones first"
+        )
+    settings = [json.loads(each.attrs.get("config_json", "{}")) for each in (log, joint)]
+    plans = [each.get("protocol") or {} for each in settings]
+    for name in sorted(plans[0].keys() & plans[1].keys()):
+        if plans[0][name] != plans[1][name]:
+            raise DataError(
+                f"{owner}: log and joint have different protocols: {name} {plans[0][name]!r} and {plans[1][name]!r}"
+            )
+    scenarios = [
+        each.attrs.get("scenario", found.attrs.get("scenario")) for each, found in ((log, one), (joint, other))
+    ]
+    if scenarios[0] != scenarios[1]:
+        raise DataError(f"{owner}: log and joint have different scenarios: {scenarios[0]!r} and {scenarios[1]!r}")
+    for name in ("context", "class_identity", "n_test"):
+        if name in one and name in other and not np.array_equal(one[name].values, other[name].values):
+            raise DataError(f"{owner}: log and joint have different protocols: /behaviour/{name} differs")
+    if settings[1].get("experience", "joint") != "joint":
+        found = settings[1]["experience"]
+        raise DataError(f"{owner}: joint has experience={found!r}; take a log of simulate(..., experience='joint')")
+
+
+def retention_by_context(log: xr.DataTree, answers: str | None = None, *, relative: bool = False) -> xr.DataArray:
+    r"""Accuracy on every context by age of the memory, :math:`a_{j+m,j}`; (animal, context, age).
+
+    Parameters
+    ----------
+    relative
+        Divide by the accuracy :math:`a_{j,j}` when just learned. A context on which the animal was not above chance
+        then left no memory to retain: NaN.
+
+    Returns
+    -------
+    xarray.DataArray
+        NaN beyond the end of the simulation, :math:`j + m > T`.
     """
     matrix = _finished(retention_matrix(log, answers))
     n = matrix.sizes["context"]
-    rows = []
-    for age in range(n):
-        tested = matrix["context"][: n - age]
-        rows.append(
-            matrix.sel(context=tested, contexts_learned=tested + age).drop_vars("contexts_learned").mean("context")
-        )
     ages = xr.Variable("age", np.arange(n), {"long_name": "contexts learned since", "units": "1"})
-    joined = xr.concat(rows, ages, coords="minimal", compat="override").transpose("animal", "age")
-    joined = joined.assign_coords(n_contexts=("age", n - np.arange(n)))
-    return _named(joined, "retention", "accuracy, mean over contexts of this age")
+    age = xr.DataArray(ages, coords={"age": ages})
+    row = matrix["context"] + age
+    aged = matrix.sel(contexts_learned=row.clip(max=n)).drop_vars("contexts_learned").where(row <= n)
+    if relative:
+        chance = _behaviour(log).get("chance")
+        first = _just_learned(matrix)
+        level = 0.0 * first if chance is None else _just_learned(chance.sel(answers=matrix["answers"]))
+        aged = aged / first.where(first > level)
+    aged = aged.transpose("animal", "context", "age").assign_attrs(matrix.attrs, relative=int(relative))
+    what = "accuracy over accuracy when just learned" if relative else "accuracy"
+    return _named(aged, "retention", what).assign_attrs(relative=int(relative))
+
+
+def retention(log: xr.DataTree, answers: str | None = None, *, relative: bool = False) -> xr.DataArray:
+    r"""Accuracy by age of the memory, :math:`r(m) = \tfrac{1}{T-m} \sum_j a_{j+m,j}`; (animal, age).
+
+    With ``relative``, the mean of :math:`a_{j+m,j} / a_{j,j}` over the contexts that were learned above chance. The
+    coordinate ``n_contexts`` says how many contexts an age averages (at most): old memories are few.
+    """
+    by_context = retention_by_context(log, answers, relative=relative)
+    n = by_context.sizes["context"]
+    joined = by_context.mean("context", keep_attrs=True).assign_coords(n_contexts=("age", n - np.arange(n)))
+    return joined.assign_attrs(long_name=f"{by_context.attrs['long_name']}, mean over contexts of this age")

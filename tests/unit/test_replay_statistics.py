@@ -1,0 +1,283 @@
+"""Statistics of replay on events made by hand, against numbers worked out on paper, and on logs of real animals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from small import protocol, simulate
+
+import replaysim as rs
+from analysis import replay_statistics as stats
+from replaysim.errors import DataError, SettingError
+
+ORDER = np.array([[4, 2, 0, 1, 3, 5], [0, 1, 2, 3, 4, 5]])  # classes in the order of two animals, two a context
+CUED = np.array([[0, 0, 1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 2, 2, 3, 3]])  # positions, while learning contexts 2 and 3
+DECIDED = np.array([[0, 0, 1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 2, 2, 2, 2]])
+EVENT = ("animal", "contexts_learned", "event")
+
+
+def both(events: np.ndarray) -> np.ndarray:
+    return np.stack([events, events]).astype(np.int32)
+
+
+def made_up(scenario: str = "class", shift: float = 1.0, per_class: int = 1) -> xr.DataTree:
+    """Waking patterns of class c: 10 (snapshot + 1) along unit c, 2 to and fro along unit 6 + c; memories half that."""
+    index = {"animal": [12, 13]}
+    answers = ["within_context", "all"]
+    chance = np.stack([np.full((4, 3), 0.5), np.full((4, 3), 1 / 6)])
+    behaviour = xr.Dataset(
+        {
+            "chance": (("answers", "contexts_learned", "context"), chance),
+            "class_identity": (("animal", "class"), ORDER),
+        },
+        {**index, "answers": answers, "contexts_learned": range(4), "context": [1, 2, 3], "class": range(6)},
+    )
+    label = np.repeat(np.arange(6), 2)
+    sign = np.tile([1.0, -1.0], 6)
+    waking = np.zeros((2, 4, 12, 13), np.float32)
+    for s in range(4):
+        waking[:, s, np.arange(12), label] = 10 * (s + 1)
+        waking[:, s, np.arange(12), 6 + label] = 2 * sign
+    memory = np.zeros((2, 2, 8, 13), np.float32)
+    for a, order in enumerate(ORDER):
+        for k in range(2):
+            known = order[CUED[k]]
+            memory[a, k, np.arange(8), known] = 10 * (k + 2)
+            memory[a, k, np.arange(8), 6 + known] = np.tile([1.0, -1.0], 4)
+    memory[..., 12] = shift
+    target = np.zeros((2, 2, 8, 6), np.float32)
+    target[:, 0, :, :2] = 0.5
+    target[:, 1, :, 0] = 1
+    code = np.stack([np.eye(6)[CUED] * 10] * 2).astype(np.float32)
+    replay = xr.Dataset(
+        {
+            "activity": ((*EVENT, "unit"), memory),
+            "code": ((*EVENT, "code_unit"), code),
+            "target": ((*EVENT, "class"), target),
+            "decision": (EVENT, both(DECIDED)),
+            "cued_class": (EVENT, both(CUED)),
+            "cued_context": (EVENT, both(CUED // 2 + 1)),
+        },
+        {**index, "contexts_learned": [2, 3], "event": range(8), "class": range(6)},
+        attrs={"area": "retina"},
+    )
+    times = {**index, "snapshot": range(4), "contexts_learned": ("snapshot", range(4))}
+    mean = np.broadcast_to(10 * np.eye(6).repeat(per_class, 0), (2, 4, 6 * per_class, 6)).astype(np.float32)
+    mode = xr.Dataset(
+        {
+            n: (("animal", "snapshot", "mode", "code_unit"), x)
+            for n, x in (("mode_mean", mean), ("mode_log_variance", 0 * mean))
+        },
+        {**times, "mode": range(6 * per_class)},
+    )
+    seen = {**times, "stimulus": range(12), "original_class": ("stimulus", label)}
+    seen["context"] = (("animal", "stimulus"), np.argsort(ORDER, axis=1)[:, label] // 2 + 1)
+    cortex = {
+        "/cortex": xr.Dataset(coords=seen),
+        "/cortex/retina": xr.Dataset({"activity": (("animal", "snapshot", "stimulus", "unit"), waking)}, index),
+    }
+    root = xr.Dataset(attrs={"scenario": scenario})
+    groups = {"/": root, "/behaviour": behaviour, "/replay": replay, "/hippocampus": mode, **cortex}
+    return xr.DataTree.from_dict(groups)
+
+
+def without_cues(log: xr.DataTree) -> xr.DataTree:
+    events = log["replay"].to_dataset()
+    log["replay"] = xr.DataTree(events.assign({n: xr.full_like(events[n], -1) for n in ("cued_class", "cued_context")}))
+    return log
+
+
+def test_proportions_and_their_entropy() -> None:
+    log = made_up()
+    asked, decided = (stats.class_proportions(log, by) for by in ("cue", "decision"))
+    assert asked["proportion"].dims == ("animal", "contexts_learned", "original_class")
+    np.testing.assert_allclose(asked["proportion"].sel(animal=12, contexts_learned=2), [0, 0, 0.5, 0, 0.5, 0])
+    np.testing.assert_allclose(asked["proportion"].sel(animal=13, contexts_learned=3), [0.25] * 4 + [0, 0])
+    np.testing.assert_allclose(asked["entropy"], [[1, 2]] * 2)
+    np.testing.assert_allclose(asked["relative_entropy"], [[1, 1]] * 2)
+    np.testing.assert_allclose(decided["proportion"].sel(animal=12, contexts_learned=2), [0, 0, 0.75, 0, 0.25, 0])
+    np.testing.assert_allclose(decided["entropy"].sel(contexts_learned=3), [1.5, 1.5])
+    np.testing.assert_allclose(decided["relative_entropy"].sel(contexts_learned=3), [0.75, 0.75])
+    assert (decided["n_events"] == 8).all() and decided["entropy"].attrs["units"] == "bit"
+
+
+def test_what_is_missing_does_not_count() -> None:
+    log = made_up()
+    log["replay/decision"][0, 0, :6] = -1
+    log["replay/target"][1, 1] = np.nan  # an animal whose losses became infinite
+    found = stats.class_proportions(log)
+    assert found["n_events"].values.tolist() == [[2, 8], [8, 0]]
+    np.testing.assert_allclose(found["proportion"].sel(animal=12, contexts_learned=2, original_class=[2, 4]), [1, 0])
+    gone = found.sel(animal=13, contexts_learned=3)
+    assert gone[["proportion", "entropy", "relative_entropy"]].isnull().all().to_array().all()
+    assert np.isnan(stats.cue_agreement(log)["agreement"].sel(animal=13, contexts_learned=3))
+    assert np.isnan(stats.replay_confidence(log)["confidence"].sel(animal=13, contexts_learned=3))
+
+
+def test_agreement() -> None:
+    found = stats.cue_agreement(made_up())
+    np.testing.assert_allclose(found["agreement"], [[0.75, 0.75]] * 2)
+    np.testing.assert_allclose(found["agreement_by_age"].sel(animal=12), [[0.75, np.nan], [0.5, 1]])
+    by_class = found["agreement_by_class"].sel(contexts_learned=3)
+    np.testing.assert_allclose(by_class.sel(animal=12), [1, 0, 1, np.nan, 1, np.nan])
+    np.testing.assert_allclose(by_class.sel(animal=13), [1, 1, 1, 0, np.nan, np.nan])
+
+
+def test_confidence() -> None:
+    found = stats.replay_confidence(made_up())
+    np.testing.assert_allclose(found["confidence"], [[0.5, 1]] * 2)
+    np.testing.assert_allclose(found["target_entropy"], [[1, 0]] * 2)
+    np.testing.assert_allclose(found["confidence_by_age"].sel(animal=13), [[0.5, np.nan], [1, 1]])
+    np.testing.assert_allclose(found["target_entropy_by_class"].sel(animal=13)[0], [1, 1] + [np.nan] * 4)
+
+
+@pytest.mark.parametrize("per_class", [1, 2])
+def test_modes(per_class: int) -> None:
+    log = made_up(per_class=per_class)
+    log["replay/code"][0, 0, :4] = 10 * np.eye(6)[5] + np.eye(6)[0]  # where a mode is that is still to come
+    found = stats.mode_occupancy(log, device="cpu")
+    assert found["occupancy"].dims == ("animal", "contexts_learned", "mode")
+    by_class = found["occupancy"].values.reshape(2, 2, 6, per_class).sum(-1)
+    np.testing.assert_allclose(by_class[0], [[0.75, 0.25, 0, 0, 0, 0], [0.25] * 4 + [0, 0]])
+    np.testing.assert_allclose(by_class[1, 0], [0.5, 0.5, 0, 0, 0, 0])
+    np.testing.assert_allclose(found["effective_modes"][1], [2, 4])
+
+
+def test_a_wide_mode_is_less_probable_near_a_narrow_one() -> None:
+    log = made_up()
+    log["hippocampus/mode_mean"][:] = 0
+    log["hippocampus/mode_log_variance"][:, :, 0] = 4
+    log["replay/code"][:] = 0.5
+    assert (stats.mode_occupancy(log, device="cpu")["occupancy"].sel(mode=1) == 1).all()
+    log["replay/code"][:] = 5
+    assert (stats.mode_occupancy(log, device="cpu")["occupancy"].sel(mode=0) == 1).all()
+
+
+def test_prototypes_of_the_earlier_self() -> None:
+    found = stats.replayed_prototypes(made_up(shift=3.0), by="cue", device="cpu")
+    for a, order in enumerate(ORDER):
+        for k, met in enumerate((2, 4)):  # waking patterns are those of snapshots 1 and 2
+            spread = 10 * (k + 2) * np.sqrt(1 - 1 / met)
+            one = found.isel(animal=a, contexts_learned=k)
+            n = np.bincount(CUED[k], minlength=6)[order.argsort()]
+            assert one["n_events"].values.tolist() == n.tolist()
+            was, n = n > 0, n[n > 0]
+            np.testing.assert_allclose(one["distance"][was], 3 / spread, rtol=1e-6)
+            np.testing.assert_allclose(one["variance_ratio"][was], n / (n - 1) / 8, rtol=1e-6)
+            np.testing.assert_allclose(one["reference_distance"][was], np.sqrt(8 / n + 4) / spread, rtol=1e-6)
+            for name in ("distance", "reference_distance", "variance_ratio"):
+                assert one[name][~was].isnull().all()
+    assert found["distance_by_age"].dims == ("animal", "contexts_learned", "memory_age")
+    np.testing.assert_allclose(found["variance_ratio_by_age"][0], [[1 / 6, np.nan], [1 / 4, 1 / 4]], rtol=1e-6)
+
+
+def test_perfect_memories() -> None:
+    log = made_up(shift=0.0)
+    for k in range(2):
+        rows = log["cortex/retina/activity"].values[:, k + 1]
+        for a in range(2):
+            which = np.argsort(log["cortex"]["original_class"].values, kind="stable").reshape(6, 2)
+            taken = which[ORDER[a][CUED[k]], np.tile([0, 1], 4)]
+            log["replay/activity"][a, k] = rows[a, taken]
+    found = stats.replayed_prototypes(log, by="cue", device="cpu").sel(contexts_learned=3)
+    known = found["n_events"] > 0
+    np.testing.assert_allclose(found["distance"].values[known], 0, atol=1e-7)
+    np.testing.assert_allclose(found["variance_ratio"].values[known], 1, rtol=1e-6)
+
+
+def test_an_area_that_does_not_change_is_recorded_once() -> None:
+    log = made_up()
+    once = log["cortex/retina"].to_dataset(inherit=False).isel(snapshot=1)
+    log["cortex/retina"] = xr.DataTree(once)
+    found = stats.replayed_prototypes(log, by="cue", device="cpu")
+    same = stats.replayed_prototypes(made_up(), by="cue", device="cpu")
+    xr.testing.assert_allclose(found["distance"].sel(contexts_learned=2), same["distance"].sel(contexts_learned=2))
+    assert found["distance"].sel(contexts_learned=3).min() > 0.3  # the memories became larger
+
+
+def spoiled(log: xr.DataTree, group: str) -> xr.DataTree:
+    path, _, name = group.rpartition("/")
+    if path:
+        log[path] = xr.DataTree(log[path].to_dataset(inherit=False).drop_vars(name))
+    else:
+        del log[name]
+    return log
+
+
+def late(log: xr.DataTree) -> xr.DataTree:
+    retina, above = log["cortex/retina"].to_dataset(inherit=False), log["cortex"].to_dataset()
+    keep = {"snapshot": [0, 2, 3]}
+    log["cortex"] = xr.DataTree(above.isel(keep), children={"retina": xr.DataTree(retina.isel(keep))})
+    return log
+
+
+def fewer(log: xr.DataTree) -> xr.DataTree:
+    retina, above = log["cortex/retina"].to_dataset(inherit=False), log["cortex"].to_dataset()
+    keep = {"stimulus": range(10)}
+    log["cortex"] = xr.DataTree(above.isel(keep), children={"retina": xr.DataTree(retina.isel(keep))})
+    return log
+
+
+@pytest.mark.parametrize(
+    ("measure", "spoil", "words"),
+    [
+        ("class_proportions", lambda log: spoiled(log, "replay"), "no group /replay"),
+        ("class_proportions", lambda log: made_up("domain"), "domain scenario the replayed classes are unknown"),
+        ("replayed_prototypes", lambda log: made_up("domain"), "domain scenario the replayed classes are unknown"),
+        ("cue_agreement", without_cues, "no class was asked for"),
+        ("replayed_prototypes", lambda log: spoiled(log, "cortex"), r"CorticalActivity\('retina'\)"),
+        ("replayed_prototypes", late, r"snapshots of the earlier selves, after \[1\]"),
+        ("replayed_prototypes", fewer, r"no waking stimuli of classes \[5\]"),
+        ("mode_occupancy", lambda log: spoiled(log, "hippocampus"), r"pass record=\[HippocampalCodes\(\)"),
+        ("mode_occupancy", lambda log: spoiled(log, "hippocampus/mode_mean"), "no modes"),
+        ("replay_confidence", lambda log: spoiled(log, "replay/target"), "no variable /replay/target"),
+    ],
+)
+def test_what_cannot_be_asked(measure: str, spoil: object, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        getattr(stats, measure)(spoil(made_up()))
+
+
+def test_cues_that_were_not_given() -> None:
+    log = without_cues(made_up())
+    for measure in (stats.class_proportions, stats.replayed_prototypes):
+        with pytest.raises(DataError, match=r"no class was asked for .* take by='decision'"):
+            measure(log, by="cue")
+    with pytest.raises(SettingError, match=r"class_proportions\.by: got 'label'"):
+        stats.class_proportions(log, by="label")
+    xr.testing.assert_equal(stats.class_proportions(log), stats.class_proportions(made_up()))
+    xr.testing.assert_equal(stats.replayed_prototypes(log), stats.replayed_prototypes(made_up()))
+    assert set(stats.replay_confidence(log)) == {
+        n + e for n in ("confidence", "target_entropy") for e in ("", "_by_class")
+    }
+
+
+@pytest.mark.parametrize("scenario", ["class", "domain"])
+def test_real_animals(scenario: str, tmp_path: Path) -> None:
+    own = protocol(scenario)
+    record = [rs.CorticalActivity("retina", stimuli=30), rs.HippocampalCodes(stimuli=30), rs.ReplayActivity(events=30)]
+    brain = rs.brain_inspired(own, units=(20, 20), code_units=5, closed=0.5)
+    path = tmp_path / "log"
+    simulate(
+        scenario, protocol=own, brain=brain, record=record, replay=rs.GenerativeReplay(), animals=(12, 13), out=path
+    )
+    log = rs.open_log(path)
+    agreement = stats.cue_agreement(log)
+    events = log["replay"].to_dataset()
+    by_hand = (events["cued_class"] == events["decision"]).mean("event")
+    np.testing.assert_allclose(agreement["agreement"], by_hand)
+    assert stats.replay_confidence(log)["confidence"].min() >= 1 / 6
+    np.testing.assert_allclose(stats.mode_occupancy(log)["occupancy"].sum("mode"), 1)
+    if scenario == "domain":
+        assert set(agreement) == {"agreement"}
+        return
+    found = stats.replayed_prototypes(log, by="cue")
+    met = found["n_events"] > 1
+    assert np.isfinite(found["distance"].values[met]).all() and (found["variance_ratio"].values[met] > 0).all()
+    proportion = stats.class_proportions(log, "cue")["proportion"]
+    np.testing.assert_allclose(proportion, found["n_events"] / 30)
+    oldest = found["distance_by_age"].sel(contexts_learned=2, memory_age=2)
+    assert oldest.isnull().all()
