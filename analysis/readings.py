@@ -11,6 +11,7 @@ import xarray as xr
 from replaysim.errors import DataError, check_choice
 
 Labelled = TypeVar("Labelled", xr.Dataset, xr.DataArray)
+Recorded = TypeVar("Recorded", xr.Dataset, xr.DataArray)
 
 
 def areas(log: xr.DataTree) -> list[str]:
@@ -73,8 +74,69 @@ def replayed(log: xr.DataTree) -> xr.Dataset:
 
 
 def _original(position: xr.DataArray, identity: xr.DataArray) -> xr.DataArray:
+    position = position.compute()  # an index must be loaded
     known = identity.isel({"class": position.clip(min=0)}).drop_vars("class", errors="ignore")
     return known.where(position >= 0, -1).transpose(*position.dims)
+
+
+def when_context_began(values: Recorded, events: xr.Dataset, owner: str) -> Recorded:
+    """What was recorded of the earlier self that replayed, when each context began.
+
+    Parameters
+    ----------
+    values
+        (..., snapshot, ...) with the coordinate ``contexts_learned``; what has no snapshots comes back as it is.
+    events
+        Replay, as :func:`replayed` gives it.
+    owner
+        Function that the user called, for errors.
+
+    Returns
+    -------
+    xarray.DataArray or xarray.Dataset
+        (..., contexts_learned, ...): during the learning of context *k*, what was recorded after *k* - 1 contexts.
+
+    Raises
+    ------
+    DataError
+        Where such a snapshot is missing.
+    """
+    if "animal" in values.dims:
+        values = values.sel(animal=events["animal"])
+    if "snapshot" not in values.dims:
+        return values
+    recorded = values["contexts_learned"].values.tolist()
+    wanted = [k - 1 for k in events["contexts_learned"].values.tolist()]
+    if missing := [k for k in wanted if k not in recorded]:
+        raise DataError(
+            f"{owner}: there is no snapshot from when context {missing[0] + 1} began, after {missing[0]} contexts "
+            f"(there are {recorded}); leave that context out, or record all"
+        )
+    own = values.isel(snapshot=[recorded.index(k) for k in wanted])
+    own = own.drop_vars([name for name, c in own.coords.items() if "snapshot" in c.dims])
+    return own.rename(snapshot="contexts_learned").assign_coords(contexts_learned=events["contexts_learned"])
+
+
+def waking_before(log: xr.DataTree, events: xr.Dataset, owner: str, area: str | None = None) -> xr.DataArray:
+    """Waking activity of the area where replay re-entered, when each context began; see :func:`when_context_began`.
+
+    Raises
+    ------
+    DataError
+        If another ``area`` is asked for, or its waking activity was not recorded.
+    """
+    own = str(events.attrs.get("area", area))
+    if area not in (None, own):
+        raise DataError(
+            f"{owner}: replay re-entered at {own!r}, not at {area!r}, which has other units. To compare in another "
+            "space, show replayed activity to a network and compare what it evokes there"
+        )
+    if "cortex" not in log.children or own not in areas(log):
+        raise DataError(
+            f"{owner}: replay re-entered at {own!r}, whose waking activity was not recorded; pass "
+            f'record=[CorticalActivity("{own}", ...), ReplayActivity()] to simulate()'
+        )
+    return when_context_began(activity(log, own), events, owner)
 
 
 def in_learning_order(matrix: xr.DataArray, log: xr.DataTree) -> xr.DataArray:

@@ -18,7 +18,7 @@ from replaysim.errors import DataError, check_choice
 
 from .fidelity import Settings, compare_drawn, reference, run, samples_of
 from .labelled import require
-from .readings import activity, areas, replayed
+from .readings import replayed, waking_before
 
 BY_CLASS = ("precision_recall", "frechet", "kernel", "scale")
 """Measures by class unless told otherwise: histograms over 20 clusters say little about a single class."""
@@ -150,7 +150,7 @@ def replay_fidelity(log: xr.DataTree, area: str | None = None, by: str | None = 
     s = Settings(**({"measures": BY_CLASS} if by else {}) | settings)
     events = replayed(log)
     generated = events["activity"]
-    real = _waking(log, area, events["contexts_learned"])
+    real = waking_before(log, events, owner, area)
     of_real, of_generated = _kinds(real, events, by)
     values = np.unique(of_generated.values[of_generated.values >= 0])
     if not len(values):
@@ -172,30 +172,3 @@ def _kinds(real: xr.DataArray, events: xr.Dataset, by: str | None) -> tuple[xr.D
         return xr.where(age > 0, 0, -1), xr.zeros_like(events["memory_age"])
     kind = age if by == "memory_age" else real["original_class"]
     return kind.where(age > 0, -1), events[by]
-
-
-def _waking(log: xr.DataTree, area: str | None, learning: xr.DataArray) -> xr.DataArray:
-    """Activity of the area of replay at the beginning of every context that is being learned."""
-    own = str(log["replay"].attrs["area"])
-    if area not in (None, own):
-        raise DataError(
-            f"replay_fidelity: replay re-enters at {own!r}, not {area!r}. To compare in another area, show replayed "
-            "activity to a network and pass what it evokes there to fidelity()"
-        )
-    if own not in areas(log):
-        raise DataError(
-            f"replay_fidelity: the waking activity of {own!r}, where replay re-enters, was not recorded (there are "
-            f"{areas(log)}): add it to the electrodes, record=[CorticalActivity({own!r}), ReplayActivity()]"
-        )
-    values = activity(log, own)
-    if "snapshot" not in values.dims:
-        return values
-    learned = values["contexts_learned"].values.tolist()
-    if missing := [k for k in learning.values.tolist() if k - 1 not in learned]:
-        raise DataError(
-            f"replay_fidelity: there is no snapshot of {own!r} from when context {missing[0]} began, after "
-            f"{missing[0] - 1} contexts; leave that one out, or record all contexts"
-        )
-    first = xr.DataArray([learned.index(k - 1) for k in learning.values.tolist()], dims="contexts_learned")
-    found = values.drop_vars(["contexts_learned", "step", "snapshot"], errors="ignore").isel(snapshot=first)
-    return found.assign_coords(contexts_learned=learning)

@@ -21,7 +21,7 @@ from torch import Tensor
 from replaysim.errors import DataError, check_choice
 
 from .labelled import per_slice
-from .readings import activity, replayed
+from .readings import replayed, waking_before, when_context_began
 
 BY = {"decision": "decided_class", "cue": "original_class"}
 """What says the class of an event: the earlier self's decision on what came, or what was asked for."""
@@ -81,7 +81,7 @@ def mode_occupancy(log: xr.DataTree, *, device: str | torch.device = "auto") -> 
     group = log.children["hippocampus"].to_dataset()
     if "mode_mean" not in group or "code" not in events:
         raise DataError(f"{owner}: this log has no modes: the brain has none, or its codes were not recorded")
-    mode = _before(group[["mode_mean", "mode_log_variance"]], events, owner)
+    mode = when_context_began(group[["mode_mean", "mode_log_variance"]], events, owner)
     n = mode.sizes["mode"]
     context = np.zeros(1) if log.attrs.get("scenario") == "domain" else _context_of_position(log)  # domain: all are met
     met = events["contexts_learned"] > xr.DataArray(np.repeat(context, n // len(context)), dims="mode")
@@ -167,11 +167,7 @@ def replayed_prototypes(log: xr.DataTree, by: str = "decision", *, device: str |
     events, classes = _events(log), _classes(log, owner)
     own = _class_of(events, by, owner)
     own = own.copy(data=np.where(own.values < 0, -1, np.searchsorted(classes.values, own.values)))
-    area = str(events.attrs["area"])
-    if "cortex" not in log.children or area not in log.children["cortex"].children:
-        way_out = f"pass record=[CorticalActivity({area!r}), ReplayActivity()] to simulate()"
-        raise DataError(f"{owner}: waking activity of {area!r}, where replay re-enters, was not recorded; {way_out}")
-    waking = _before(activity(log, area), events, owner)
+    waking = waking_before(log, events, owner)
     label, age = waking["original_class"].reset_coords(drop=True), _age(log, events)
     if absent := sorted(set(classes.values.tolist()) - set(label.values.tolist())):
         raise DataError(f"{owner}: no waking stimuli of classes {absent}")
@@ -244,19 +240,6 @@ def _age(log: xr.DataTree, events: xr.Dataset) -> xr.DataArray:
 def _ages(events: xr.Dataset) -> xr.Variable:
     about = {"long_name": "contexts learned since the memory's, 1 = the one before", "units": "1"}
     return xr.Variable("memory_age", np.arange(1, int(events["contexts_learned"].max())), about)
-
-
-def _before(values: Any, events: xr.Dataset, owner: str) -> Any:
-    """What was recorded of the earlier self of every context, along ``contexts_learned``."""
-    if "snapshot" not in values.dims:
-        return values
-    recorded = values["contexts_learned"].values.tolist()
-    wanted = (events["contexts_learned"].values - 1).tolist()
-    if missing := sorted(set(wanted) - set(recorded)):
-        raise DataError(f"{owner}: the snapshots of the earlier selves, after {missing} contexts, are missing")
-    own = values.isel(snapshot=[recorded.index(k) for k in wanted])
-    own = own.drop_vars([name for name, c in own.coords.items() if "snapshot" in c.dims])
-    return own.rename(snapshot="contexts_learned").assign_coords(contexts_learned=events["contexts_learned"])
 
 
 def _moments(patterns: Tensor, label: Tensor, classes: int) -> dict[str, Tensor]:

@@ -219,14 +219,11 @@ def replay_against_waking(
     """
     owner = "replay_against_waking"
     events = readings.replayed(log)
-    entered = events.attrs.get("area", area)
-    if area not in (None, entered):
-        raise DataError(f"{owner}: replay re-entered at {entered!r}, not at {area!r}: other units, nothing to compare")
     asked, age = events["original_class"], events["memory_age"]
     if not bool((asked >= 0).any()):
         raise DataError(f"{owner}: no replay event names a class (domain scenario, or replay without cues)")
     replayed = events["activity"].assign_coords(original_class=asked)
-    waking = _before(log, str(entered), events, owner)
+    waking = readings.waking_before(log, events, owner, area)
     found = geometry_match(replayed, waking, metric=metric, method=method, min_events=min_events, device=device)
     classes = found["original_class"]
     ages = np.arange(1, max(1, int(age.max())) + 1)
@@ -235,29 +232,7 @@ def replay_against_waking(
         mean = found[name].where(of_age).mean("original_class").transpose(..., "memory_age")
         found[f"{name}_by_age"] = mean.assign_attrs(found[name].attrs | _about(f"{name}_by_age"))
     found["memory_age"].attrs.update(long_name="contexts learned since, 1 = the one before", units="1")
-    return found.assign_attrs(area=str(entered))
-
-
-def _before(log: xr.DataTree, area: str, events: xr.Dataset, owner: str) -> xr.DataArray:
-    """Waking activity of the area when each context began, (animal, contexts_learned, stimulus, unit)."""
-    if "cortex" not in log.children or area not in readings.areas(log):
-        raise DataError(
-            f"{owner}: replay re-entered at {area!r}, whose waking activity was not recorded; "
-            f'pass record=[CorticalActivity("{area}", ...), ...] to simulate()'
-        )
-    waking = readings.activity(log, area)
-    if "animal" in waking.dims:
-        waking = waking.sel(animal=events["animal"])
-    if "snapshot" not in waking.dims:  # an area that does not change
-        return waking
-    learned = waking["contexts_learned"].values.tolist()
-    wanted = [k - 1 for k in events["contexts_learned"].values.tolist()]
-    missing = sorted(set(wanted) - set(learned))
-    if missing:
-        raise DataError(f"{owner}: there is no snapshot of {area!r} after {missing} contexts; recorded: {learned}")
-    then = waking.isel(snapshot=[learned.index(k) for k in wanted])
-    then = then.drop_vars([name for name, c in then.coords.items() if "snapshot" in c.dims])
-    return then.rename(snapshot="contexts_learned").assign_coords(contexts_learned=events["contexts_learned"])
+    return found.assign_attrs(area=str(events.attrs.get("area", area)))
 
 
 def _about(name: str) -> dict[str, str]:

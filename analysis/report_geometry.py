@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from replaysim.errors import ReplaysimError
 
-from . import drift, figures_geometry, readings, replay_fidelity, replay_statistics, replayed_geometry, rsa
+from . import decoding, figures_geometry, readings, replay_fidelity, replay_statistics, replayed_geometry, rsa
 from .alignment import cka_over
 from .comparison import summarise
 from .figures_fidelity import image_grid
@@ -58,7 +58,7 @@ def geometry(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
         "Dissimilarity (1 - correlation) of class means, classes in each animal's order of learning, mean of animals.",
     )
     kept = {name: retained_geometry(one) for name, one in active.items()}
-    decoded = {name: drift.cross_context_decoding(one) for name, one in active.items()}
+    decoded = {name: decoding.cross_context_decoding(one) for name, one in active.items()}
     _geometry_table(page, kept, decoded)
     page.figure(
         _matrices({name: cka_over(one) for name, one in active.items()}, "CKA"),

@@ -82,7 +82,7 @@ def behaviour(logs: Mapping[str, xr.DataTree]) -> Iterator[Drawing]:
 
 def geometry(logs: Mapping[str, xr.DataTree]) -> Iterator[Drawing]:
     """Figures of representations."""
-    from analysis import alignment, drift, figures_geometry, readings, rsa
+    from analysis import alignment, decoding, figures_geometry, readings, rsa
     from analysis.retained_geometry import retained_geometry
 
     activity = {name: readings.activity(log, "association_2") for name, log in logs.items()}
@@ -106,11 +106,11 @@ def geometry(logs: Mapping[str, xr.DataTree]) -> Iterator[Drawing]:
         figures_geometry.similarity_matrix(alignment.cka_over(activity["systems"]), label="CKA"),
         "`figures_geometry.similarity_matrix(alignment.cka_over(activity))`: activity over contexts, debiased CKA.",
     )
-    decoded = drift.cross_context_decoding(activity["systems"])
+    decoded = decoding.cross_context_decoding(activity["systems"])
     yield (
         "decoding",
         figures_geometry.similarity_matrix(decoded, label="accuracy of a linear readout"),
-        "`figures_geometry.similarity_matrix(drift.cross_context_decoding(activity))`: readouts of one time (rows) "
+        "`figures_geometry.similarity_matrix(decoding.cross_context_decoding(activity))`: readouts of one time (rows) "
         "tested on activity of another (columns).",
     )
     paths = rsa.class_means(activity["systems"], by="original_class").isel(animal=0)
@@ -126,7 +126,7 @@ def contexts(log: xr.DataTree) -> xr.DataArray:
     import numpy as np
     import xarray as xr
 
-    position = np.argsort(log["behaviour"]["class_identity"].isel(animal=0).values)
+    position = np.argsort(log["behaviour"].to_dataset()["class_identity"].isel(animal=0).values)
     return xr.DataArray(position // 2 + 1, {"item": np.arange(len(position))}, ("item",))
 
 

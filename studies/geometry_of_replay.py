@@ -93,14 +93,14 @@ def cortical_measures(logs: Mapping[str, xr.DataTree], device: str) -> dict[str,
     """What became of the geometry in the highest area, for every condition; (animal)."""
     import xarray as xr
 
-    from analysis import drift, forgetting, rdm_comparison, readings, retained_geometry, rsa
+    from analysis import decoding, forgetting, rdm_comparison, readings, retained_geometry, rsa
 
     activity = {name: readings.activity(log, AREA) for name, log in logs.items()}
     final = {name: rsa.rdm(one.isel(snapshot=-1, drop=True), device=device) for name, one in activity.items()}
     found = {}
     for name, log in logs.items():
         retained = retained_geometry.retained_geometry(activity[name], device=device)
-        decoded = drift.cross_context_decoding(activity[name], device=device)
+        decoded = decoding.cross_context_decoding(activity[name], device=device)
         found[name] = xr.Dataset(
             {
                 "accuracy": forgetting.final_accuracy(log),

@@ -170,19 +170,20 @@ def simulation(settings: Settings) -> list[tuple[str, str]]:
     ]
 
 
-def busy(what: Callable[[], object]) -> float:
-    """Processor seconds that a call takes."""
+def busy(what: Callable[[], object], calls: int = 1) -> float:
+    """Processor seconds that a call takes, mean of several."""
     start = time.process_time()
-    what()
-    return time.process_time() - start
+    for _ in range(calls):
+        what()
+    return (time.process_time() - start) / calls
 
 
 def in_turn(own: Callable[[], object], other: Callable[[], object] | None, repeats: int) -> tuple[float, float, float]:
     """Processor seconds of our own, rate of matrix products, and times as long as the other takes; medians."""
-    own()
+    calls = max(1, round(0.1 / max(1e-4, busy(own))))  # a millisecond alone cannot be timed
     seconds, rates, ratios = [], [], []
     for k in range(repeats):
-        seconds.append(busy(own))
+        seconds.append(busy(own, calls))
         rates.append(matrix_rate())
         if other is not None and k < 3:  # the others are slow
             ratios.append(busy(other) / seconds[-1])
@@ -209,6 +210,7 @@ def tasks(quick: bool) -> Iterator[tuple[str, float, Callable[[], object], Calla
     first = torch.from_numpy(activity[:n])
     rsa = importable("rsatoolbox")
     data = rsa.data.Dataset(activity[:n]) if rsa else None
+    own: Callable[[], object]
     for metric, name in (("correlation", "correlation"), ("sqeuclidean_mean", "euclidean")):
         other = None if rsa is None else partial(_quiet, rsa.rdm.calc_rdm, data, method=name)
         own = partial(dissimilarity.pairwise, first, metric)

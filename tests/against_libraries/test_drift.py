@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 from scipy import linalg, spatial
 
-from analysis import drift
+from analysis import decoding, drift, subspaces
 
 SHAPES = [(6, 40), (12, 5), (2, 9), (30, 30)]  # vectors or classes, units
 
@@ -78,20 +78,20 @@ def test_principal_axes(stimuli: int, units: int) -> None:
     decomposition = pytest.importorskip("sklearn.decomposition")
     x = np.random.default_rng(0).normal(size=(stimuli, units)) @ np.diag(np.linspace(1, 4, units)) + 5
     oracle = decomposition.PCA(svd_solver="full").fit(x)
-    axes, variances = drift.principal_axes(*tensors(x), 4)
+    axes, variances = subspaces.principal_axes(*tensors(x), 4)
     np.testing.assert_allclose(np.abs(axes.numpy() @ oracle.components_[:4].T), np.eye(4), atol=1e-9)
     n = min(stimuli - 1, units)
     np.testing.assert_allclose(variances[:n], oracle.explained_variance_[:n] * (stimuli - 1), rtol=1e-9)
     for share in (0.3, 0.8, 0.99):
         wanted = decomposition.PCA(share, svd_solver="full").fit(x).n_components_
-        assert len(drift.principal_axes(*tensors(x), share)[0]) == wanted
+        assert len(subspaces.principal_axes(*tensors(x), share)[0]) == wanted
 
 
 def test_overlap_is_the_mean_squared_cosine() -> None:
     values = np.random.default_rng(1).normal(size=(2, 30, 12))
     array = xr.DataArray(values, dims=("snapshot", "stimulus", "unit"))
     array = array.assign_coords(snapshot=[0, 1], contexts_learned=("snapshot", [0, 1]))
-    found = drift.subspace_overlap(array, 3, device="cpu")
+    found = subspaces.subspace_overlap(array, 3, device="cpu")
     bases = [np.linalg.svd(x - x.mean(0))[2][:3].T for x in values]
     wanted = (np.cos(linalg.subspace_angles(*bases)) ** 2).mean()
     assert float(found["overlap"][0, 1]) == pytest.approx(wanted, rel=1e-9)
@@ -112,7 +112,7 @@ def test_linear_discriminant(trials: int, units: int, balanced: bool, shrinkage:
     x[:5] = x[5:10]  # duplicates
     label[:5] = label[5:10]
     oracle = analysis.LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage, priors=[1 / 3] * 3).fit(x, label)
-    weights, offset = drift.lda_readout(*tensors(x), torch.from_numpy(label), 3, shrinkage)
+    weights, offset = decoding.lda_readout(*tensors(x), torch.from_numpy(label), 3, shrinkage)
     np.testing.assert_allclose(weights, oracle.coef_, rtol=1e-5, atol=1e-7 * np.abs(oracle.coef_).max())
     np.testing.assert_allclose(offset, oracle.intercept_ + np.log(3), rtol=1e-5)
     new = chance.normal(size=(40, units)) + 2
@@ -127,8 +127,8 @@ def test_decoding_against_a_loop_over_folds() -> None:
     values = chance.normal(size=(2, 60, 20)) + 0.8 * chance.normal(size=(2, 4, 20))[:, label]
     array = xr.DataArray(values, dims=("snapshot", "stimulus", "unit"))
     array = array.assign_coords(snapshot=[0, 1], original_class=("stimulus", label))
-    found = drift.cross_context_decoding(array, shrinkage=0.2, seed=3, device="cpu")
-    fold = drift.stratified_folds(torch.from_numpy(label), 5, 3).numpy()
+    found = decoding.cross_context_decoding(array, shrinkage=0.2, seed=3, device="cpu")
+    fold = decoding.stratified_folds(torch.from_numpy(label), 5, 3).numpy()
     wanted = np.zeros((2, 2))
     for i in range(2):
         for f in range(5):
@@ -145,5 +145,5 @@ def test_readout_of_single_trials() -> None:
     analysis = pytest.importorskip("sklearn.discriminant_analysis")
     x, label = np.random.default_rng(0).normal(size=(7, 12)), np.array([0, 0, 0, 1, 1, 1, 2])  # class 2 was seen once
     oracle = analysis.LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.5, priors=[1 / 3] * 3).fit(x, label)
-    weights, _ = drift.lda_readout(*tensors(x), torch.from_numpy(label), 3, 0.5)
+    weights, _ = decoding.lda_readout(*tensors(x), torch.from_numpy(label), 3, 0.5)
     np.testing.assert_allclose(weights, oracle.coef_, rtol=1e-8)

@@ -11,11 +11,18 @@ import xarray as xr
 from small import protocol, simulate
 
 import replaysim as rs
-from analysis import drift, readings
+from analysis import decoding, drift, readings, subspaces
 from replaysim.errors import DataError, SettingError
 
 SQUARE = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [-1.0, 1.0]])  # four classes around 0, a spread of sqrt(2)
 ANGLES = ("rotation", "principal_angle")
+
+MEASURES = {
+    "centroid_drift": drift.centroid_drift,
+    "stimulus_drift": drift.stimulus_drift,
+    "subspace_overlap": subspaces.subspace_overlap,
+    "cross_context_decoding": decoding.cross_context_decoding,
+}
 
 
 def turn(degrees: float, units: int = 6, plane: tuple[int, int] = (0, 1)) -> np.ndarray:
@@ -176,7 +183,7 @@ def waves(*axes: list[int], sizes: tuple[float, ...] = (3.0, 2.0), units: int = 
 
 
 def test_subspaces() -> None:
-    found = drift.subspace_overlap(waves([0, 1], [2, 3], [0, 2]), 2, device="cpu")
+    found = subspaces.subspace_overlap(waves([0, 1], [2, 3], [0, 2]), 2, device="cpu")
     assert found["overlap"].dims == ("snapshot", "other_snapshot")
     np.testing.assert_allclose(found["overlap"], [[1, 0, 0.5], [0, 1, 0.5], [0.5, 0.5, 1]], atol=1e-12)
     alignment = [[1, 0, 9 / 13], [0, 1, 4 / 13], [9 / 13, 9 / 13, 1]]
@@ -188,7 +195,7 @@ def test_subspaces() -> None:
 def test_subspaces_at_an_angle() -> None:
     values = waves([0], [0], sizes=(3.0,))
     values[1] = values[1].values @ turn(60, 8)
-    found = drift.subspace_overlap(values, 1, device="cpu")
+    found = subspaces.subspace_overlap(values, 1, device="cpu")
     np.testing.assert_allclose(found["overlap"], [[1, 0.25], [0.25, 1]], atol=1e-12)
     np.testing.assert_allclose(found["alignment"], [[1, 0.25], [0.25, 1]], atol=1e-12)
 
@@ -196,16 +203,16 @@ def test_subspaces_at_an_angle() -> None:
 def test_axes_by_their_share_of_variance() -> None:
     values = waves([0, 1, 2], [0, 1, 2], sizes=(3.0, 2.0, 1.0))  # variances 9 : 4 : 1
     for share, axes in ((0.5, 1), (9 / 14, 1), (0.9, 2), (0.95, 3)):
-        found = drift.subspace_overlap(values, share, device="cpu")
+        found = subspaces.subspace_overlap(values, share, device="cpu")
         assert found["dimensions"].values.tolist() == [axes, axes]
-    one_of_two = drift.subspace_overlap(waves([0, 1], [0, 1], sizes=(3.0, 1.0)), 0.5, device="cpu")
+    one_of_two = subspaces.subspace_overlap(waves([0, 1], [0, 1], sizes=(3.0, 1.0)), 0.5, device="cpu")
     assert "chance" not in one_of_two["overlap"].attrs
 
 
 def test_activity_with_few_or_no_dimensions() -> None:
     values = waves([0, 1], [0, 1], [0, 1], [0, 1])
     values[2:] *= 0
-    found = drift.subspace_overlap(values, 5, device="cpu")
+    found = subspaces.subspace_overlap(values, 5, device="cpu")
     assert found["dimensions"].values.tolist() == [2, 2, 0, 0]
     np.testing.assert_allclose(found["overlap"][:2, :2], 1)
     assert found["overlap"][2:].isnull().all() and found["alignment"][:, 2:].isnull().all()
@@ -213,20 +220,20 @@ def test_activity_with_few_or_no_dimensions() -> None:
 
 def test_subspace_of_class_means() -> None:
     values = activity(flat(), flat() @ turn(90, plane=(0, 2)), each=4, noise=3)
-    found = drift.subspace_overlap(values, 2, by="original_class", device="cpu")["overlap"][0]
+    found = subspaces.subspace_overlap(values, 2, by="original_class", device="cpu")["overlap"][0]
     np.testing.assert_allclose(found, [[1, 0.5], [0.5, 1]], atol=1e-12)
 
 
 def test_a_readout_that_still_reads() -> None:
     values = activity(3 * flat(), 3 * flat(), 6 * flat(), each=10)
-    found = drift.cross_context_decoding(values, device="cpu")
+    found = decoding.cross_context_decoding(values, device="cpu")
     assert found.dims == ("animal", "snapshot", "other_snapshot")
     np.testing.assert_array_equal(found, 1)
     assert found.attrs["chance"] == 0.25 and found.attrs["folds"] == 5
 
 
 def test_a_readout_that_the_classes_left() -> None:
-    found = drift.cross_context_decoding(activity(3 * flat(), 3 * flat() @ turn(90), each=10), device="cpu")[0]
+    found = decoding.cross_context_decoding(activity(3 * flat(), 3 * flat() @ turn(90), each=10), device="cpu")[0]
     np.testing.assert_array_equal(found, [[1, 0], [0, 1]])  # every class is where another was
 
 
@@ -235,7 +242,7 @@ def test_nothing_to_read(units: int) -> None:
     chance = np.random.default_rng(3)
     values = activity(*np.zeros((2, 4, units)), each=50)
     values[:] = chance.normal(size=values.shape)
-    found = drift.cross_context_decoding(values, device="cpu")
+    found = decoding.cross_context_decoding(values, device="cpu")
     assert (np.abs(found - 0.25) < 0.12).all()  # sd 0.03; more units than stimuli would fit any training set
 
 
@@ -243,12 +250,12 @@ def test_classes_count_the_same() -> None:
     values = activity(3 * flat(), 3 * flat(), each=30).isel(stimulus=[*range(30), *range(30, 36), *range(60, 120)])
     swapped = values.copy()
     swapped[0, 1, 30:36] = values[0, 0, :6].values  # the rare class now looks like the first
-    found = drift.cross_context_decoding(swapped, device="cpu")[0]
+    found = decoding.cross_context_decoding(swapped, device="cpu")[0]
     np.testing.assert_allclose(found[0], [1, 0.75])
 
 
 def test_only_classes_met() -> None:
-    found = drift.cross_context_decoding(activity(*[3 * flat()] * 3, each=10), only_met=True, device="cpu")
+    found = decoding.cross_context_decoding(activity(*[3 * flat()] * 3, each=10), only_met=True, device="cpu")
     np.testing.assert_array_equal(found[0], [[np.nan] * 3, [1] * 3, [1] * 3])
     np.testing.assert_allclose(found["chance"][0], [np.nan, 0.5, 0.25])
     assert "chance" not in found.attrs
@@ -264,20 +271,20 @@ def test_the_readout_by_its_formula(trials: int, units: int) -> None:
     covariance = noise.T @ noise / trials
     shrunk = 0.7 * covariance + 0.3 * np.trace(covariance) / units * np.eye(units)
     wanted = np.linalg.solve(shrunk, means.T).T
-    weights, offset = drift.lda_readout(torch.tensor(x), torch.tensor(label), 3, 0.3)
+    weights, offset = decoding.lda_readout(torch.tensor(x), torch.tensor(label), 3, 0.3)
     np.testing.assert_allclose(weights, wanted, rtol=1e-9)
     np.testing.assert_allclose(offset, -0.5 * (wanted * means).sum(1), rtol=1e-9)
-    nearest, _ = drift.lda_readout(torch.tensor(means), torch.arange(3), 3, 0.3)
+    nearest, _ = decoding.lda_readout(torch.tensor(means), torch.arange(3), 3, 0.3)
     np.testing.assert_allclose(nearest, means)  # without noise: the nearest mean
 
 
 def test_folds_are_balanced() -> None:
     label = torch.tensor([0] * 11 + [1] * 7 + [2] * 5)
-    fold = drift.stratified_folds(label, 5, 0)
+    fold = decoding.stratified_folds(label, 5, 0)
     counts = np.array([[int(((label == c) & (fold == f)).sum()) for f in range(5)] for c in range(3)])
     assert (np.ptp(counts, axis=1) <= 1).all() and np.ptp(counts.sum(0)) <= 1 and counts.sum() == 23
-    assert torch.equal(fold, drift.stratified_folds(label, 5, 0))
-    assert not torch.equal(fold, drift.stratified_folds(label, 5, 1))
+    assert torch.equal(fold, decoding.stratified_folds(label, 5, 0))
+    assert not torch.equal(fold, decoding.stratified_folds(label, 5, 1))
 
 
 GIVEN = activity(*[flat()] * 4, each=3)
@@ -319,7 +326,7 @@ GIVEN = activity(*[flat()] * 4, each=3)
 )
 def test_bad_input(measure: str, values: xr.DataArray, settings: dict[str, object], words: str) -> None:
     with pytest.raises((DataError, SettingError), match=words):
-        getattr(drift, measure)(values, **settings)
+        MEASURES[measure](values, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +340,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_log_on_disk_and_in_chunks(path: Path) -> None:
     pytest.importorskip("dask")
     for name, settings in (("centroid_drift", {}), ("stimulus_drift", {}), ("subspace_overlap", {"dimensions": 3})):
-        measure = getattr(drift, name)
+        measure = MEASURES[name]
         here = readings.over_areas(rs.open_log(path), lambda a: measure(a, **settings))  # noqa: B023
         lazy = rs.open_log(path, load=False, chunks={"snapshot": 1})
         xr.testing.assert_identical(here, readings.over_areas(lazy, lambda a: measure(a, **settings)))  # noqa: B023
@@ -348,9 +355,9 @@ def test_a_log_on_disk_and_in_chunks(path: Path) -> None:
 
 def test_decoding_of_a_log(path: Path) -> None:
     values = readings.activity(rs.open_log(path), "association_1")
-    found = drift.cross_context_decoding(values, folds=3, device="cpu")
+    found = decoding.cross_context_decoding(values, folds=3, device="cpu")
     assert (found.isel(snapshot=3, other_snapshot=3) > 0.5).all()  # chance is 1 / 6
-    alone = drift.cross_context_decoding(values.sel(animal=13), folds=3, device="cpu")
+    alone = decoding.cross_context_decoding(values.sel(animal=13), folds=3, device="cpu")
     xr.testing.assert_allclose(found.sel(animal=13), alone)
 
 
@@ -359,5 +366,5 @@ def test_decoding_of_a_log(path: Path) -> None:
 def test_on_a_gpu() -> None:
     values = activity(*(np.random.default_rng(s).normal(size=(4, 30)) for s in range(3)), each=10)
     for name in ("centroid_drift", "stimulus_drift", "subspace_overlap", "cross_context_decoding"):
-        measure = getattr(drift, name)
+        measure = MEASURES[name]
         xr.testing.assert_allclose(measure(values, device="cuda"), measure(values, device="cpu"), rtol=1e-6)

@@ -538,20 +538,22 @@ def test_activity_that_never_changes_is_stored_once(log: xr.DataTree) -> None:
 
 
 def test_what_a_log_does_not_hold_is_named(log: xr.DataTree) -> None:
-    with pytest.raises(DataError, match=r"re-enters at 'retina', not 'association_1'\. To compare in another area"):
+    with pytest.raises(
+        DataError, match=r"re-entered at 'retina', not at 'association_1', which has other units\. To compare"
+    ):
         replay_fidelity(log, "association_1")
     with pytest.raises(SettingError, match=r"replay_fidelity\.by: got 'class'"):
         replay_fidelity(log, by="class")
     bare = log.copy()
     bare["cortex"] = xr.DataTree(children={"association_1": log["cortex/retina"].copy()})
-    with pytest.raises(DataError, match=r"'retina', where replay re-enters, was not recorded .*CorticalActivity\('ret"):
+    with pytest.raises(DataError, match=r"'retina', whose waking activity was not recorded; .*CorticalActivity\(\"ret"):
         replay_fidelity(bare)
     late = log.copy()
     late["cortex"] = xr.DataTree(
         log["cortex"].to_dataset().isel(snapshot=[0, 2, 3]),
         children={"retina": xr.DataTree(log["cortex/retina"].to_dataset(inherit=False).isel(snapshot=[0, 2, 3]))},
     )
-    with pytest.raises(DataError, match="no snapshot of 'retina' from when context 2 began, after 1 contexts"):
+    with pytest.raises(DataError, match="no snapshot from when context 2 began, after 1 contexts"):
         replay_fidelity(late)
     with pytest.raises(DataError, match="replay_fidelity: 160 real and 80 generated"):
         replay_fidelity(log, samples=80)

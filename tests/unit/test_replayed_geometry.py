@@ -174,7 +174,7 @@ def test_an_area_that_does_not_change_and_a_lazy_log(log: xr.DataTree, tmp_path:
 
 
 def test_what_a_log_lacks(log: xr.DataTree) -> None:
-    with pytest.raises(DataError, match="re-entered at 'retina', not at 'association_1': other units"):
+    with pytest.raises(DataError, match="re-entered at 'retina', not at 'association_1', which has other units"):
         replay_against_waking(log, "association_1")
     tree = log.copy()
     del tree["cortex"]["retina"]
