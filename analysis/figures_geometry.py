@@ -48,15 +48,16 @@ def rdm_grid(rdms: Mapping[str, xr.DataArray], *, borders: int | None = None, ti
     title
         Above the figure.
     """
-    first = next(iter(rdms.values()))
+    matrices = {name: _matrices(_mean(rdm)) for name, rdm in rdms.items()}
+    first = next(iter(matrices.values()))
     columns = first.sizes["snapshot"]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=((24 + 25 * columns) * MM, (14 + 27 * len(rdms)) * MM), layout="constrained")
         grid = np.atleast_2d(figure.subplots(len(rdms), columns, squeeze=False))
-        for row, (name, rdm) in zip(grid, rdms.items(), strict=True):
-            image = _row(row, _matrices(_mean(rdm)), borders)
+        for row, (name, matrix) in zip(grid, matrices.items(), strict=True):
+            image = _row(row, matrix, borders)
             row[0].set_ylabel(name)
-            metric = rdm.attrs.get("metric", "")
+            metric = rdms[name].attrs.get("metric", "")
             figure.colorbar(image, ax=list(row), label=f"dissimilarity\n({metric})" if metric else "dissimilarity")
         learned = first["contexts_learned"].values if "contexts_learned" in first.coords else np.arange(columns)
         for ax, k in zip(grid[0], learned, strict=True):

@@ -75,15 +75,10 @@ between that code and the later publication, whose settings we have not seen.
 """
 
 
-def check_there(path: Path, study: str) -> None:
-    """Raise :class:`LogError` where a kept summary is missing."""
-    if not path.exists():
-        raise LogError(f"no summary at {path}: run {study} first")
-
-
 def read(path: Path) -> dict[str, list[dict[str, str]]]:
     """Rows of a summary by preset."""
-    check_there(path, "studies/paper_split_mnist.py")
+    if not path.exists():
+        raise LogError(f"no summary at {path}: run studies/paper_split_mnist.py first")
     table: dict[str, list[dict[str, str]]] = defaultdict(list)
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -135,25 +130,32 @@ def split_mnist(rows: dict[str, list[dict[str, str]]]) -> str:
     return "\n".join(parts)
 
 
-def digits(folder: Path) -> str:
-    """The section on the small digits: the kept tables as the study printed them."""
-    parts = [
-        "## Digits",
-        "",
+KEPT = {
+    "Digits": (
+        "digits_*_animals_*.txt",
         "Ten animals, settings tuned on held-out training stimuli of animals 0-9 (`digits_tuning.csv`).",
-        "",
-    ]
-    for path in sorted(folder.glob("digits_*_animals_*.txt")):
+    ),
+    "Geometry of replay": ("geometry_*.txt", "What is kept of waking geometry, in the cortex and in replay; digits."),
+    "Quality of replay": (
+        "quality_*.txt",
+        "Precision and diversity of replay, and what every ingredient adds; digits.",
+    ),
+    "Speed": ("speed*.txt", ""),
+}
+"""Title of a section, and the files with a command in the first line and, below, what it printed."""
+
+
+def printed(folder: Path, title: str) -> str:
+    """A section of tables as studies printed them."""
+    pattern, about = KEPT[title]
+    paths = sorted(folder.glob(pattern))
+    if not paths:
+        raise LogError(f"no summary {folder / pattern}: run the study first and keep what it prints, below its command")
+    parts = [f"## {title}", ""] + ([about, ""] if about else [])
+    for path in paths:
         command, _, table = path.read_text(encoding="utf-8").partition("\n")
         parts += [f"`{command}`", "", "```text", table.strip("\n"), "```", ""]
     return "\n".join(parts)
-
-
-def speed(folder: Path) -> str:
-    """The section on speed: what the study printed."""
-    check_there(folder / "speed.txt", "studies/speed.py")
-    command, _, table = (folder / "speed.txt").read_text(encoding="utf-8").partition("\n")
-    return "\n".join(["## Speed", "", f"`{command}`", "", "```text", table.strip("\n"), "```", ""])
 
 
 def main(settings: Settings) -> None:
@@ -161,12 +163,8 @@ def main(settings: Settings) -> None:
     heading = (
         "# Published numbers and ours\n\nMade by `python studies/results.py` from the summaries in `docs/results/`.\n\n"
     )
-    text = (
-        heading
-        + split_mnist(read(settings.summaries / "split_mnist.csv"))
-        + "\n"
-        + digits(settings.summaries)
-        + speed(settings.summaries)
+    text = heading + "\n".join(
+        [split_mnist(read(settings.summaries / "split_mnist.csv")), *(printed(settings.summaries, t) for t in KEPT)]
     )
     if settings.check:
         if not settings.out.exists() or settings.out.read_text(encoding="utf-8") != text:

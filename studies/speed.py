@@ -241,6 +241,28 @@ def tasks(quick: bool) -> Iterator[tuple[str, float, Callable[[], object], Calla
     yield f"Frechet distance, 2 x {n:,} samples x {units:,} units (float64)", 2.0 * n * units**2, own, other
 
 
+def whole_study(quick: bool) -> float:
+    """Seconds for class RDMs and CKA over contexts: 10 animals, 10 contexts, 4 areas of 2,000 units, 1,000 stimuli."""
+    import numpy as np
+    import xarray as xr
+
+    from analysis import alignment, rsa
+
+    animals, stimuli, units = (2, 100, 20) if quick else (10, 1000, 2000)
+    values = np.random.default_rng(0).standard_normal((animals, 10, stimuli, units), dtype=np.float32)
+    activity = xr.DataArray(
+        np.maximum(values, 0, out=values),
+        {"original_class": ("stimulus", np.arange(stimuli) % 10)},
+        ("animal", "snapshot", "stimulus", "unit"),
+    )
+
+    def measure() -> None:
+        for _area in range(4):
+            rsa.rdm(activity, by="original_class", device="cpu"), alignment.cka_over(activity, device="cpu")
+
+    return timed(measure)
+
+
 def _quiet(what: Callable[..., object], *args: Any, **kwargs: Any) -> object:
     """Call a library without what it prints and warns of."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -260,6 +282,8 @@ def analyses(settings: Settings) -> list[tuple[str, str]]:
         seconds, rate, ratio = in_turn(own, other, repeats)
         times = f"   {ratio:5.1f} times as fast as the library" if ratio == ratio else ""
         rows.append((name, f"{seconds:7.3f} s   {100 * work / rate / seconds:4.0f} % of the rate{times}"))
+    name = "class RDMs and CKA, 10 animals x 10 contexts x 4 areas x 1,000 stimuli"
+    rows.append((name, f"{whole_study(settings.quick):7.1f} s"))
     return rows
 
 

@@ -70,6 +70,53 @@ def test_tuning_keeps_every_trial(tmp_path: Path) -> None:
     assert out.read_text(encoding="utf-8") == before
 
 
+def test_geometry_study_leaves_measures_and_figures(tmp_path: Path) -> None:
+    out = tmp_path / "geometry"
+    done = study("geometry_of_replay", "--quick", "--animals", "12:14", "--workers", "1", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert (out / "table.txt").read_text(encoding="utf-8").strip() in done.stdout
+    kept = xr.open_datatree(out / "geometry.nc")
+    assert set(kept["cortex"].children) == {"nothing", "synaptic", "systems", "both", "joint"}
+    assert set(kept["replay"].children) == {"systems", "both"}
+    for name in ("decodable", "kept", "like_joint"):
+        assert kept[f"cortex/systems/{name}"].sizes == {"animal": 2}
+    np.testing.assert_allclose(kept["cortex/joint/like_joint"], 1)
+    kept.close()
+    for name in ("geometry.png", "rdms.png", "systems/run.nc"):
+        assert (out / name).stat().st_size > 10_000
+
+
+def test_quality_study_leaves_measures_and_figures(tmp_path: Path) -> None:
+    out = tmp_path / "quality"
+    done = study("quality_of_replay", "--quick", "--animals", "12:14", "--workers", "1", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert (out / "table.txt").read_text(encoding="utf-8").strip() in done.stdout
+    assert "real stimuli" in done.stdout and "plain" in done.stdout
+    kept = xr.open_datatree(out / "quality.nc")
+    for arm in ("whole", "no_modes", "no_gating", "hard_targets", "plain"):
+        one = kept[arm].to_dataset()
+        for name in ("improved_precision", "coverage", "f8", "frechet", "inception"):
+            assert one[name].sizes == {"animal": 2} and one[f"reference_{name}"].notnull().all()
+    kept.close()
+    for name in ("quality.png", "images.png", "whole/run.nc", "embedding_network/brain.safetensors"):
+        assert (out / name).stat().st_size > 5_000
+
+
+def test_gallery_is_drawn_from_the_kept_logs(tmp_path: Path) -> None:
+    done = study("gallery", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "gallery.md").read_text(encoding="utf-8")
+    assert page == (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8"), "run studies/gallery.py"
+    drawn = {path.name for path in (tmp_path / "gallery").glob("*.png")}
+    assert drawn == {path.name for path in (ROOT / "docs" / "gallery").glob("*.png")}
+
+
+def test_speed_of_analyses_prints_its_table() -> None:
+    done = study("speed", "--analysis", "--quick")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("% of the rate") == 6 and "class RDMs and CKA" in done.stdout
+
+
 def test_speed_prints_its_table() -> None:
     done = study("speed", "--quick")
     assert done.returncode == 0, done.stderr

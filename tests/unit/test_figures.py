@@ -1,0 +1,109 @@
+"""Figures say what they show: words, numbers, limits; and they change no global state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+
+from analysis import figures_fidelity, figures_geometry, rsa, style
+from replaysim.errors import DataError
+
+CHANCE = np.random.default_rng(0)
+
+
+def words(figure: Figure, tmp_path: Path) -> str:
+    """Everything that is written in a figure."""
+    return style.save(figure, tmp_path / "figure")[1].read_text(encoding="utf-8")
+
+
+def rdms() -> xr.DataArray:
+    activity = xr.DataArray(
+        CHANCE.normal(size=(2, 3, 12, 8)).astype(np.float32),
+        {"animal": [12, 13], "snapshot": [0, 1, 2], "contexts_learned": ("snapshot", [0, 1, 2])}
+        | {"original_class": ("stimulus", np.arange(12) % 4)},
+        ("animal", "snapshot", "stimulus", "unit"),
+    )
+    return rsa.rdm(activity, by="original_class", device="cpu")
+
+
+def test_rdm_grid(tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+    figure = figures_geometry.rdm_grid({"above": rdms(), "below": rsa.as_matrix(rdms())}, borders=2, title="made up")
+    assert dict(mpl.rcParams) == before
+    text = words(figure, tmp_path)
+    for word in ("above", "below", "naive", "after 2", "dissimilarity", "(correlation)", "made up"):
+        assert word in text
+    image = figure.axes[0].images[0].get_array()
+    assert image.shape == (4, 4) and np.allclose(np.diag(image), 0)
+    with pytest.raises(DataError, match="rdm_grid: needs dimensions"):
+        figures_geometry.rdm_grid({"one": rdms().isel(snapshot=0).expand_dims("area")})
+
+
+def test_similarity_matrix(tmp_path: Path) -> None:
+    values = xr.DataArray(
+        np.array([[[1, 0.25], [0.25, 1]], [[1, 0.35], [0.35, 1]]]), dims=("animal", "snapshot", "other_snapshot")
+    ).assign_coords(snapshot=[0, 1], contexts_learned=("snapshot", [0, 5]))
+    ax = figures_geometry.similarity_matrix(values, label="CKA", title="made up")
+    assert [t.get_text() for t in ax.texts] == ["1.00", ".30", ".30", "1.00"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "5"]
+    assert "CKA" in words(ax.figure, tmp_path)
+
+
+def test_centroid_paths_lie_in_one_plane(tmp_path: Path) -> None:
+    points = CHANCE.normal(size=(3, 4, 2)) * [10, 1]
+    wide = np.concatenate([points, np.zeros((3, 4, 5))], axis=2)
+    centroids = xr.DataArray(wide, {"item": [0, 3, 5, 7]}, ("snapshot", "item", "unit"))
+    replayed = centroids.isel(snapshot=-1, item=[2])
+    ax = figures_geometry.centroid_paths(centroids, replayed=replayed)
+    ends = [line.get_xydata()[0] for line in ax.lines if line.get_marker() == "o"]
+    cross = next(line.get_xydata()[0] for line in ax.lines if line.get_marker() == "x")
+    np.testing.assert_allclose(cross, ends[2])
+    gaps = np.linalg.norm(points[-1, 0] - points[-1, 1]), np.linalg.norm(np.subtract(ends[0], ends[1]))
+    assert gaps[0] == pytest.approx(gaps[1]), "two dimensions are drawn as they are"
+    text = words(ax.figure, tmp_path)
+    assert "% of variance" in text and "replayed" in text
+
+
+def test_measure_over_with_reference(tmp_path: Path) -> None:
+    values = xr.DataArray(
+        CHANCE.random((3, 4)), {"animal": [1, 2, 3], "memory_age": [1, 2, 3, 4]}, ("animal", "memory_age")
+    )
+    ax = figures_geometry.measure_over({"systems": values}, "memory_age", label="r", reference=values + 1)
+    ax.legend()
+    text = words(ax.figure, tmp_path)
+    for word in ("memory age", "systems", "waking against waking"):
+        assert word in text
+    drawn = [line for line in ax.lines if line.get_label() == "systems"]
+    np.testing.assert_allclose(drawn[0].get_ydata(), values.mean("animal"))
+
+
+def test_curves_and_measures_of_fidelity(tmp_path: Path) -> None:
+    angle = np.linspace(0.01, 1.5, 20)
+    curve = xr.Dataset(
+        {
+            name: (("animal", "angle"), np.stack([f(angle)] * 2))
+            for name, f in (("precision", np.sin), ("recall", np.cos))
+        },
+        {"animal": [1, 2], "angle": angle},
+    )
+    ax = figures_fidelity.precision_recall_curves({"whole": curve}, reference=curve)
+    text = words(ax.figure, tmp_path)
+    for word in ("recall (diversity)", "precision (quality)", "whole", "real against real"):
+        assert word in text
+    assert ax.get_xlim()[0] == 0 and ax.get_ylim()[1] >= 1
+    values = xr.DataArray([1.0, 3.0], {"animal": [1, 2]}, ("animal",))
+    ax = figures_fidelity.measure_of_conditions({"whole": values}, label="distance", reference=values, log=True)
+    assert ax.get_yscale() == "log" and ax.get_ylabel() == "distance"
+
+
+def test_images() -> None:
+    images = xr.DataArray(CHANCE.random((10, 12)), dims=("event", "unit"))
+    figure = figures_fidelity.image_grid({"real": images}, (3, 4))
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), images.values[0].reshape(3, 4))
+    with pytest.raises(DataError, match=r"'real' has shape \(10, 12\), not \(images, 3 x 3 pixels\)"):
+        figures_fidelity.image_grid({"real": images}, (3, 3))
