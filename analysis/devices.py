@@ -19,7 +19,7 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     Parameters
     ----------
     device
-        ``"cpu"``, ``"cuda"`` (or ``"cuda:1"``, ``"mps"``), or ``"auto"``: the first GPU if there is one.
+        ``"cpu"``, ``"cuda"`` (or ``"cuda:1"``), or ``"auto"``: the first GPU if there is one.
 
     Raises
     ------
@@ -34,8 +34,8 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
         raise SettingError("analysis", "device", device, "'cpu', 'cuda' or 'auto'") from error
     if chosen.type == "cpu":
         return chosen
-    if chosen.type == "mps" and torch.backends.mps.is_available():
-        return chosen
+    if chosen.type == "mps":
+        raise SettingError("analysis", "device", str(device), "'cpu' or 'cuda': analyses need float64, which mps lacks")
     if chosen.type == "cuda" and (chosen.index or 0) < torch.cuda.device_count():
         return chosen
     raise SettingError("analysis", "device", str(device), "'cpu' or 'auto': there is no such GPU on this machine")

@@ -14,7 +14,7 @@ from replaysim.errors import DataError
 from . import figures, forgetting
 from .comparison import paired_difference, summarise
 from .page import Page
-from .style import MM, STYLE
+from .style import STYLE, panels
 
 MEASURES = (
     ("final accuracy, %", forgetting.final_accuracy),
@@ -63,15 +63,10 @@ def behaviour(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
 
 def _matrices(logs: Mapping[str, xr.DataTree]) -> Figure:
     with mpl.rc_context(STYLE):
-        columns = min(3, len(logs))
-        rows = -(-len(logs) // columns)
-        figure = Figure(figsize=(62 * columns * MM, 56 * rows * MM), layout="constrained")
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for ax, (name, log) in zip(grid, logs.items(), strict=False):
+        figure, axes = panels(len(logs))
+        for ax, (name, log) in zip(axes, logs.items(), strict=True):
             figures.accuracy_matrix(log, ax)
             ax.set_title(name)
-        for ax in grid[len(logs) :]:
-            ax.set_axis_off()
         return figure
 
 

@@ -19,7 +19,7 @@ from .comparison import summarise
 from .figures_fidelity import image_grid
 from .page import Page
 from .retained_geometry import retained_geometry
-from .style import MM, STYLE
+from .style import STYLE, panels
 
 _IMAGES = 12
 
@@ -89,15 +89,10 @@ def _matrices(
     values: Mapping[str, xr.DataArray], label: str, words: tuple[str, str] = ("contexts learned", "contexts learned")
 ) -> Figure:
     with mpl.rc_context(STYLE):
-        columns = min(3, len(values))
-        rows = -(-len(values) // columns)
-        figure = Figure(figsize=(62 * columns * MM, 54 * rows * MM), layout="constrained")
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for ax, (name, one) in zip(grid, values.items(), strict=False):
+        figure, axes = panels(len(values))
+        for ax, (name, one) in zip(axes, values.items(), strict=True):
             figures_geometry.similarity_matrix(one, ax, label=label, title=name)
             ax.set(ylabel=words[0], xlabel=words[1])
-        for ax in grid[len(values) :]:
-            ax.set_axis_off()
         return figure
 
 

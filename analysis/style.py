@@ -55,6 +55,17 @@ def panel(ax: Axes | None, width: float = 88, height: float = 62) -> Axes:
     return Figure(figsize=(width * MM, height * MM), layout="constrained").add_subplot() if ax is None else ax
 
 
+def panels(n: int, width: float = 62, height: float = 55, columns: int = 3) -> tuple[Figure, list[Axes]]:
+    """A figure with ``n`` panels of this size in mm, a few in a row."""
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    figure = Figure(figsize=(width * columns * MM, height * rows * MM), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for ax in axes[n:]:
+        ax.set_axis_off()
+    return figure, axes[:n]
+
+
 def sequence(n: int) -> Sequence[str]:
     """Colours of contexts, classes or snapshots in their order, from dark to light."""
     return [to_hex(c) for c in mpl.colormaps["viridis"](np.linspace(0, 0.92, max(n, 1)))]

@@ -8,11 +8,31 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
 from .errors import ReplaysimError
 
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class MatchedOptions:
+    """Options that studies with matched brains share."""
+
+    protocol: Literal["digits", "split-mnist"] = dataclasses.field(
+        default="digits", metadata={"help": "what the animals meet"}
+    )
+    animals: tuple[int, ...] = dataclasses.field(
+        default=tuple(range(12, 18)), metadata={"help": "seeds of the animals, e.g. 12:22"}
+    )
+    out: Path | None = dataclasses.field(
+        default=None, metadata={"help": "folder for logs, tables and figures (default: one in runs/)"}
+    )
+    overwrite: bool = dataclasses.field(default=False, metadata={"help": "replace an earlier run in that folder"})
+    device: str = dataclasses.field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
+    workers: int | None = dataclasses.field(default=None, metadata={"help": "processes on a CPU (default: one a core)"})
+    quick: bool = dataclasses.field(default=False, metadata={"help": "a few steps only, to see that everything works"})
 
 
 def parse_animals(text: str) -> tuple[int, ...]:

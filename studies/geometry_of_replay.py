@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from replaysim.commandline import run_study
+from replaysim.commandline import MatchedOptions, run_study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,22 +32,10 @@ AREA = "association_2"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(MatchedOptions):
     """Does replay preserve waking geometry, and does synaptic consolidation change it?"""
 
-    protocol: Literal["digits", "split-mnist"] = field(default="digits", metadata={"help": "what the animals meet"})
     scenario: Literal["task", "domain", "class"] = field(default="class", metadata={"help": "what is known at recall"})
-    animals: tuple[int, ...] = field(
-        default=tuple(range(12, 18)), metadata={"help": "seeds of the animals, e.g. 12:22"}
-    )
-    out: Path | None = field(
-        default=None,
-        metadata={"help": "folder for logs, tables and figures (default: runs/geometry_of_replay/PROTOCOL_SCENARIO)"},
-    )
-    overwrite: bool = field(default=False, metadata={"help": "replace an earlier run in that folder"})
-    device: str = field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
-    workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: one a core)"})
-    quick: bool = field(default=False, metadata={"help": "a few steps only, to see that everything works"})
 
     @property
     def folder(self) -> Path:
@@ -89,18 +77,18 @@ def simulate_all(setup: Matched, settings: Settings) -> dict[str, xr.DataTree]:
     return logs
 
 
-def cortical_measures(logs: Mapping[str, xr.DataTree], device: str) -> dict[str, xr.Dataset]:
+def cortical_measures(logs: Mapping[str, xr.DataTree]) -> dict[str, xr.Dataset]:
     """What became of the geometry in the highest area, for every condition; (animal)."""
     import xarray as xr
 
     from analysis import decoding, forgetting, rdm_comparison, readings, retained_geometry, rsa
 
     activity = {name: readings.activity(log, AREA) for name, log in logs.items()}
-    final = {name: rsa.rdm(one.isel(snapshot=-1, drop=True), device=device) for name, one in activity.items()}
+    final = {name: rsa.rdm(one.isel(snapshot=-1, drop=True)) for name, one in activity.items()}
     found = {}
     for name, log in logs.items():
-        retained = retained_geometry.retained_geometry(activity[name], device=device)
-        decoded = decoding.cross_context_decoding(activity[name], device=device)
+        retained = retained_geometry.retained_geometry(activity[name])
+        decoded = decoding.cross_context_decoding(activity[name])
         found[name] = xr.Dataset(
             {
                 "accuracy": forgetting.final_accuracy(log),
@@ -108,7 +96,7 @@ def cortical_measures(logs: Mapping[str, xr.DataTree], device: str) -> dict[str,
                 "kept": retained.isel(snapshot=1, other_snapshot=-1, drop=True),
                 "decoded": decoded,
                 "decodable": decoded.isel(snapshot=-1, other_snapshot=-1, drop=True),
-                "like_joint": rdm_comparison.compare_rdms(final[name], final["joint"], device=device),
+                "like_joint": rdm_comparison.compare_rdms(final[name], final["joint"]),
             }
         )
     return found
@@ -148,14 +136,12 @@ def cortical_table(found: Mapping[str, xr.Dataset], chance: float) -> str:
     )
 
 
-def replay_measures(logs: Mapping[str, xr.DataTree], device: str) -> dict[str, xr.Dataset]:
+def replay_measures(logs: Mapping[str, xr.DataTree]) -> dict[str, xr.Dataset]:
     """Replayed against waking geometry where something was replayed."""
     from analysis import replayed_geometry
 
     return {
-        name: replayed_geometry.replay_against_waking(log, device=device)
-        for name, log in logs.items()
-        if "replay" in log.children
+        name: replayed_geometry.replay_against_waking(log) for name, log in logs.items() if "replay" in log.children
     }
 
 
@@ -224,7 +210,7 @@ def draw(
     written = style.save(figure, stem)
     matrices = {}
     for name, log in logs.items():
-        classes = rsa.rdm(readings.activity(log, AREA), by="original_class", device="cpu")
+        classes = rsa.rdm(readings.activity(log, AREA), by="original_class")
         matrices[name] = readings.in_learning_order(rsa.as_matrix(classes), log)
     borders = 2
     title = f"classes in the order of learning, {AREA}; mean of {n} animals"
@@ -242,7 +228,7 @@ def main(settings: Settings) -> None:
 
     setup = presets.matched(settings.protocol, settings.scenario, quick=settings.quick)
     logs = simulate_all(setup, settings)
-    cortical, replay = cortical_measures(logs, settings.device), replay_measures(logs, settings.device)
+    cortical, replay = cortical_measures(logs), replay_measures(logs)
     text = f"{cortical_table(cortical, chance_level(logs['nothing']))}\n\n{replay_table(replay)}"
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")

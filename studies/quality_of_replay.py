@@ -18,11 +18,11 @@ learned all classes at once. The modified inception score uses its decisions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from replaysim.commandline import run_study
+from replaysim.commandline import MatchedOptions, run_study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,20 +53,8 @@ SHOWN = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(MatchedOptions):
     """How good are replayed memories, and which ingredient makes them good?"""
-
-    protocol: Literal["digits", "split-mnist"] = field(default="digits", metadata={"help": "what the animals meet"})
-    animals: tuple[int, ...] = field(
-        default=tuple(range(12, 18)), metadata={"help": "seeds of the animals, e.g. 12:22"}
-    )
-    out: Path | None = field(
-        default=None, metadata={"help": "folder for logs, table and figures (default: runs/quality_of_replay/PROTOCOL)"}
-    )
-    overwrite: bool = field(default=False, metadata={"help": "replace an earlier run in that folder"})
-    device: str = field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
-    workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: one a core)"})
-    quick: bool = field(default=False, metadata={"help": "a few steps only, to see that everything works"})
 
     @property
     def folder(self) -> Path:
@@ -170,13 +158,13 @@ def simulate_arm(name: str, setup: Matched, settings: Settings) -> rs.Simulation
     )
 
 
-def judge(real: xr.DataArray, replayed: xr.DataArray, embedding: Embedding, device: str) -> xr.Dataset:
+def judge(real: xr.DataArray, replayed: xr.DataArray, embedding: Embedding) -> xr.Dataset:
     """Every measure in the space of the embedding network (animal), with real against real beside it."""
     from analysis import fidelity
 
-    found = fidelity.fidelity(embedding.activity(real), embedding.activity(replayed), device=device)
-    of_real = fidelity.inception(embedding.decisions(real), sample_dim="stimulus", device=device)
-    found["inception"] = fidelity.inception(embedding.decisions(replayed), sample_dim="event", device=device)
+    found = fidelity.fidelity(embedding.activity(real), embedding.activity(replayed))
+    of_real = fidelity.inception(embedding.decisions(real), sample_dim="stimulus")
+    found["inception"] = fidelity.inception(embedding.decisions(replayed), sample_dim="event")
     found["reference_inception"] = of_real.broadcast_like(found["inception"])
     return found
 
@@ -261,7 +249,7 @@ def main(settings: Settings) -> None:
     results = {name: simulate_arm(name, setup, settings) for name in ARMS}
     embedding = train_embedding(setup, settings)
     replayed = {name: recall(result, len(real)) for name, result in results.items()}
-    found = {name: judge(real, memories, embedding, settings.device) for name, memories in replayed.items()}
+    found = {name: judge(real, memories, embedding) for name, memories in replayed.items()}
     text = table(found)
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")

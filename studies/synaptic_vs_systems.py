@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from replaysim.commandline import run_study
+from replaysim.commandline import MatchedOptions, run_study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,22 +32,10 @@ FACTORIAL = ("nothing", "synaptic", "systems", "both")
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(MatchedOptions):
     """Do stiff synapses or replayed memories keep old memories alive?"""
 
-    protocol: Literal["digits", "split-mnist"] = field(default="digits", metadata={"help": "what the animals meet"})
     scenario: Literal["task", "domain", "class"] = field(default="class", metadata={"help": "what is known at recall"})
-    animals: tuple[int, ...] = field(
-        default=tuple(range(12, 18)), metadata={"help": "seeds of the animals, e.g. 12:22"}
-    )
-    out: Path | None = field(
-        default=None,
-        metadata={"help": "folder for logs, table and figure (default: runs/synaptic_vs_systems/PROTOCOL_SCENARIO)"},
-    )
-    overwrite: bool = field(default=False, metadata={"help": "replace an earlier run in that folder"})
-    device: str = field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
-    workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: one a core)"})
-    quick: bool = field(default=False, metadata={"help": "a few steps only, to see that everything works"})
 
     @property
     def folder(self) -> Path:

@@ -89,7 +89,7 @@ def test_different_coordinates_are_refused() -> None:
 
 def test_devices() -> None:
     assert devices.choose_device("cpu").type == "cpu"
-    for wrong in ("gpu", "cuda:99"):
+    for wrong in ("gpu", "cuda:99", "mps"):
         with pytest.raises(SettingError, match=r"analysis\.device"):
             devices.choose_device(wrong)
     before = torch.get_float32_matmul_precision()
