@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from replaysim.errors import LogError, ReplaysimError
@@ -137,7 +138,7 @@ def _overview(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
     rows = []
     for name, log in logs.items():
         versions, hardware = _parsed(log.attrs.get("software_versions")), _parsed(log.attrs.get("hardware"))
-        seeds = [int(s) for s in _listed(log.attrs.get("seeds", []))]
+        seeds = np.atleast_1d(log.attrs.get("seeds", [])).astype(int).tolist()
         animals = f"{len(seeds)} ({seeds[0]}–{seeds[-1]})" if seeds else ""
         commit = str(log.attrs.get("software_git_commit", ""))[:10]
         dirty = " with changes" if log.attrs.get("software_git_dirty") == 1 else ""
@@ -166,7 +167,3 @@ def _settings(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
     if same:
         folded = f"Settings of all ({len(same)})" if len(logs) > 1 else f"Settings ({len(same)})"
         page.table(["setting", "value"], [[key, table[key][0]] for key in same], folded=folded)
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else [value]

@@ -183,6 +183,7 @@ def replay(log: xr.DataTree) -> Iterator[Drawing]:
 def main(settings: Settings) -> None:
     """Draw every figure and write the page."""
     import matplotlib as mpl
+    from matplotlib.figure import Figure
 
     from analysis import style
     from replaysim import open_log
@@ -193,7 +194,7 @@ def main(settings: Settings) -> None:
     lines = [INTRODUCTION]
     with mpl.rc_context(style.STYLE):
         for name, drawn, about in (*behaviour(logs), *geometry(logs), *replay(logs["systems"])):
-            figure = drawn if hasattr(drawn, "savefig") else drawn.figure
+            figure = drawn if isinstance(drawn, Figure) else drawn.figure
             written = style.save(figure, settings.out / "gallery" / name, kinds=("png",))
             title = name.replace("_", " ").capitalize()
             lines += [f"## {title}", "", about, "", f"![{title}](gallery/{name}.png)", ""]
