@@ -60,7 +60,7 @@ def simulate_all(setup: Matched, settings: Settings) -> dict[str, xr.DataTree]:
     for name, mechanisms in conditions.items():
         record: list[rs.recorder.Electrode] = [rs.CorticalActivity("retina", AREA, stimuli=200)]
         if "replay" in mechanisms:
-            record.append(rs.ReplayActivity(events=400))
+            record.append(rs.ReplayActivity(events=100 if settings.quick else 400))
         logs[name] = rs.simulate(
             setup.brain(),
             setup.protocol,

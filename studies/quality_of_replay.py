@@ -149,7 +149,7 @@ def simulate_arm(name: str, setup: Matched, settings: Settings) -> rs.Simulation
         animals=settings.animals,
         learning=setup.learning,
         replay=rs.GenerativeReplay(targets=targets),
-        record=[rs.CorticalActivity("retina"), rs.ReplayActivity(events=200)],
+        record=[rs.CorticalActivity("retina"), rs.ReplayActivity(events=100 if settings.quick else 200)],
         out=settings.folder / name.replace(" ", "_"),
         overwrite=settings.overwrite,
         device=settings.device,
