@@ -39,6 +39,10 @@ def summarise(values: xr.DataArray, *, bootstrap: bool = False, seed: int = 0) -
         interval by Student's t) and ``n``, the animals that count: an animal without a value (NaN, because its losses
         became infinite) is left out. From a single animal all but ``mean`` and ``n`` are NaN.
     """
+    if not isinstance(values, xr.DataArray):
+        raise DataError(
+            f"values must be a labelled array (xarray.DataArray) with 'animal'; got {type(values).__name__}"
+        )
     if "animal" not in values.dims:
         raise DataError(f"values have no dimension 'animal'; they have {list(values.dims)}")
     n = values.notnull().sum("animal")

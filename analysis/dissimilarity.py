@@ -6,7 +6,6 @@ An RDM of N patterns is a vector of N (N - 1) / 2 numbers, the strict upper tria
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -139,8 +138,13 @@ def pair_labels(items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def n_items(pairs: int) -> int:
-    """Items that have so many pairs, or the most that have fewer."""
-    return (1 + math.isqrt(1 + 8 * pairs)) // 2
+    """Number of items that have so many pairs; :class:`DataError` where there is none."""
+    n = (1 + round((1 + 8 * pairs) ** 0.5)) // 2
+    if n * (n - 1) // 2 != pairs:
+        raise DataError(
+            f"{pairs} pairs are not all pairs of any number of items; name them by coordinates item_a, item_b"
+        )
+    return n
 
 
 def square_form(packed: np.ndarray) -> np.ndarray:

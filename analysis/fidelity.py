@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -135,6 +135,13 @@ class Settings:
         return found | settings | {"compute_dtype": dtype if settings else "float64"}
 
 
+def settings_of(owner: str, given: Mapping[str, Any]) -> Settings:
+    """Settings from keywords; :class:`SettingError` for one that does not exist."""
+    for name in given:
+        check_choice(owner, "settings", name, [f.name for f in fields(Settings)])
+    return Settings(**given)
+
+
 def compare(real: Tensor, generated: Tensor, s: Settings) -> dict[str, Tensor]:
     """The chosen measures of two sets of samples, tensors (N, P) and (M, P)."""
     found: dict[str, Tensor] = {}
@@ -225,7 +232,7 @@ def fidelity(real: xr.DataArray, generated: xr.DataArray, **settings: Any) -> xr
     DataError
         For other units, missing dimensions, numbers that are not finite, or too few samples for these settings.
     """
-    s = Settings(**settings)
+    s = settings_of("fidelity", settings)
     arrays = samples_of("fidelity", real, generated, s)
     sizes = arrays[0].sizes["real"], arrays[1].sizes["generated"]
     n = s.number(*sizes)
@@ -269,7 +276,7 @@ def kernel(real: xr.DataArray, generated: xr.DataArray, **settings: Any) -> xr.D
 
 
 def _one(measure: str, real: xr.DataArray, generated: xr.DataArray, **settings: Any) -> xr.Dataset:
-    s = Settings(measures=[measure], **settings)
+    s = settings_of(measure, {"measures": [measure], **settings})
     arrays = samples_of(measure, real, generated, s)
     sizes = {"n_real": arrays[0].sizes["real"], "n_generated": arrays[1].sizes["generated"]}
     if min(sizes.values()) < s.least:

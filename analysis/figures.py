@@ -16,7 +16,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .comparison import summarise
-from .forgetting import average_accuracy, chance_level, final_accuracy, retention_matrix
+from .forgetting import (
+    average_accuracy,
+    chance_level,
+    final_accuracy,
+    forgetting_curve,
+    is_finished,
+    retention_matrix,
+)
 from .style import DASHED, DODGE, MARKERS, MM, STYLE, colour, panel, save
 
 __all__ = [
@@ -25,6 +32,7 @@ __all__ = [
     "conditions",
     "curves",
     "first_context_retention",
+    "forgetting_over_contexts",
     "retention_over_contexts",
     "save",
     "synaptic_vs_systems",
@@ -63,6 +71,21 @@ def _chance(log: xr.DataTree, *, first_only: bool) -> list[tuple[float, float]]:
     return [(float(k), 100 * float(v)) for k, v in zip(mean["contexts_learned"].values, mean.values, strict=True)]
 
 
+def _n(matrix: xr.DataArray) -> int:
+    """Animals that have any value."""
+    return int(matrix.notnull().any([d for d in matrix.dims if d != "animal"]).sum())
+
+
+def forgetting_over_contexts(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:
+    """Forgetting of earlier contexts against contexts learned; mean, standard error, and every animal."""
+    with mpl.rc_context(STYLE):
+        ax = panel(ax)
+        curves(ax, {name: forgetting_curve(log) for name, log in logs.items()})
+        ax.axhline(0, color="0.3", ls=":", lw=0.8, zorder=0)
+        ax.set(ylabel="forgetting (points)", xlabel="contexts learned")
+        return ax
+
+
 def retention_over_contexts(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:
     """Accuracy on the contexts met so far against their number; mean, standard error, and every animal."""
     with mpl.rc_context(STYLE):
@@ -90,7 +113,10 @@ def conditions(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:
     """Final accuracy of every condition: dots are animals, thin lines join the same animal, bars are mean and s.e."""
     with mpl.rc_context(STYLE):
         ax = panel(ax)
-        finals = {name: final_accuracy(log) for name, log in logs.items()}
+        finals = {name: final_accuracy(log) for name, log in logs.items() if is_finished(log)}
+        if not finals:
+            ax.text(0.5, 0.5, "no simulation is finished", ha="center", va="center", transform=ax.transAxes)
+            return ax
         table = xr.concat(
             list(finals.values()),
             xr.Variable("condition", list(finals)),
@@ -141,7 +167,7 @@ def accuracy_matrix(log: xr.DataTree, ax: Axes | None = None, *, answers: str | 
         ax.plot(np.arange(columns + 1) - 0.5, np.arange(columns + 1) + 0.5, color="w", lw=1, drawstyle="steps-post")
         ax.set_xticks(range(columns), mean["context"].values)
         ax.set_yticks(range(rows), mean["contexts_learned"].values)
-        n, rule = matrix.sizes["animal"], str(matrix["answers"].values).replace("_", " ")
+        n, rule = _n(matrix), str(matrix["answers"].values).replace("_", " ")
         ax.set(xlabel="context tested", ylabel="contexts learned", title=f"answers: {rule}; mean of n = {n}")
         ax.figure.colorbar(image, ax=ax, label="accuracy (%)", shrink=0.8)
         return ax
@@ -159,7 +185,7 @@ def synaptic_vs_systems(logs: Mapping[str, xr.DataTree], *, title: str = "") -> 
             ax.set_title(letter, loc="left", fontweight="bold")
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, ncols=len(labels), frameon=False, loc="outside lower center", handlelength=2.6)
-        counts = sorted({log["behaviour"].sizes["animal"] for log in logs.values()})
+        counts = sorted({_n(retention_matrix(log)) for log in logs.values()})
         n = "–".join(map(str, counts))
         figure.suptitle(
             f"{title}{'; ' if title else ''}mean ± s.e., thin lines and dots: {n} animals; dotted: chance", fontsize=8

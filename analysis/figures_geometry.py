@@ -48,9 +48,11 @@ def rdm_grid(rdms: Mapping[str, xr.DataArray], *, borders: int | None = None, ti
     title
         Above the figure.
     """
+    if not rdms:
+        raise DataError("rdm_grid: needs at least one RDM")
     matrices = {name: _matrices(_mean(rdm)) for name, rdm in rdms.items()}
-    first = next(iter(matrices.values()))
-    columns = first.sizes["snapshot"]
+    longest = max(matrices.values(), key=lambda m: m.sizes["snapshot"])
+    columns = longest.sizes["snapshot"]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=((24 + 25 * columns) * MM, (14 + 27 * len(rdms)) * MM), layout="constrained")
         grid = np.atleast_2d(figure.subplots(len(rdms), columns, squeeze=False))
@@ -59,7 +61,7 @@ def rdm_grid(rdms: Mapping[str, xr.DataArray], *, borders: int | None = None, ti
             row[0].set_ylabel(name)
             metric = rdms[name].attrs.get("metric", "")
             figure.colorbar(image, ax=list(row), label=f"dissimilarity\n({metric})" if metric else "dissimilarity")
-        learned = first["contexts_learned"].values if "contexts_learned" in first.coords else np.arange(columns)
+        learned = longest["contexts_learned"].values if "contexts_learned" in longest.coords else np.arange(columns)
         for ax, k in zip(grid[0], learned, strict=True):
             ax.set_title("naive" if k == 0 else f"after {k}")
         if title:
@@ -77,7 +79,9 @@ def _row(axes: np.ndarray, matrices: xr.DataArray, borders: int | None) -> Any:
     values = matrices.values
     top = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
     image = None
-    for ax, matrix in zip(axes, values, strict=True):
+    for ax in axes[len(values) :]:
+        ax.set_axis_off()
+    for ax, matrix in zip(axes, values, strict=False):
         image = ax.imshow(matrix, cmap="cividis", vmin=min(0.0, float(np.nanmin(values))), vmax=top, aspect="equal")
         if borders:
             for at in range(borders, matrix.shape[0], borders):
@@ -184,6 +188,7 @@ def measure_over(
     *,
     label: str,
     reference: xr.DataArray | None = None,
+    floor: xr.DataArray | None = None,
     limits: tuple[float | None, float | None] | None = None,
 ) -> Axes:
     """A measure of every condition against contexts learned, memory age or another dimension.
@@ -194,6 +199,8 @@ def measure_over(
         (animal, dim): mean with standard error, thin lines for animals.
     reference
         (animal, dim): what is best possible, e.g. waking against waking; a grey band from the least to the greatest.
+    floor
+        (animal, dim): what means nothing, e.g. against other classes; a dotted line at its mean.
     """
     with mpl.rc_context(STYLE):
         ax = panel(ax)
@@ -209,6 +216,8 @@ def measure_over(
                 zorder=-1,
             )
             ax.plot(mean[dim].values, mean.values, color="0.55", lw=1, zorder=0, label="waking against waking")
+        if floor is not None:
+            ax.plot(floor[dim].values, floor.mean("animal").values, color="0.3", lw=0.8, ls=":", label="other classes")
         ax.set(xlabel=dim.replace("_", " "), ylabel=label)
         if limits:
             ax.set_ylim(*limits)

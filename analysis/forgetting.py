@@ -75,7 +75,10 @@ def _named(values: xr.DataArray, name: str, long_name: str) -> xr.DataArray:
 def chance_level(log: xr.DataTree, answers: str | None = None) -> float:
     """Final accuracy of guessing, mean over contexts."""
     final = retention_matrix(log, answers, use="final")
-    level = log["behaviour"]["chance"].sel(answers=final["answers"]).isel(contexts_learned=-1)
+    behaviour = _behaviour(log)
+    if "chance" not in behaviour:
+        raise DataError("this log has no variable /behaviour/chance: is it a log of replaysim?")
+    level = behaviour["chance"].sel(answers=final["answers"]).isel(contexts_learned=-1)
     return float(level.mean("context"))
 
 
@@ -99,6 +102,12 @@ def learning_accuracy(log: xr.DataTree, answers: str | None = None) -> xr.DataAr
         "learning_accuracy",
         "accuracy when just learned",
     )
+
+
+def is_finished(log: xr.DataTree) -> bool:
+    """Whether all contexts were learned."""
+    matrix = retention_matrix(log)
+    return int(matrix["contexts_learned"].max()) >= matrix.sizes["context"]
 
 
 def _finished(matrix: xr.DataArray) -> xr.DataArray:

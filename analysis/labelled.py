@@ -178,7 +178,7 @@ class _Fetch:
         if tensor.is_floating_point() and not self.allow_nan and not _finite(tensor):
             raise DataError(
                 f"{self.owner}: {_name(self.arrays[i])} holds NaN or infinite numbers{self._label(i, index)}; leave "
-                "such animals or snapshots out, e.g. with .dropna('animal')"
+                "such animals or snapshots out: .dropna('animal') of an array, readings.without_faults(log) of a log"
             )
         self._last[i] = (index, tensor)
         return tensor

@@ -5,14 +5,19 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import TypeVar
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from replaysim.errors import ReplaysimError
+
 from .style import STYLE
+
+T = TypeVar("T")
 
 CSS = """
 :root { color-scheme: light; }
@@ -67,6 +72,14 @@ class Page:
     def say(self, text: str, *, note: bool = False) -> None:
         """A paragraph."""
         self._parts.append(f'<p class="note">{escape(text)}</p>' if note else f"<p>{escape(text)}</p>")
+
+    def attempt(self, words: str, measure: Callable[[], T]) -> T | None:
+        """What a measure gives; where the log does not allow it, a sentence that says so, and None."""
+        try:
+            return measure()
+        except ReplaysimError as error:
+            self.say(f"{words}: not shown. {error}", note=True)
+            return None
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "", folded: str = "") -> None:
         """A table; columns in which every cell is a number are set right.

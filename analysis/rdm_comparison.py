@@ -30,6 +30,7 @@ from replaysim.errors import DataError, check_choice
 
 from . import ranks
 from .devices import exact_products
+from .dissimilarity import n_items
 from .labelled import both_ways, per_slice, require
 
 WHITENED = ("cosine_whitened", "corr_whitened")
@@ -42,20 +43,13 @@ def _directions(rdms: torch.Tensor, used: torch.Tensor, method: str, pairs: torc
     if method not in WHITENED or not values.shape[1]:
         return ranks.direction(values, "cosine" if method in WHITENED else method)
     if pairs is None:
-        n = _n_items(rdms.shape[1])
+        n = n_items(rdms.shape[1])
         pairs = torch.triu_indices(n, n, 1, device=rdms.device)
     values = values.double()
     if method == "corr_whitened":
         nothing = ranks.constant(values).unsqueeze(1)
         values = (values - values.mean(1, keepdim=True)).masked_fill(nothing, 0.0)
     return ranks.direction(ranks.second_moments(values, pairs[:, used]), "cosine")
-
-
-def _n_items(k: int) -> int:
-    n = (1 + round((1 + 8 * k) ** 0.5)) // 2
-    if n * (n - 1) // 2 != k:
-        raise DataError(f"{k} pairs are not all pairs of any number of items; name them by coordinates item_a, item_b")
-    return n
 
 
 def similarity(

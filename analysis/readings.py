@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -15,9 +16,35 @@ Recorded = TypeVar("Recorded", xr.Dataset, xr.DataArray)
 
 
 def areas(log: xr.DataTree) -> list[str]:
-    """Names of the recorded cortical areas, from the retina upwards: those that cannot change first, then by name."""
+    """Names of the recorded cortical areas: the retina, then those that cannot change, then by name and number."""
     cortex = _group(log, "cortex", "pass record=[CorticalActivity()] to simulate()")
-    return sorted(cortex.children, key=lambda area: (int(cortex.children[area].attrs.get("plastic", 1)), area))
+
+    def height(area: str) -> tuple[bool, int, list[str | int]]:
+        parts = [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", area)]
+        return area != "retina", int(cortex.children[area].attrs.get("plastic", 1)), parts
+
+    return sorted(cortex.children, key=height)
+
+
+def changes(log: xr.DataTree, area: str) -> bool:
+    """Whether the activity of an area can change in this log: it has snapshots, and plastic synapses at or below it."""
+    values = activity(log, area)
+    return "snapshot" in values.dims and int(values.attrs.get("plastic", 1)) == 1
+
+
+def without_faults(log: xr.DataTree) -> xr.DataTree:
+    """The log without animals whose losses became infinite, and of which everything after that is NaN."""
+    faults = np.atleast_1d(log.attrs.get("animals_with_faults", -1)).tolist()
+    if not any(f >= 0 for f in faults):
+        return log
+
+    groups = {}
+    for node in log.subtree:
+        part = node.to_dataset(inherit=False)
+        if "animal" in part.dims:  # its labels may be those of the group above
+            part = part.isel(animal=~np.isin(node.to_dataset()["animal"].values, faults))
+        groups[node.path] = part
+    return xr.DataTree.from_dict(groups)
 
 
 def activity(log: xr.DataTree, area: str) -> xr.DataArray:
@@ -36,14 +63,22 @@ def activity(log: xr.DataTree, area: str) -> xr.DataArray:
         If this area, or no area, was recorded.
     """
     check_choice("activity", "area", area, areas(log))
-    values = log.children["cortex"].children[area].to_dataset(inherit="all_coords")["activity"]
-    return values.rename(area).assign_attrs(values.attrs, area=area)
+    node = log.children["cortex"].children[area]
+    values = variable(node.to_dataset(inherit="all_coords"), "activity", f"/cortex/{area}")
+    return values.rename(area).assign_attrs(values.attrs, area=area, plastic=int(node.attrs.get("plastic", 1)))
+
+
+def variable(group: xr.Dataset, name: str, path: str) -> xr.DataArray:
+    """A variable of a group of a log, or an error that names it."""
+    if name not in group.variables:
+        raise DataError(f"this log has no variable {path}/{name}: is it a log of replaysim?")
+    return group[name]
 
 
 def codes(log: xr.DataTree) -> xr.DataArray:
     """Means of the hippocampal codes of the probe stimuli, (animal, snapshot, stimulus, unit)."""
     group = _group(log, "hippocampus", "pass record=[HippocampalCodes()] to simulate()").to_dataset()
-    return group["code_mean"].rename({"code_unit": "unit"}).rename("hippocampus")
+    return variable(group, "code_mean", "/hippocampus").rename({"code_unit": "unit"}).rename("hippocampus")
 
 
 def replayed(log: xr.DataTree) -> xr.Dataset:
@@ -57,7 +92,10 @@ def replayed(log: xr.DataTree) -> xr.Dataset:
         and ``memory_age``, contexts learned since the asked one (1 = the one just before; -1 where none).
     """
     group = _group(log, "replay", "pass record=[ReplayActivity()] to simulate() with a replay mechanism").to_dataset()
-    identity = _group(log, "behaviour", "").to_dataset()["class_identity"].sel(animal=group["animal"])
+    for name in ("activity", "cued_class", "cued_context", "decision"):
+        variable(group, name, "/replay")
+    behaviour = _group(log, "behaviour", "").to_dataset()
+    identity = variable(behaviour, "class_identity", "/behaviour").sel(animal=group["animal"])
     known = log.attrs.get("scenario") != "domain"  # there, classes are positions within a context that nobody names
     context = group["cued_context"]
     found = {
@@ -155,7 +193,16 @@ def in_learning_order(matrix: xr.DataArray, log: xr.DataTree) -> xr.DataArray:
     xarray.DataArray
         The same with positions, from 0, instead of classes: now animals can be averaged.
     """
-    identity = _group(log, "behaviour", "").to_dataset()["class_identity"]
+    owner = "in_learning_order"
+    if not isinstance(matrix, xr.DataArray) or not {"animal", "item", "other_item"} <= set(matrix.dims):
+        raise DataError(f"{owner}: needs a matrix (animal, ..., item, other_item), as rsa.as_matrix() gives it")
+    if matrix.attrs.get("items", "original_class") != "original_class":
+        raise DataError(
+            f"{owner}: the items are {matrix.attrs['items']!r}; take an RDM of classes, by='original_class'"
+        )
+    identity = variable(_group(log, "behaviour", "").to_dataset(), "class_identity", "/behaviour")
+    if missing := sorted(set(matrix["animal"].values.tolist()) - set(identity["animal"].values.tolist())):
+        raise DataError(f"{owner}: the log has no animals {missing}")
     rows = []
     for animal in matrix["animal"].values:
         order = identity.sel(animal=animal).values
@@ -186,6 +233,8 @@ def over_areas(
         Areas; default: all recorded ones.
     """
     chosen = list(areas(log) if names is None else names)
+    if not chosen:
+        raise DataError("over_areas: no area was named")
     found = [measure(activity(log, area)) for area in chosen]
     label = xr.Variable("area", chosen, {"long_name": "cortical area"})
     return xr.concat(found, label, coords="minimal", compat="override", join="outer", combine_attrs="drop_conflicts")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from replaysim.errors import DataError, check_choice
 
-from .fidelity import Settings, compare_drawn, reference, run, samples_of
+from .fidelity import Settings, compare_drawn, reference, run, samples_of, settings_of
 from .labelled import require
 from .readings import replayed, waking_before
 
@@ -65,7 +65,7 @@ def fidelity_by_class(
         Where a class that was asked for is empty, or no class has enough samples.
     """
     owner = "fidelity_by_class"
-    s = Settings(**{"measures": BY_CLASS, **settings})
+    s = settings_of(owner, {"measures": BY_CLASS, **settings})
     arrays = samples_of(owner, real, generated, s)
     given = (real_class, s.real_dim, "real"), (generated_class, s.generated_dim, "generated")
     labels = [_labels(owner, *one) for one in given]
@@ -147,7 +147,7 @@ def replay_fidelity(log: xr.DataTree, area: str | None = None, by: str | None = 
     """
     owner = "replay_fidelity"
     check_choice(owner, "by", by, (None, "memory_age", "original_class"))
-    s = Settings(**({"measures": BY_CLASS} if by else {}) | settings)
+    s = settings_of(owner, ({"measures": BY_CLASS} if by else {}) | settings)
     events = replayed(log)
     generated = events["activity"]
     real = waking_before(log, events, owner, area)

@@ -23,6 +23,7 @@ from .labelled import per_slice, require
 from .rdm_comparison import METHODS, similarity
 
 METRICS = ("correlation", "cosine", "euclidean", "sqeuclidean_mean")
+_OF_CLASS = ("prototype_correlation", "reference_prototype_correlation", "mismatched_prototype_correlation")
 _LEAST = 3  # classes: two have a single dissimilarity, which correlates with nothing
 
 
@@ -80,14 +81,15 @@ def match(
     known = (n_events >= min_events) & (n_stimuli > 0)
     found = _compare(dreamt, seen, known, metric, method)
     reference = _compare(first, second, known & (n_stimuli > 1), metric, method)
-    found |= {f"reference_{name}": value for name, value in reference.items() if name != "n_pairs_used"}
+    found |= {f"reference_{name}": reference[name] for name in ("rdm_similarity", "prototype_correlation")}
     return found | {"n_events": n_events, "n_classes": known.sum()}
 
 
 def _compare(
     one: torch.Tensor, other: torch.Tensor, known: torch.Tensor, metric: str, method: str
 ) -> dict[str, torch.Tensor]:
-    alike = (ranks.direction(one) * ranks.direction(other)).sum(1).clamp(-1, 1)
+    table = (ranks.direction(one) @ ranks.direction(other).T).clamp(-1, 1)
+    alike, others = table.diagonal(), table[:, known].nansum(1) - torch.where(known, table.diagonal(), 0).nan_to_num()
     geometry = {"similarity": alike.new_full((), torch.nan), "n_pairs_used": known.new_zeros((), dtype=torch.int64)}
     if int(known.sum()) >= _LEAST:
         geometry = similarity(pairwise(one[known], metric), pairwise(other[known], metric), method)
@@ -95,6 +97,7 @@ def _compare(
         "rdm_similarity": geometry["similarity"],
         "n_pairs_used": geometry["n_pairs_used"],
         "prototype_correlation": torch.where(known, alike, torch.nan),
+        "mismatched_prototype_correlation": torch.where(known, others / (known.sum() - 1), torch.nan),
     }
 
 
@@ -133,8 +136,10 @@ def geometry_match(
     xarray.Dataset
         ``rdm_similarity`` (...), NaN for fewer than 3 classes; ``prototype_correlation`` (..., ``labels``), Pearson
         correlation over units of the replayed and the waking mean, NaN for classes left out; both again as
-        ``reference_...``, one half of the stimuli against the other, over the same classes; ``n_events`` (...,
-        ``labels``) and ``n_classes`` (...), those that count. Coordinate ``n_pairs_used``.
+        ``reference_...``, one half of the stimuli against the other, over the same classes: about the best that can be
+        reached; ``mismatched_prototype_correlation`` (..., ``labels``), with the waking means of the *other* classes,
+        mean: what every class has in common, the level of no specific memory; ``n_events`` (..., ``labels``) and
+        ``n_classes`` (...), those that count. Coordinate ``n_pairs_used``.
 
     Raises
     ------
@@ -161,7 +166,7 @@ def geometry_match(
     kernel = functools.partial(match, n_classes=len(classes), metric=metric, method=method, min_events=min_events)
     arrays = [dreamt.drop_vars(labels), event_class, seen.drop_vars(labels), stimulus_class]
     core = [("event", "unit"), ("event",), ("stimulus", "unit"), ("stimulus",)]
-    of_class = ("prototype_correlation", "reference_prototype_correlation", "n_events")
+    of_class = (*_OF_CLASS, "n_events")
     single = ("rdm_similarity", "reference_rdm_similarity", "n_classes", "n_pairs_used")
     out: dict[str, tuple[str, ...]] = {**dict.fromkeys(of_class, (labels,)), **dict.fromkeys(single, ())}
     coords = {labels: (labels, classes, seen[labels].attrs)}
@@ -207,9 +212,9 @@ def replay_against_waking(
     Returns
     -------
     xarray.Dataset
-        What :func:`geometry_match` gives, (animal, contexts_learned[, original_class]), and
-        ``prototype_correlation_by_age``, ``reference_prototype_correlation_by_age`` (animal, contexts_learned,
-        memory_age): mean over the classes learned so many contexts ago.
+        What :func:`geometry_match` gives, (animal, contexts_learned[, original_class]), and its three correlations of
+        class means as ``..._by_age`` (animal, contexts_learned, memory_age): mean over the classes learned so many
+        contexts ago.
 
     Raises
     ------
@@ -228,7 +233,7 @@ def replay_against_waking(
     classes = found["original_class"]
     ages = np.arange(1, max(1, int(age.max())) + 1)
     of_age = xr.concat([((asked == classes) & (age == m)).any("event") for m in ages], xr.Variable("memory_age", ages))
-    for name in ("prototype_correlation", "reference_prototype_correlation"):
+    for name in _OF_CLASS:
         mean = found[name].where(of_age).mean("original_class").transpose(..., "memory_age")
         found[f"{name}_by_age"] = mean.assign_attrs(found[name].attrs | _about(f"{name}_by_age"))
     found["memory_age"].attrs.update(long_name="contexts learned since, 1 = the one before", units="1")
@@ -241,6 +246,7 @@ def _about(name: str) -> dict[str, str]:
     meaning = {
         "rdm_similarity": f"similarity of RDMs of class means, {pair}",
         "prototype_correlation": f"correlation of class means, {pair}",
+        "mismatched_prototype_correlation": "correlation of a replayed class mean with waking ones of other classes",
         "n_events": "replay events of the class",
         "n_classes": "classes that count",
         "n_pairs_used": "pairs of classes that count",

@@ -6,6 +6,7 @@ of a condition is the label of its simulation, or its folder.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +16,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from replaysim.errors import LogError, ReplaysimError
+from replaysim.errors import LogError
 from replaysim.log import open_log
 
+from . import readings
 from .page import Page
 from .report_behaviour import behaviour, comparison
 from .report_geometry import geometry, replay
@@ -91,14 +93,19 @@ def report(logs: Mapping[str, xr.DataTree]) -> str:
         raise LogError("report: give at least one log")
     first = next(iter(logs.values()))
     title = str(first.attrs.get("title", "log")) if len(logs) == 1 else f"{len(logs)} conditions: {', '.join(logs)}"
+    whole = {name: readings.without_faults(log) for name, log in logs.items()}
     page = Page(f"replaysim report – {title}", f"Made by replaysim from {len(logs)} log{'s' * (len(logs) > 1)}.")
     _overview(page, logs)
-    for name, section in SECTIONS:
-        page.section(name)
-        try:
-            section(page, logs)
-        except ReplaysimError as error:  # the rest of the page is worth having
-            page.say(f"Not shown: {error}", note=True)
+    for name, log in logs.items():
+        faults = [f for f in np.atleast_1d(log.attrs.get("animals_with_faults", -1)).tolist() if f >= 0]
+        if faults:
+            animals = ", ".join(map(str, faults))
+            page.say(f"{name}: losses of animals {animals} became infinite; they are left out below.", note=True)
+    if len({log.attrs.get("scenario") for log in logs.values()}) > 1:
+        page.say("The scenarios differ: so do chance and the answers that compete.", note=True)
+    for words, section in SECTIONS:
+        page.section(words)
+        page.attempt(words, functools.partial(section, page, whole))  # the rest of the page is worth having
     return page.html()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,11 +14,12 @@ from matplotlib.figure import Figure
 
 from replaysim.errors import ReplaysimError
 
-from . import decoding, figures_geometry, readings, replay_fidelity, replay_statistics, replayed_geometry, rsa
+from . import decoding, figures_geometry, readings, replay_fidelity, replay_statistics, rsa
 from .alignment import cka_over
 from .comparison import summarise
 from .figures_fidelity import image_grid
 from .page import Page
+from .replayed_geometry import replay_against_waking
 from .retained_geometry import retained_geometry
 from .style import STYLE, panels
 
@@ -38,50 +40,68 @@ def geometry(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
     if not with_cortex:
         page.say("No cortical activity was recorded: pass record=[CorticalActivity()] to simulate().", note=True)
         return
-    area = readings.areas(next(iter(with_cortex.values())))[-1]
-    active = {
-        name: readings.activity(log, area)
-        for name, log in with_cortex.items()
-        if area in readings.areas(log) and "snapshot" in log[f"cortex/{area}"].dims
-    }
-    if not active:
-        page.say(f"The activity of {area} does not change.", note=True)
+    changing = [area for log in with_cortex.values() for area in readings.areas(log) if readings.changes(log, area)]
+    if not changing:
+        page.say("No area was recorded whose activity can change.", note=True)
         return
+    area = changing[-1]
+    active = {name: readings.activity(log, area) for name, log in with_cortex.items() if area in log["cortex"].children}
     n_stimuli = next(iter(active.values())).sizes["stimulus"]
     page.say(f"Activity of {area}, evoked by the same {n_stimuli} test stimuli when naive and after every context.")
-    matrices = {
-        name: readings.in_learning_order(rsa.as_matrix(rsa.rdm(one, by="original_class")), with_cortex[name])
-        for name, one in active.items()
-    }
-    page.figure(
-        figures_geometry.rdm_grid(matrices),
-        "Dissimilarity (1 - correlation) of class means, classes in each animal's order of learning, mean of animals.",
-    )
-    kept = {name: retained_geometry(one) for name, one in active.items()}
-    decoded = {name: decoding.cross_context_decoding(one) for name, one in active.items()}
-    _geometry_table(page, kept, decoded)
-    page.figure(
-        _matrices({name: cka_over(one) for name, one in active.items()}, "CKA"),
-        "Similarity of the area's activity after one number of contexts with that after another: debiased linear CKA.",
-    )
-    page.figure(
-        _matrices(decoded, "accuracy", ("trained after", "tested after")),
-        "Accuracy of a linear readout of the class, trained after one number of contexts (rows) on some stimuli and "
-        "tested after another (columns) on others.",
-    )
+    found: dict[str, dict[str, xr.DataArray]] = {}
+    for words, measure in _GEOMETRY.items():
+        parts = {
+            name: page.attempt(f"{words}, {name}", functools.partial(measure, one, with_cortex[name]))
+            for name, one in active.items()
+        }
+        found[words] = {name: value for name, value in parts.items() if value is not None}
+    if found["RDMs"]:
+        page.figure(
+            figures_geometry.rdm_grid(found["RDMs"]),
+            "Dissimilarity (1 - correlation) of class means, classes in each animal's order of learning, their mean.",
+        )
+    _geometry_table(page, active, found["retained geometry"], found["decoding"])
+    if found["CKA"]:
+        page.figure(
+            _matrices(found["CKA"], "CKA"),
+            "Similarity of the area's activity after one number of contexts with that after another: debiased CKA.",
+        )
+    if found["decoding"]:
+        page.figure(
+            _matrices(found["decoding"], "accuracy", ("trained after", "tested after")),
+            "Accuracy of a linear readout of the class, trained after one number of contexts (rows) on some stimuli "
+            "and tested after another (columns) on others.",
+        )
 
 
-def _geometry_table(page: Page, kept: Mapping[str, xr.DataArray], decoded: Mapping[str, xr.DataArray]) -> None:
+_GEOMETRY: dict[str, Callable[[xr.DataArray, xr.DataTree], xr.DataArray]] = {
+    "RDMs": lambda one, log: readings.in_learning_order(rsa.as_matrix(rsa.rdm(one, by="original_class")), log),
+    "retained geometry": lambda one, log: retained_geometry(one),
+    "decoding": lambda one, log: decoding.cross_context_decoding(one),
+    "CKA": lambda one, log: cka_over(one),
+}
+
+
+def _geometry_table(
+    page: Page,
+    active: Mapping[str, xr.DataArray],
+    kept: Mapping[str, xr.DataArray],
+    decoded: Mapping[str, xr.DataArray],
+) -> None:
     rows = []
-    for name, one in kept.items():
-        first = one.isel(snapshot=min(1, one.sizes["snapshot"] - 1), other_snapshot=-1)
-        end = decoded[name].isel(snapshot=-1, other_snapshot=-1)
-        rows.append([name, _cell(first), _cell(end, 1, 100), str(one.sizes["animal"])])
+    for name, one in active.items():
+        cells = ["–", "–", "–"]
+        if name in kept and one.sizes["snapshot"] > 1:
+            cells[:2] = [_cell(kept[name].isel(snapshot=s, other_snapshot=-1)) for s in (1, 0)]
+        if name in decoded:
+            cells[2] = _cell(decoded[name].isel(snapshot=-1, other_snapshot=-1), 1, 100)
+        rows.append([name, *cells, str(one.sizes["animal"])])
     page.table(
-        ["condition", "geometry of context 1 kept", "decodable at the end, %", "n"],
+        ["condition", "geometry of context 1 kept", "the same from naive", "decodable at the end, %", "n"],
         rows,
         caption="Mean ± standard error over n animals. Kept: Spearman correlation between the RDMs of the stimuli of "
-        "context 1 when just learned and at the end. Decodable: linear readout of the class, held-out stimuli.",
+        "context 1 when just learned and at the last snapshot; from naive: the same when naive and at the last "
+        "snapshot. Decodable: linear readout of the class, held-out stimuli.",
     )
 
 
@@ -110,25 +130,27 @@ def replay(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
         if images is not None:
             page.figure(images, f"{name}: what the first animal replayed while it learned each context, at the retina.")
     ages: dict[str, xr.DataArray] = {}
-    reference: xr.DataArray | None = None
+    last: xr.Dataset | None = None
     for name, log in with_replay.items():
-        try:
-            found = replayed_geometry.replay_against_waking(log)
-        except ReplaysimError as error:
-            page.say(f"{name}: {error}", note=True)
-            continue
-        ages[name] = found["prototype_correlation_by_age"].mean("contexts_learned")
-        reference = found["reference_prototype_correlation_by_age"].mean("contexts_learned")
-    if ages:
+        found = page.attempt(f"Replayed and waking classes, {name}", functools.partial(replay_against_waking, log))
+        if found is not None:
+            last = found.mean("contexts_learned")
+            ages[name] = last["prototype_correlation_by_age"]
+    if last is not None:
         with mpl.rc_context(STYLE):
             ax = figures_geometry.measure_over(
-                ages, "memory_age", label="replayed with waking class mean (r)", reference=reference
+                ages,
+                "memory_age",
+                label="replayed with waking class mean (r)",
+                reference=last["reference_prototype_correlation_by_age"],
+                floor=last["mismatched_prototype_correlation_by_age"],
             )
             ax.legend(frameon=False)
         page.figure(
             ax.figure,  # type: ignore[arg-type]
             "Correlation of replayed with waking class means at the re-entry area by contexts since the memory was "
-            "learned; grey: two halves of the waking stimuli (mean and range over animals).",
+            "learned; grey: two halves of the waking stimuli (mean and range over animals); dotted: replayed with the "
+            "waking means of other classes.",
         )
 
 
@@ -145,21 +167,17 @@ def _replay_table(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
     def shrinkage(log: xr.DataTree) -> xr.DataArray:
         return _over_all(replay_statistics.replayed_prototypes(log)["variance_ratio"])
 
-    def quality(name: str) -> Callable[[xr.DataTree], xr.DataArray]:
-        def measure(log: xr.DataTree) -> xr.DataArray:
-            return replay_fidelity.replay_fidelity(log, measures=["precision_recall"])[name].mean("contexts_learned")
-
-        return measure
-
-    columns: dict[str, Callable[[xr.DataTree], xr.DataArray]] = {
+    columns = {
         "as asked for, %": agreement,
         "evenness of classes": evenness,
         "confidence": confidence,
         "variance over waking": shrinkage,
-        "precision (k-NN)": quality("improved_precision"),
-        "… real against real": quality("reference_improved_precision"),
-        "recall (k-NN)": quality("improved_recall"),
-        "… real against real ": quality("reference_improved_recall"),
+    }
+    fidelity = {
+        "precision (k-NN)": "improved_precision",
+        "… real against real": "reference_improved_precision",
+        "recall (k-NN)": "improved_recall",
+        "… real against real ": "reference_improved_recall",
     }
     rows = []
     for name, log in logs.items():
@@ -169,9 +187,14 @@ def _replay_table(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
                 cells.append(_cell(measure(log), 1, 100) if label.endswith("%") else _cell(measure(log)))
             except ReplaysimError:
                 cells.append("–")
+        try:
+            found = replay_fidelity.replay_fidelity(log, measures=["precision_recall"]).mean("contexts_learned")
+            cells += [_cell(found[measure]) for measure in fidelity.values()]
+        except ReplaysimError:
+            cells += ["–"] * len(fidelity)
         rows.append([name, *cells])
     page.table(
-        ["condition", *columns],
+        ["condition", *columns, *fidelity],
         rows,
         caption="Mean ± standard error over animals, of all contexts. As asked for: share of events that the earlier "
         "self takes for the class asked for. Evenness: entropy of replayed classes over that of all met, equally. "

@@ -27,9 +27,10 @@ def retained_geometry(
 ) -> xr.DataArray:
     r"""Similarity of the RDM among the stimuli met by a snapshot with that of the same stimuli at later ones.
 
-    .. math:: g_{k,l} = \mathrm{sim}\bigl(\mathrm{RDM}_k[S_k], \mathrm{RDM}_l[S_k]\bigr), \qquad l \ge k \ge 1
+    .. math:: g_{k,l} = \mathrm{sim}\bigl(\mathrm{RDM}_k[S_k], \mathrm{RDM}_l[S_k]\bigr), \qquad l \ge k
 
-    where :math:`S_k` are the stimuli of the first *k* contexts.
+    where :math:`S_k` are the stimuli of the first *k* contexts. The naive animal's row takes the stimuli of the first
+    context: the similarity that is there without learning, the floor for the first row.
 
     Parameters
     ----------
@@ -44,9 +45,8 @@ def retained_geometry(
     Returns
     -------
     xarray.DataArray
-        (..., snapshot, other_snapshot), from -1 to 1, 1 on the diagonal; NaN where the other snapshot is earlier, for
-        the naive animal, and where fewer than three stimuli were met. A slice with all snapshots is in memory at a
-        time.
+        (..., snapshot, other_snapshot), from -1 to 1, 1 on the diagonal; NaN where the other snapshot is earlier and
+        where fewer than three stimuli were met. A slice with all snapshots is in memory at a time.
 
     Raises
     ------
@@ -66,8 +66,8 @@ def retained_geometry(
         n = len(patterns)
         found = torch.full((n, n), torch.nan, dtype=torch.float64)
         for k in range(n):
-            met = (context <= int(learned[k])) & (context > 0)
-            if learned[k] < 1 or int(met.sum()) < 3:
+            met = (context <= max(1, int(learned[k]))) & (context > 0)
+            if int(met.sum()) < 3:
                 continue
             known = [pairwise(p[met], metric) for p in patterns[k:]]
             for step, later in enumerate(known):

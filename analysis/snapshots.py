@@ -21,6 +21,8 @@ def checked(activity: xr.DataArray, owner: str) -> xr.DataArray:
     """Activity with snapshots, stimuli and units, or an error that says what is missing."""
     if isinstance(activity, xr.DataArray) and "snapshot" not in activity.dims:
         raise DataError(f"{owner}: activity has no dimension 'snapshot': an area that does not change cannot drift")
+    if isinstance(activity, xr.DataArray) and int(activity.attrs.get("plastic", 1)) == 0:
+        raise DataError(f"{owner}: the activity of {activity.name} cannot change: no synapses below it are plastic")
     return require(activity, PATTERNS, owner, "activity")
 
 

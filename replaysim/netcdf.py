@@ -194,8 +194,7 @@ def read(path: Path, *, load: bool = True, chunks: Chunks = None) -> xr.DataTree
     LogError
         If the file does not exist, is truncated, is something else, or follows another version of the schema.
     """
-    if chunks is not None and find_spec("dask") is None:
-        raise SettingError("open_log", "chunks", chunks, "None unless dask is installed: pip install dask")
+    _check_chunks(chunks)
     try:
         tree = xr.open_datatree(path, engine="netcdf4", cache=False, chunks=chunks)
     except FileNotFoundError as error:
@@ -214,6 +213,20 @@ def read(path: Path, *, load: bool = True, chunks: Chunks = None) -> xr.DataTree
         raise _unreadable(path, error) from error
     finally:
         tree.close()
+
+
+def _check_chunks(chunks: Chunks) -> None:
+    if chunks is None:
+        return
+    if find_spec("dask") is None:
+        raise SettingError("open_log", "chunks", chunks, "None unless dask is installed: pip install dask")
+    sizes = chunks.values() if isinstance(chunks, Mapping) else ()
+    unknown = [d for d in chunks if d not in schema.DIMENSIONS] if isinstance(chunks, Mapping) else []
+    if chunks != "auto" and not isinstance(chunks, Mapping):
+        raise SettingError("open_log", "chunks", chunks, "'auto' or sizes by dimension, such as {'animal': 1}")
+    if unknown or not all(isinstance(n, int) and (n > 0 or n == -1) for n in sizes):
+        must = f"sizes from 1 on (-1 = all) of dimensions among {', '.join(schema.DIMENSIONS)}"
+        raise SettingError("open_log", "chunks", chunks, must)
 
 
 def _unreadable(path: Path, error: Exception) -> LogError:

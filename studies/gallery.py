@@ -133,7 +133,7 @@ def contexts(log: xr.DataTree) -> xr.DataArray:
 def replay(log: xr.DataTree) -> Iterator[Drawing]:
     """Figures of replayed activity."""
     from analysis import figures_fidelity, figures_geometry, readings, replayed_geometry, rsa
-    from analysis.fidelity import fidelity
+    from analysis.replay_fidelity import replay_fidelity
 
     match = replayed_geometry.replay_against_waking(log)
     ages = {"systems": match["prototype_correlation_by_age"].mean("contexts_learned")}
@@ -155,7 +155,7 @@ def replay(log: xr.DataTree) -> Iterator[Drawing]:
         figures_geometry.centroid_paths(seen, replayed=dreamt, groups=contexts(log), title="retina"),
         "The same for one time at the retina, with the centroids of what was replayed in the last context.",
     )
-    found = fidelity(waking.isel(snapshot=0, drop=True), last["activity"].drop_vars("contexts_learned"))
+    found = replay_fidelity(log).isel(contexts_learned=-1)
     best = found[["reference_precision", "reference_recall"]]
     best = best.rename(reference_precision="precision", reference_recall="recall")
     yield (

@@ -6,9 +6,9 @@ Question
     in the cortex of the geometry of the first context when later ones have been learned: with replay, with synaptic
     intelligence, with both, with neither? Matched brains, as in ``synaptic_vs_systems.py``.
 Expected
-    Replayed class averages lie where waking ones lie, less so the older the memory. Synaptic intelligence keeps the
-    geometry of old stimuli (it keeps synapses where they are) although their classes are no longer chosen; replay lets
-    it change and keeps its classes decodable.
+    Replayed class means lie where waking ones lie, less so the older the memory; within a class, replay varies less.
+    Synaptic intelligence keeps the geometry of old stimuli (it keeps synapses where they are) although their
+    classes are no longer chosen; replay lets it change and keeps its classes decodable.
 Run time
     Digits (default, 6 animals): about a minute on 2 cores. Split MNIST at the paper's settings: about 2 hours.
 """
@@ -85,6 +85,8 @@ def cortical_measures(logs: Mapping[str, xr.DataTree]) -> dict[str, xr.Dataset]:
 
     activity = {name: readings.activity(log, AREA) for name, log in logs.items()}
     final = {name: rsa.rdm(one.isel(snapshot=-1, drop=True)) for name, one in activity.items()}
+    between = rdm_comparison.second_order(final["joint"], over="animal")
+    others = between.where(between["animal"] != between["other_animal"]).mean("other_animal")
     found = {}
     for name, log in logs.items():
         retained = retained_geometry.retained_geometry(activity[name])
@@ -96,7 +98,8 @@ def cortical_measures(logs: Mapping[str, xr.DataTree]) -> dict[str, xr.Dataset]:
                 "kept": retained.isel(snapshot=1, other_snapshot=-1, drop=True),
                 "decoded": decoded,
                 "decodable": decoded.isel(snapshot=-1, other_snapshot=-1, drop=True),
-                "like_joint": rdm_comparison.compare_rdms(final[name], final["joint"]),
+                "naive": retained.isel(snapshot=0, other_snapshot=-1, drop=True),
+                "like_joint": others if name == "joint" else rdm_comparison.compare_rdms(final[name], final["joint"]),
             }
         )
     return found
@@ -109,8 +112,9 @@ def cortical_table(found: Mapping[str, xr.Dataset], chance: float) -> str:
     columns = {
         "accuracy": ("final", "accuracy, %", 100),
         "decodable": ("decodable", "(linear), %", 100),
-        "kept": ("geometry of", "context 1 kept", 1),
-        "like_joint": ("geometry like", "joint's", 1),
+        "kept": ("context 1", "geometry kept", 1),
+        "naive": ("the same", "from naive", 1),
+        "like_joint": ("geometry", "like joint's", 1),
     }
     head = [f"{'':10s}" + "".join(f"{words[i]:>18s}" for words in columns.values()) for i in (0, 1)]
     lines = [*head, "-" * len(head[0])]
@@ -131,41 +135,53 @@ def cortical_table(found: Mapping[str, xr.Dataset], chance: float) -> str:
             f"{'chance':10s}{100 * chance:11.1f}{'':7s}{100 * chance:11.1f}",
             f"mean ± standard error over {n} animals; {AREA}, 200 test stimuli. decodable: by a readout trained on",
             "other stimuli at the end. geometry: Spearman correlation of matrices of 1 - r between stimuli: those of",
-            "context 1 when just learned and at the end; or all at the end and the same animal's after joint training",
+            "context 1 when just learned and at the end; in the naive animal and at the end; all stimuli at the end",
+            "and the same animal's after joint training (joint: those of other animals after joint training)",
         ]
     )
 
 
 def replay_measures(logs: Mapping[str, xr.DataTree]) -> dict[str, xr.Dataset]:
-    """Replayed against waking geometry where something was replayed."""
-    from analysis import replayed_geometry
+    """Replayed against waking geometry, and variance within classes, where something was replayed."""
+    from analysis import replay_statistics, replayed_geometry
 
-    return {
-        name: replayed_geometry.replay_against_waking(log) for name, log in logs.items() if "replay" in log.children
-    }
+    found = {}
+    for name, log in logs.items():
+        if "replay" in log.children:
+            found[name] = replayed_geometry.replay_against_waking(log)
+            found[name]["variance_ratio"] = replay_statistics.replayed_prototypes(log)["variance_ratio"]
+    return found
 
 
 def replay_table(found: Mapping[str, xr.Dataset]) -> str:
-    """Correlation of replayed with waking class means by memory age, and of their RDMs; waking halves beside them."""
+    """Correlation of replayed with waking class means by memory age, and of their RDMs, between ceiling and floor."""
     from analysis.comparison import summarise
 
+    def cell(values: xr.DataArray) -> str:
+        one = summarise(values)
+        return f"{float(one['mean']):9.3f} ± {float(one['standard_error']):5.3f}"
+
     def cells(values: xr.Dataset, prefix: str) -> str:
-        ages = summarise(values[f"{prefix}prototype_correlation_by_age"].mean("contexts_learned"))
-        last = summarise(values[f"{prefix}rdm_similarity"].isel(contexts_learned=-1))
-        shown = [(float(m), float(e)) for m, e in zip(ages["mean"], ages["standard_error"], strict=True)]
-        shown.append((float(last["mean"]), float(last["standard_error"])))
-        return "".join(f"{mean:9.3f} ± {error:5.3f}" for mean, error in shown)
+        ages = values[f"{prefix}prototype_correlation_by_age"].mean("contexts_learned")
+        shown = [cell(ages.sel(memory_age=age)) for age in ages["memory_age"]]
+        if f"{prefix}rdm_similarity" in values:
+            shown.append(cell(values[f"{prefix}rdm_similarity"].isel(contexts_learned=-1)))
+        return "".join(shown)
 
     first = next(iter(found.values()))
-    head = f"{'':16s}" + "".join(f"{f'age {int(m)}':>17s}" for m in first["memory_age"]) + f"{'RDM, last':>17s}"
+    words = [*(f"age {int(m)}" for m in first["memory_age"]), "RDM, last", "variance"]
+    head = f"{'':16s}" + "".join(f"{word:>17s}" for word in words)
     lines = [head, "-" * len(head)]
     for name, values in found.items():
-        lines.append(f"{name:16s}{cells(values, '')}")
-    lines += [f"{'waking halves':16s}{cells(first, 'reference_')}", "-" * len(head)]
+        variance = values["variance_ratio"].mean([d for d in values["variance_ratio"].dims if d != "animal"])
+        lines.append(f"{name:16s}{cells(values, '')}{cell(variance)}")
+    lines.append(f"{'waking halves':16s}{cells(first, 'reference_')}")
+    lines += [f"{'other classes':16s}{cells(first, 'mismatched_')}", "-" * len(head)]
     lines += [
-        "correlation of replayed with waking class averages at the re-entry area (retina) by contexts since learned;",
-        "Spearman correlation of their RDMs in the last context; waking halves: the same of two halves of the stimuli,",
-        "each with half as many, so noisier",
+        "correlation of replayed with waking class means at the re-entry area (retina) by contexts since learned;",
+        "Spearman correlation of their RDMs in the last context; variance within a class, replayed over waking.",
+        "waking halves: the same of two halves of the stimuli, each with half as many, so noisier;",
+        "other classes: replayed with waking means of other classes",
     ]
     return "\n".join(lines)
 
@@ -193,9 +209,16 @@ def draw(
         )
         grid[0, 0].legend(frameon=False, ncols=2)
         ages = {name: one["prototype_correlation_by_age"].mean("contexts_learned") for name, one in replay.items()}
-        reference = next(iter(replay.values()))["reference_prototype_correlation_by_age"].mean("contexts_learned")
+        first = next(iter(replay.values())).mean("contexts_learned")
+        reference = first["reference_prototype_correlation_by_age"]
+        floor = first["mismatched_prototype_correlation_by_age"]
         figures_geometry.measure_over(
-            ages, "memory_age", grid[0, 1], label="replayed with waking class mean (r)", reference=reference
+            ages,
+            "memory_age",
+            grid[0, 1],
+            label="replayed with waking class mean (r)",
+            reference=reference,
+            floor=floor,
         )
         grid[0, 1].legend(frameon=False)
         for ax, name in zip(grid[1], ("synaptic", "systems"), strict=True):

@@ -80,7 +80,8 @@ def test_geometry_study_leaves_measures_and_figures(tmp_path: Path) -> None:
     assert set(kept["replay"].children) == {"systems", "both"}
     for name in ("decodable", "kept", "like_joint"):
         assert kept[f"cortex/systems/{name}"].sizes == {"animal": 2}
-    np.testing.assert_allclose(kept["cortex/joint/like_joint"], 1)
+    assert (abs(kept["cortex/joint/like_joint"]) < 1).all(), "with other animals, not with itself"
+    assert kept["replay/systems/variance_ratio"].notnull().any()
     kept.close()
     for name in ("geometry.png", "rdms.png", "systems/run.nc"):
         assert (out / name).stat().st_size > 10_000

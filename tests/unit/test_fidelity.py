@@ -572,3 +572,9 @@ def test_the_same_on_a_gpu() -> None:
     near = fi.fidelity(real, generated, **QUICK)
     far = fi.fidelity(real, generated, **{**QUICK, "device": "cuda"})
     xr.testing.assert_allclose(near, far, rtol=1e-4, atol=1e-5)
+
+
+def test_settings_that_do_not_exist_are_named() -> None:
+    values = xr.DataArray(np.zeros((30, 4)), dims=("stimulus", "unit"))
+    with pytest.raises(SettingError, match=r"fidelity\.settings: got 'measure', must be one of 'measures', 'k'"):
+        fi.fidelity(values, values.rename(stimulus="event"), measure="prd")

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
+from small import brain, protocol, simulate
 
-from analysis import figures_fidelity, figures_geometry, rsa, style
+from analysis import figures, figures_fidelity, figures_geometry, rsa, style
+from analysis.forgetting import forgetting_curve
 from replaysim.errors import DataError
 
 CHANCE = np.random.default_rng(0)
@@ -73,13 +75,18 @@ def test_measure_over_with_reference(tmp_path: Path) -> None:
     values = xr.DataArray(
         CHANCE.random((3, 4)), {"animal": [1, 2, 3], "memory_age": [1, 2, 3, 4]}, ("animal", "memory_age")
     )
-    ax = figures_geometry.measure_over({"systems": values}, "memory_age", label="r", reference=values + 1)
+    ax = figures_geometry.measure_over(
+        {"systems": values}, "memory_age", label="r", reference=values + 1, floor=values - 1
+    )
     ax.legend()
     text = words(ax.figure, tmp_path)
     for word in ("memory age", "systems", "waking against waking"):
         assert word in text
-    drawn = [line for line in ax.lines if line.get_label() == "systems"]
-    np.testing.assert_allclose(drawn[0].get_ydata(), values.mean("animal"))
+    drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
+    np.testing.assert_allclose(drawn["systems"], values.mean("animal"))
+    np.testing.assert_allclose(drawn["other classes"], values.mean("animal") - 1)
+    band = ax.collections[-1].get_paths()[0].vertices[:, 1]
+    assert band.min() == pytest.approx(float(values.min()) + 1) and band.max() == pytest.approx(float(values.max()) + 1)
 
 
 def test_curves_and_measures_of_fidelity(tmp_path: Path) -> None:
@@ -107,3 +114,20 @@ def test_images() -> None:
     np.testing.assert_allclose(figure.axes[0].images[0].get_array(), images.values[0].reshape(3, 4))
     with pytest.raises(DataError, match=r"'real' has shape \(10, 12\), not \(images, 3 x 3 pixels\)"):
         figures_fidelity.image_grid({"real": images}, (3, 3))
+
+
+def test_shorter_rows_of_rdms_are_left_blank() -> None:
+    figure = figures_geometry.rdm_grid({"short": rdms().isel(snapshot=slice(0, 2)), "long": rdms()})
+    assert [len(ax.images) for ax in figure.axes[:6]] == [1, 1, 0, 1, 1, 1]
+    assert figure.axes[2].get_title() == "after 2"
+    with pytest.raises(DataError, match="at least one RDM"):
+        figures_geometry.rdm_grid({})
+
+
+def test_forgetting_over_contexts(tmp_path: Path) -> None:
+    own = protocol()
+    log = simulate(protocol=own, brain=brain(own), animals=(12, 13)).log
+    ax = figures.forgetting_over_contexts({"nothing": log})
+    drawn = next(line for line in ax.lines if line.get_label() == "nothing")
+    np.testing.assert_allclose(drawn.get_ydata(), 100 * forgetting_curve(log).mean("animal"))
+    assert "forgetting (points)" in words(ax.figure, tmp_path)

@@ -71,7 +71,7 @@ ANALYSIS = {
     "dissimilarity": "devices",
     "rsa": "covariance devices dissimilarity labelled",
     "ranks": "devices",
-    "rdm_comparison": "devices labelled ranks rsa",
+    "rdm_comparison": "devices dissimilarity labelled ranks",
     "alignment": "devices labelled",
     "replayed_geometry": "dissimilarity labelled ranks rdm_comparison readings",
     "retained_geometry": "dissimilarity labelled rdm_comparison",
@@ -94,7 +94,7 @@ ANALYSIS = {
     "page": "style",
     "report_behaviour": "comparison figures forgetting page style",
     "report_geometry": None,
-    "report": "page report_behaviour report_geometry",
+    "report": "page readings report_behaviour report_geometry",
     "__init__": "",
 }
 

@@ -10,6 +10,8 @@ from small import brain, protocol, simulate
 
 import replaysim as rs
 from analysis import devices, labelled, readings
+from analysis.decoding import cross_context_decoding
+from analysis.forgetting import chance_level
 from replaysim.errors import DataError, SettingError
 
 
@@ -143,3 +145,56 @@ def test_what_was_not_recorded_is_named() -> None:
         readings.codes(log)
     with pytest.raises(DataError, match=r"DataTree, see replaysim\.open_log"):
         readings.areas("run.nc")
+
+
+def order_of(log: xr.DataTree, animal: int) -> list[int]:
+    return log["behaviour/class_identity"].sel(animal=animal).values.tolist()
+
+
+def test_classes_in_the_order_of_each_animal() -> None:
+    log = simulate(animals=(12, 13)).log
+    assert order_of(log, 12) != order_of(log, 13)
+    one = np.random.default_rng(0).random((2, 6, 6))
+    labels = {"animal": [13, 12], "item": range(6), "other_item": range(6)}
+    matrix = xr.DataArray(one, labels, ("animal", "item", "other_item"), attrs={"items": "original_class"})
+    found = readings.in_learning_order(matrix, log)
+    assert found["item"].values.tolist() == list(range(6))
+    for row, animal in enumerate((13, 12)):
+        order = order_of(log, animal)
+        np.testing.assert_array_equal(found.sel(animal=animal), one[row][np.ix_(order, order)])
+    for spoil, words in (
+        (lambda m: m.isel(animal=0), r"needs a matrix \(animal, \.\.\., item, other_item\)"),
+        (lambda m: m.assign_attrs(items="stimulus"), "items are 'stimulus'; take an RDM of classes"),
+        (lambda m: m.assign_coords(animal=[13, 99]), r"no animals \[99\]"),
+    ):
+        with pytest.raises(DataError, match=words):
+            readings.in_learning_order(spoil(matrix), log)
+
+
+def test_areas_from_the_retina_upwards() -> None:
+    names = ["association_10", "association_2", "early_1", "retina"]
+    cortex = {f"/cortex/{n}": xr.Dataset(attrs={"plastic": int(n[0] == "a")}) for n in names}
+    assert readings.areas(xr.DataTree.from_dict(cortex)) == ["retina", "early_1", "association_2", "association_10"]
+
+
+def test_missing_variables_are_named() -> None:
+    record = [rs.CorticalActivity("retina", "association_1", stimuli=30), rs.ReplayActivity(events=20)]
+    log = simulate(record=record, replay=rs.GenerativeReplay()).log
+    reads = {
+        "behaviour/class_identity": readings.replayed,
+        "replay/cued_context": readings.replayed,
+        "replay/decision": readings.replayed,
+        "cortex/association_1/activity": lambda tree: readings.activity(tree, "association_1"),
+        "behaviour/chance": chance_level,
+    }
+    for path, read in reads.items():
+        group, _, name = path.rpartition("/")
+        poor = log.copy()
+        poor[group] = xr.DataTree(log[group].to_dataset(inherit=False).drop_vars(name), children=log[group].children)
+        with pytest.raises(DataError, match=f"no variable /{path}"):
+            read(poor)
+    with pytest.raises(DataError, match="no area was named"):
+        readings.over_areas(log, lambda a: a, [])
+    assert readings.changes(log, "association_1") and not readings.changes(log, "retina")
+    with pytest.raises(DataError, match="cannot change"):
+        cross_context_decoding(readings.activity(log, "retina"))

@@ -96,3 +96,9 @@ def test_chunks_without_dask_say_what_to_install(large: Path, monkeypatch: pytes
     monkeypatch.setattr("replaysim.netcdf.find_spec", lambda name: None)
     with pytest.raises(rs.SettingError, match=r"open_log\.chunks: .*pip install dask"):
         rs.open_log(large, chunks={})
+
+
+@pytest.mark.parametrize("chunks", ["bogus", [1], {"animal": -5}, {"neuron": 1}])
+def test_impossible_chunks(large: Path, chunks: object) -> None:
+    with pytest.raises(rs.SettingError, match=r"open_log\.chunks: got"):
+        rs.open_log(large, chunks=chunks)

@@ -232,3 +232,21 @@ def test_bad_settings(name: str, value: object) -> None:
 def test_gpu() -> None:
     found = [geometry_match(dreams(1.0), waking(), device=device) for device in ("cpu", "cuda")]
     xr.testing.assert_allclose(*found)
+
+
+def test_what_all_classes_share_is_the_floor() -> None:
+    chance = np.random.default_rng(3)
+    means = chance.normal(size=(4, 30)) + 3 * chance.normal(size=30)
+    label = np.repeat(np.arange(4), 6)
+    noise = chance.normal(size=(2, 24, 30)) * 0.1
+    arrays = [
+        xr.DataArray(means[label] + noise[i], {"original_class": (dim, label)}, (dim, "unit"))
+        for i, dim in enumerate(("event", "stimulus"))
+    ]
+    found = geometry_match(*arrays, device="cpu")
+    dreamt, seen = (a.values.reshape(4, 6, 30).mean(1) for a in arrays)
+    table = np.corrcoef(dreamt, seen)[:4, 4:]
+    np.testing.assert_allclose(found["prototype_correlation"], np.diag(table), atol=1e-10)
+    others = (table.sum(1) - np.diag(table)) / 3
+    np.testing.assert_allclose(found["mismatched_prototype_correlation"], others, atol=1e-10)
+    assert (found["prototype_correlation"] > found["mismatched_prototype_correlation"] + 0.05).all()

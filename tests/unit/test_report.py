@@ -6,11 +6,14 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
 from small import brain, protocol, simulate
 
 import replaysim as rs
-from analysis import report
+from analysis import readings, report
+from analysis.retained_geometry import retained_geometry
 from replaysim.cli import main
 
 
@@ -83,14 +86,66 @@ def test_what_was_not_recorded_is_said(folder: Path) -> None:
     log = rs.open_log(folder / "bare")
     text = " ".join(read(report.report({"bare": log})).text)
     assert "No cortical activity was recorded: pass record=[CorticalActivity()]" in text
-    assert "No replay was recorded" in text and "Give several logs to compare" in text
+    assert "No replay was recorded" in text and "Give several finished logs to compare" in text
 
 
-def test_an_unfinished_log_still_gives_a_page(folder: Path) -> None:
+def cells(page: str, condition: str) -> list[list[str]]:
+    """Cells of all rows that begin with a condition."""
+    rows = re.findall(r"<tr>(.*?)</tr>", page)
+    found = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
+    return [row[1:] for row in found if row and row[0] == condition]
+
+
+def until(log: xr.DataTree, learned: int) -> xr.DataTree:
+    """The log as it was after so many contexts."""
+    groups = {}
+    for node in log.subtree:
+        part = node.to_dataset(inherit=False)
+        for dim in ("contexts_learned", "snapshot"):
+            if dim in part.dims:
+                part = part.isel({dim: part[dim].values <= learned})
+        groups[node.path] = part
+    return xr.DataTree.from_dict(groups)
+
+
+def test_an_unfinished_log_beside_a_finished_one(folder: Path) -> None:
+    whole = rs.open_log(folder / "systems")
+    page = report.report({"unfinished": until(whole, 2), "whole": whole})
+    behaviour, geometry = (cells(page, "unfinished")[i] for i in (2, -2))
+    assert behaviour[0] == "–" and behaviour[-1] == "2", "no final accuracy yet, two animals"
+    kept = retained_geometry(readings.activity(whole, "association_2"))
+    for row, other in ((geometry, 2), (cells(page, "whole")[-2], 3)):
+        assert row[0] == f"{_mean(kept.isel(snapshot=1, other_snapshot=other))}"
+        assert row[1] == f"{_mean(kept.isel(snapshot=0, other_snapshot=other))}"
+    assert "not shown" not in page
+
+
+def _mean(values: xr.DataArray) -> str:
+    error = float(values.std("animal", ddof=1)) / values.sizes["animal"] ** 0.5
+    return f"{float(values.mean('animal')):.2f} ± {error:.2f}"
+
+
+def test_animals_with_faults_are_left_out_and_named(folder: Path) -> None:
+    log = rs.open_log(folder / "systems").copy(deep=True)
+    log.attrs["animals_with_faults"] = 12
+    for path in ("behaviour/accuracy", "cortex/association_2/activity", "replay/activity"):
+        log[path].loc[{"animal": 12}] = np.nan
+    page = report.report({"systems": log})
+    assert "losses of animals 12 became infinite" in page and "not shown" not in page
+    assert all(row[-1] == "1" for row in (cells(page, "systems")[i] for i in (2, 3))), "n"
+    left = readings.without_faults(log)
+    assert left["cortex/association_2"].to_dataset()["animal"].values.tolist() == [13]
+    assert readings.without_faults(rs.open_log(folder / "systems"))["behaviour"].sizes["animal"] == 2
+
+
+def test_one_measure_that_fails_does_not_hide_the_others(folder: Path) -> None:
     log = rs.open_log(folder / "systems")
-    behaviour = log["behaviour"].to_dataset().isel(contexts_learned=slice(0, 2))
-    log["behaviour"] = type(log)(behaviour)
-    assert "–" in " ".join(read(report.report({"unfinished": log})).text)
+    few = {node.path: node.to_dataset(inherit=False) for node in log.subtree}
+    for path in ("/cortex", "/cortex/retina", "/cortex/association_2"):
+        few[path] = few[path].isel(stimulus=slice(0, 20))
+    page = report.report({"few": xr.DataTree.from_dict(few)})
+    assert "decoding, few: not shown. cross_context_decoding: original_class" in page
+    assert "debiased CKA" in page and "Dissimilarity (1 - correlation)" in page
 
 
 @pytest.mark.parametrize("scenario", ["task", "domain"])
