@@ -59,8 +59,11 @@ def rdm_grid(rdms: Mapping[str, xr.DataArray], *, borders: int | None = None, ti
         for row, (name, matrix) in zip(grid, matrices.items(), strict=True):
             image = _row(row, matrix, borders)
             row[0].set_ylabel(name)
-            metric = rdms[name].attrs.get("metric", "")
-            figure.colorbar(image, ax=list(row), label=f"dissimilarity\n({metric})" if metric else "dissimilarity")
+            metric = str(rdms[name].attrs.get("metric", "dissimilarity"))
+            words = {"correlation": "1 − correlation", "cosine": "1 − cosine"}.get(metric, metric)
+            figure.colorbar(
+                image, ax=list(row), label=f"dissimilarity\n({words})" if "metric" in rdms[name].attrs else words
+            )
         learned = longest["contexts_learned"].values if "contexts_learned" in longest.coords else np.arange(columns)
         for ax, k in zip(grid[0], learned, strict=True):
             ax.set_title("naive" if k == 0 else f"after {k}")

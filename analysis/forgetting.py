@@ -61,6 +61,8 @@ def retention_matrix(log: xr.DataTree | xr.Dataset, answers: str | None = None, 
 
 
 def _behaviour(log: xr.DataTree | xr.Dataset) -> xr.Dataset:
+    if not isinstance(log, xr.DataTree | xr.Dataset):
+        raise DataError(f"a log is an xarray.DataTree, see replaysim.open_log(); got {type(log).__name__}")
     behaviour = log["behaviour"].to_dataset() if isinstance(log, xr.DataTree) and "behaviour" in log.children else log
     if not isinstance(behaviour, xr.Dataset) or "accuracy" not in behaviour:
         raise DataError("this log has no variable /behaviour/accuracy: is it a log of replaysim?")

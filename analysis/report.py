@@ -54,6 +54,9 @@ def write_report(paths: Sequence[str | os.PathLike[str]], out: Path, *, overwrit
         raise LogError(f"{out}: is there already; choose another name with --out, or replace it with --overwrite")
     if not out.parent.is_dir():
         raise LogError(f"{out}: there is no folder {out.parent}")
+    same = [path for i, path in enumerate(paths) if Path(path).resolve() in {Path(p).resolve() for p in paths[:i]}]
+    if same:
+        raise LogError(f"{same[0]}: is given twice")
     logs = [open_log(path, load=False) for path in paths]
     try:
         text = report(dict(zip(names(logs, paths), logs, strict=True)))
@@ -70,12 +73,15 @@ def write_report(paths: Sequence[str | os.PathLike[str]], out: Path, *, overwrit
 
 
 def names(logs: Sequence[xr.DataTree], paths: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """A name for every log: the label of its simulation, else its folder; numbered where two are the same."""
+    """A name for every log: the label of its simulation, else its folder, with the one above where labels repeat."""
     found: list[str] = []
-    for log, path in zip(logs, paths, strict=True):
+    labels = [str(_parsed(log.attrs.get("config_json")).get("label") or "") for log in logs]
+    for label, path in zip(labels, paths, strict=True):
         place = Path(path).resolve()
-        folder = place.parent.name if place.suffix == ".nc" else place.name
-        name = str(_parsed(log.attrs.get("config_json")).get("label") or folder)
+        folder = place.parent if place.suffix == ".nc" else place
+        name = label or folder.name
+        if labels.count(label) > 1:
+            name = f"{folder.parent.name}/{folder.name}"
         again = sum(other.rpartition(" #")[0] == name or other == name for other in found)
         found.append(f"{name} #{again + 1}" if again else name)
     return found
@@ -101,8 +107,6 @@ def report(logs: Mapping[str, xr.DataTree]) -> str:
         if faults:
             animals = ", ".join(map(str, faults))
             page.say(f"{name}: losses of animals {animals} became infinite; they are left out below.", note=True)
-    if len({log.attrs.get("scenario") for log in logs.values()}) > 1:
-        page.say("The scenarios differ: so do chance and the answers that compete.", note=True)
     for words, section in SECTIONS:
         page.section(words)
         page.attempt(words, functools.partial(section, page, whole))  # the rest of the page is worth having

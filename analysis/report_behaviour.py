@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import matplotlib as mpl
@@ -31,15 +32,30 @@ def _cell(values: xr.DataArray) -> str:
     return f"{mean:.1f} ± {error:.1f}" if np.isfinite(error) else f"{mean:.1f}"
 
 
+def by_scenario(logs: Mapping[str, xr.DataTree]) -> dict[str, dict[str, xr.DataTree]]:
+    """Logs of the same scenario: only these can be compared."""
+    found: dict[str, dict[str, xr.DataTree]] = {}
+    for name, log in logs.items():
+        found.setdefault(str(log.attrs.get("scenario", "unknown")), {})[name] = log
+    return found
+
+
 def behaviour(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
-    """Table of measures, curves, and the accuracy matrix of every condition."""
+    """Table of measures, curves, and the accuracy matrix of every condition, for each scenario."""
+    groups = by_scenario(logs)
+    for scenario, group in groups.items():
+        if len(groups) > 1:
+            page.heading(f"{scenario.capitalize()} scenario")
+        _behaviour(page, scenario, group)
+
+
+def _behaviour(page: Page, scenario: str, logs: Mapping[str, xr.DataTree]) -> None:
     rows = []
     for name, log in logs.items():
         found = behaviour_table(log)
         n = int(found["average_accuracy"].notnull().sum())
         rows.append([name, *(_cell(found[measure]) for measure in MEASURES), str(n)])
-    first = next(iter(logs.values()))
-    rule = forgetting.RULES[str(first.attrs["scenario"])]
+    first, rule = next(iter(logs.values())), forgetting.RULES[scenario]
     page.table(
         ["condition", *MEASURES.values(), "n"],
         rows,
@@ -74,10 +90,17 @@ def _matrices(logs: Mapping[str, xr.DataTree]) -> Figure:
 
 def comparison(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
     """Differences in final accuracy between conditions, within the same animals."""
-    finals = {name: forgetting.final_accuracy(log) for name, log in logs.items() if forgetting.is_finished(log)}
-    if len(finals) < 2:
-        page.say("Give several finished logs to compare their conditions within animals.", note=True)
-        return
+    shown = False
+    for scenario, group in by_scenario(logs).items():
+        finals = {name: forgetting.final_accuracy(log) for name, log in group.items() if forgetting.is_finished(log)}
+        if len(finals) > 1:
+            shown = True
+            page.attempt(f"{scenario.capitalize()} scenario", functools.partial(_compared, page, finals))
+    if not shown:
+        page.say("Give several finished logs of one scenario to compare their conditions within animals.", note=True)
+
+
+def _compared(page: Page, finals: Mapping[str, xr.DataArray]) -> None:
     found = compare_conditions(finals)
     n = int(found["n"].min())
     page.table(

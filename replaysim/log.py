@@ -196,7 +196,11 @@ class RunFolder:
         trees = [piece for part in parts for piece in part.values()]
         attrs = self._attributes() | {str(k): v for tree in trees[:1] for k, v in tree.attrs.items()}
         if not attrs:
-            raise LogError(f"{self.path}: holds no log of replaysim (no {_RUN}, no {_CONFIG}, no {_ANIMALS}/*/*.nc)")
+            below = sorted(str(p.parent) for p in self.path.glob(f"*/{_CONFIG}"))[:5]
+            hint = f"; there are logs in {', '.join(below)}" if below else ""
+            raise LogError(
+                f"{self.path}: holds no log of replaysim (no {_RUN}, no {_CONFIG}, no {_ANIMALS}/*/*.nc){hint}"
+            )
         written = max(file.stat().st_mtime for file in self._files())
         attrs["date_modified"] = datetime.fromtimestamp(written, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return assemble(parts, {**attrs, **self._status()})

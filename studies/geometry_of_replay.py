@@ -118,6 +118,7 @@ def cortical_table(found: Mapping[str, xr.Dataset], chance: float) -> str:
     }
     head = [f"{'':10s}" + "".join(f"{words[i]:>18s}" for words in columns.values()) for i in (0, 1)]
     lines = [*head, "-" * len(head[0])]
+    naive = next(iter(found.values()))["decoded"].isel(snapshot=0, other_snapshot=0)
     for name, values in found.items():
         cells = []
         for measure, (_, _, scale) in columns.items():
@@ -127,11 +128,12 @@ def cortical_table(found: Mapping[str, xr.Dataset], chance: float) -> str:
                 f"{scale * float(one['mean']):11.{digits}f} ± {scale * float(one['standard_error']):4.{digits}f}"
             )
         lines.append(f"{name:10s}" + "".join(cells))
-    n = next(iter(found.values())).sizes["animal"]
+    n, one = naive.sizes["animal"], summarise(naive)
     return "\n".join(
         [
             *lines,
             "-" * len(head[0]),
+            f"{'naive':10s}{'':18s}{100 * float(one['mean']):11.1f} ± {100 * float(one['standard_error']):4.1f}",
             f"{'chance':10s}{100 * chance:11.1f}{'':7s}{100 * chance:11.1f}",
             f"mean ± standard error over {n} animals; {AREA}, 200 test stimuli. decodable: by a readout trained on",
             "other stimuli at the end. geometry: Spearman correlation of matrices of 1 - r between stimuli: those of",
@@ -147,7 +149,7 @@ def replay_measures(logs: Mapping[str, xr.DataTree]) -> dict[str, xr.Dataset]:
 
     found = {}
     for name, log in logs.items():
-        if "replay" in log.children:
+        if "replay" in log.children and log.attrs["scenario"] != "domain":  # there no event names a class
             found[name] = replayed_geometry.replay_against_waking(log)
             found[name]["variance_ratio"] = replay_statistics.replayed_prototypes(log)["variance_ratio"]
     return found
@@ -208,19 +210,21 @@ def draw(
             kept, "contexts learned", grid[0, 0], label="geometry of context 1 kept (ρ)", limits=(None, 1.02)
         )
         grid[0, 0].legend(frameon=False, ncols=2)
+        if not replay:
+            grid[0, 1].set_axis_off()
         ages = {name: one["prototype_correlation_by_age"].mean("contexts_learned") for name, one in replay.items()}
-        first = next(iter(replay.values())).mean("contexts_learned")
-        reference = first["reference_prototype_correlation_by_age"]
-        floor = first["mismatched_prototype_correlation_by_age"]
-        figures_geometry.measure_over(
-            ages,
-            "memory_age",
-            grid[0, 1],
-            label="replayed with waking class mean (r)",
-            reference=reference,
-            floor=floor,
-        )
-        grid[0, 1].legend(frameon=False)
+        if replay:
+            first = next(iter(replay.values())).mean("contexts_learned")
+            figures_geometry.measure_over(
+                ages,
+                "memory_age",
+                grid[0, 1],
+                label="replayed with waking class mean (r)",
+                reference=first["reference_prototype_correlation_by_age"],
+                floor=first["mismatched_prototype_correlation_by_age"],
+            )
+            grid[0, 1].set(xlabel="memory age (contexts since learned)")
+            grid[0, 1].legend(frameon=False)
         for ax, name in zip(grid[1], ("synaptic", "systems"), strict=True):
             figures_geometry.similarity_matrix(
                 cortical[name]["decoded"], ax, label="accuracy of linear readout", title=name
@@ -229,7 +233,8 @@ def draw(
         for ax, letter in zip(grid.ravel(), "abcd", strict=True):
             ax.set_title(letter, loc="left", fontweight="bold")
         n = next(iter(cortical.values())).sizes["animal"]
-        figure.suptitle(f"{AREA}; mean ± s.e., thin lines: {n} animals", fontsize=8)
+        words = f"a, c, d: {AREA}; b: retina, grey: halves of the waking stimuli, range. Mean ± s.e., thin: {n} animals"
+        figure.suptitle(words, fontsize=8)
     written = style.save(figure, stem)
     matrices = {}
     for name, log in logs.items():
@@ -252,7 +257,8 @@ def main(settings: Settings) -> None:
     setup = presets.matched(settings.protocol, settings.scenario, quick=settings.quick)
     logs = simulate_all(setup, settings)
     cortical, replay = cortical_measures(logs), replay_measures(logs)
-    text = f"{cortical_table(cortical, chance_level(logs['nothing']))}\n\n{replay_table(replay)}"
+    text = cortical_table(cortical, chance_level(logs["nothing"]))
+    text += f"\n\n{replay_table(replay)}" if replay else "\n\nIn the domain scenario no replay event names a class."
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
     kept = {f"/cortex/{name}": one for name, one in cortical.items()}

@@ -38,7 +38,7 @@ def test_rdm_grid(tmp_path: Path) -> None:
     figure = figures_geometry.rdm_grid({"above": rdms(), "below": rsa.as_matrix(rdms())}, borders=2, title="made up")
     assert dict(mpl.rcParams) == before
     text = words(figure, tmp_path)
-    for word in ("above", "below", "naive", "after 2", "dissimilarity", "(correlation)", "made up"):
+    for word in ("above", "below", "naive", "after 2", "dissimilarity", "1 − correlation", "made up"):
         assert word in text
     image = figure.axes[0].images[0].get_array()
     assert image.shape == (4, 4) and np.allclose(np.diag(image), 0)

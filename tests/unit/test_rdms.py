@@ -375,9 +375,9 @@ def test_bad_arrays_are_named() -> None:
     with pytest.raises(DataError, match=r"full' needs as many .* \(stimuli minus classes: 3\) as units \(9\)"):
         rsa.rdm(x.isel(stimulus=slice(6)), "mahalanobis", by="original_class", noise="full")
     found = rsa.rdm(x, by="original_class")
-    with pytest.raises(DataError, match="not all pairs of (any number of|some) items"):
+    with pytest.raises(DataError, match=r"not all pairs of (any number of|some) items"):
         rsa.as_matrix(found.isel(pair=[0, 2]))
-    with pytest.raises(DataError, match="not all pairs of (any number of|some) items"):
+    with pytest.raises(DataError, match=r"not all pairs of (any number of|some) items"):
         rsa.as_matrix(found.isel(pair=[1, 0, 2]))
     with pytest.raises(DataError, match="no coordinates item_a and item_b"):
         rsa.as_matrix(found.drop_vars("item_a"))

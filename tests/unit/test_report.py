@@ -86,7 +86,7 @@ def test_what_was_not_recorded_is_said(folder: Path) -> None:
     log = rs.open_log(folder / "bare")
     text = " ".join(read(report.report({"bare": log})).text)
     assert "No cortical activity was recorded: pass record=[CorticalActivity()]" in text
-    assert "No replay was recorded" in text and "Give several finished logs to compare" in text
+    assert "No replay was recorded" in text and "Give several finished logs of one scenario" in text
 
 
 def cells(page: str, condition: str) -> list[list[str]]:
@@ -174,4 +174,24 @@ def test_slips(folder: Path, tmp_path: Path) -> None:
 def test_names_of_conditions(folder: Path) -> None:
     paths = [folder / "nothing", folder / "nothing" / "run.nc", folder / "bare"]
     logs = [rs.open_log(path) for path in paths]
-    assert report.names(logs, paths) == ["nothing", "nothing #2", "bare"]
+    above = folder.name
+    assert report.names(logs, paths) == [f"{above}/nothing", f"{above}/nothing #2", "bare"]
+    with pytest.raises(rs.LogError, match="is given twice"):
+        report.write_report([folder / "bare", folder / "bare"], folder / "twice.html")
+    with pytest.raises(rs.LogError, match=f"there are logs in .*{above}/bare"):
+        rs.open_log(folder)
+
+
+def test_scenarios_are_not_mixed(folder: Path) -> None:
+    task = simulate("task", animals=(12, 13)).log
+    page = report.report(
+        {"task": task, "class": rs.open_log(folder / "bare"), "again": rs.open_log(folder / "nothing")}
+    )
+    assert "Task scenario" in page and "Chance: 50 %" in page and "Chance: 17 %" in page
+    assert "again - class" in page and "task -" not in page and "- task" not in page
+
+
+def test_a_log_without_behaviour_still_gives_a_page(folder: Path) -> None:
+    log = rs.open_log(folder / "systems")
+    del log["behaviour"]
+    assert "Behaviour: not shown." in report.report({"systems": log})
