@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib.util
 import json
 import sys
@@ -20,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from replaysim import development, early_areas
 from replaysim.commandline import run_study
 from replaysim.development import Development, develop
-from replaysim.early_areas import EarlyAreas, load_early_areas, save_early_areas
+from replaysim.early_areas import EarlyAreas, load_early_areas, save_early_areas, shipped
 from replaysim.errors import DataError, LogError, MissingDataError, SettingError
 from replaysim.glimpses import draw_glimpses, glimpse
 from replaysim.maturity import Discriminant, evoked, recognition, unit_variance
@@ -403,3 +404,14 @@ def test_slips_of_the_study_are_sentences(
         with pytest.raises(SystemExit) as left:
             run_study(study.main, study.Settings, arguments)
         assert left.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_the_areas_that_come_with_replaysim() -> None:
+    areas, about = load_early_areas()
+    assert areas.critical_period == "closed" and about["epochs"] == 100 and about["seed"] == 0
+    light = LIGHT["cifar100"]
+    images = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    features = areas(adapt(torch.from_numpy(images).permute(0, 3, 1, 2), light))[areas.top].flatten(1)
+    assert features.shape == (6, 1024) and torch.isfinite(features).all() and features.std() > 0
+    readme = (Path(__file__).resolve().parents[2] / "data" / "README.md").read_text(encoding="utf-8")
+    assert hashlib.sha256(shipped().read_bytes()).hexdigest() in readme
