@@ -9,6 +9,7 @@ import xarray as xr
 
 from replaysim.errors import DataError
 
+from .dissimilarity import n_items
 from .labelled import require
 
 if TYPE_CHECKING:
@@ -59,10 +60,8 @@ def to_rsatoolbox(rdm: xr.DataArray) -> RDMs:
 def _items(rdm: xr.DataArray) -> np.ndarray:
     """Items in the order of rows; refuses anything but all pairs of the upper triangle, row by row."""
     k = rdm.sizes["pair"]
-    n = (1 + round((1 + 8 * k) ** 0.5)) // 2
+    n = n_items(k)
     one, other = np.triu_indices(n, 1)
-    if len(one) != k:
-        raise DataError(f"to_rsatoolbox: {k} pairs are not all pairs of any number of items")
     if "item_a" not in rdm.coords or "item_b" not in rdm.coords:
         return np.arange(n)
     items = np.append(rdm["item_a"].values[:1], rdm["item_b"].values[: n - 1])

@@ -85,6 +85,18 @@ class Matched:
             self.protocol, units=self.units, code_units=self.code_units, closed=self.closed, without=without
         )
 
+    def mechanisms(self) -> dict[str, dict[str, Any]]:
+        """The factorial design and its ceiling: condition to what :func:`~replaysim.simulate` gets."""
+        synaptic: dict[str, Any] = {"consolidation": SynapticIntelligence(c=self.c)}
+        systems: dict[str, Any] = {"replay": GenerativeReplay(targets="soft")}
+        return {
+            "nothing": {},
+            "synaptic": synaptic,
+            "systems": systems,
+            "both": synaptic | systems,
+            "joint": {"experience": "joint"},
+        }
+
 
 def matched(name: str, scenario: str = "class", *, quick: bool = False) -> Matched:
     """Settings for matched brains: the paper's for Split MNIST, tuned ones (:data:`DIGITS`) for the digits.

@@ -9,7 +9,8 @@ Expected
     Within a class they hardly vary. What makes recall specific to a class is needed, but memory modes or gates alone
     suffice: without both, all memories blend into one. Every number has that of real against real stimuli beside it.
 Run time
-    Digits (default, 6 animals): about a minute on 2 cores. Split MNIST at the paper's settings: about 2 hours.
+    Digits (default, 6 animals): about a minute on 2 cores. Split MNIST at the paper's settings: not run,
+    estimated from the paper's arms at 2 hours.
 
 Quality is judged in the activity of an independent embedding network: a plain classifier (an animal of its own) that
 learned all classes at once. The modified inception score uses its decisions.

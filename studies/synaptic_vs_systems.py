@@ -48,16 +48,8 @@ def conditions(setup: Matched) -> dict[str, tuple[rs.BrainPlan, dict[str, Any]]]
     import replaysim as rs
 
     brain = setup.brain()
-    synaptic = {"consolidation": rs.SynapticIntelligence(c=setup.c)}
-    systems = {"replay": rs.GenerativeReplay(targets="soft")}
-    return {
-        "nothing": (brain, {}),
-        "synaptic": (brain, synaptic),
-        "systems": (brain, systems),
-        "both": (brain, synaptic | systems),
-        "joint": (brain, {"experience": "joint"}),
-        "classifier": (rs.classifier(setup.protocol, units=setup.units), {}),
-    }
+    matched = {name: (brain, mechanisms) for name, mechanisms in setup.mechanisms().items()}
+    return {**matched, "classifier": (rs.classifier(setup.protocol, units=setup.units), {})}
 
 
 def main(settings: Settings) -> None:

@@ -75,7 +75,7 @@ ANALYSIS = {
     "alignment": "devices labelled",
     "replayed_geometry": "dissimilarity labelled ranks rdm_comparison readings",
     "retained_geometry": "dissimilarity labelled rdm_comparison",
-    "bridges": "labelled rsa",
+    "bridges": "dissimilarity labelled",
     "distances": "devices",
     "neighbours": "devices distances",
     "histograms": "devices",

@@ -16,7 +16,7 @@ from analysis import readings
 ROOT = Path(__file__).resolve().parents[2]
 ANIMALS, SNAPSHOTS, STIMULI, UNITS = 100, 2, 500, 1250
 SIZE = ANIMALS * SNAPSHOTS * STIMULI * UNITS * 4  # half a gigabyte
-LIMIT = SIZE // 4  # half of it is the cache that netCDF keeps for a variable
+LIMIT = SIZE // 5  # most of it is the cache that netCDF keeps for a variable
 
 
 def described(dims: tuple[str, ...], values: np.ndarray) -> xr.Variable:
