@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "AbstractCortex": "cortex",
+    "AbstractProtocol": "protocol",
     "Behaviour": "recorder",
     "Brain": "brain",
     "BrainPlan": "brain",
@@ -25,12 +26,17 @@ _WHERE = {
     "GenerativeReplay": "replay",
     "HippocampalCodes": "recorder",
     "Learning": "learning",
+    "Light": "retina",
     "LogError": "errors",
     "MissingDataError": "errors",
+    "PermutedMNIST": "permuted",
+    "PermutedProtocol": "permuted",
     "ReplayActivity": "recorder",
     "ReplaysimError": "errors",
     "SettingError": "errors",
     "SimulationResult": "simulation",
+    "SplitCIFAR10": "protocol",
+    "SplitCIFAR100": "protocol",
     "SplitDigits": "protocol",
     "SplitMNIST": "protocol",
     "SplitProtocol": "protocol",
@@ -55,9 +61,11 @@ if TYPE_CHECKING:
     from .gating import Gating
     from .learning import Learning
     from .log import open_log
-    from .protocol import SplitDigits, SplitMNIST, SplitProtocol
+    from .permuted import PermutedMNIST, PermutedProtocol
+    from .protocol import AbstractProtocol, SplitCIFAR10, SplitCIFAR100, SplitDigits, SplitMNIST, SplitProtocol
     from .recorder import Behaviour, CorticalActivity, HippocampalCodes, ReplayActivity, SynapticImportance
     from .replay import GenerativeReplay
+    from .retina import Light
     from .simulation import SimulationResult, simulate
     from .stimuli import StimulusSet
 

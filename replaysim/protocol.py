@@ -1,8 +1,7 @@
 """Protocols: what an animal meets, in which order, and which answers are admissible.
 
-A *context* is an episode of stable statistics that is learned before the next one begins. The *scenario* says what is
-known at recall: in ``"task"`` the context is given, in ``"domain"`` it does not matter (answers are counted within
-the context), in ``"class"`` it must be inferred. Classes are counted by their position in the animal's own order.
+Here the classes of a data set are split over contexts; :mod:`replaysim.permuted` keeps the classes and rearranges the
+stimuli. What every protocol can say is in :mod:`replaysim.abstract_protocol`.
 """
 
 from __future__ import annotations
@@ -10,16 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, final
 
 import numpy as np
 
 from . import rng
-from .errors import DataError, SettingError, check_choice
-from .stimuli import StimulusSet, from_arrays, load
+from .abstract_protocol import ANSWERS, SCENARIOS, AbstractProtocol, Curriculum, as_stimulus_set, check_bernoulli
+from .errors import SettingError, check_choice
+from .stimuli import load
 
-SCENARIOS = ("task", "domain", "class")
-ANSWERS = ("within_context", "up_to_learned", "up_to_tested", "all")
+__all__ = [
+    "ANSWERS",
+    "PAPER",
+    "SCENARIOS",
+    "AbstractProtocol",
+    "Curriculum",
+    "SplitCIFAR10",
+    "SplitCIFAR100",
+    "SplitDigits",
+    "SplitMNIST",
+    "SplitProtocol",
+    "check_bernoulli",
+    "split",
+]
 
 PAPER = {
     "paper_name": "Brain-inspired replay for continual learning with artificial neural networks",
@@ -27,23 +39,9 @@ PAPER = {
 }
 
 
-class Curriculum(NamedTuple):
-    """What one animal meets."""
-
-    class_identity: np.ndarray
-    """Original class at each position of this animal's order, (class,)."""
-    train: tuple[np.ndarray, ...]
-    """Training stimuli of each context, as indices."""
-    test: tuple[np.ndarray, ...]
-    """Test stimuli of each context, as indices."""
-    train_position: np.ndarray
-    """Position of the class of every training stimulus, (stimulus,)."""
-    test_position: np.ndarray
-    """Position of the class of every test stimulus, (stimulus,)."""
-
-
+@final
 @dataclass(frozen=True, eq=False)
-class SplitProtocol:
+class SplitProtocol(AbstractProtocol):
     """The classes of a data set, split over contexts.
 
     Parameters
@@ -77,16 +75,11 @@ class SplitProtocol:
     def __post_init__(self) -> None:
         owner = self.name if self.name[:1].isupper() else "SplitProtocol"
         check_choice(owner, "scenario", self.scenario, SCENARIOS)
-        if not isinstance(self.stimuli, StimulusSet):
-            if self.labels is None:
-                raise SettingError(owner, "labels", None, "one label per stimulus")
-            own = from_arrays(self.stimuli, self.labels, self.test_stimuli, self.test_labels, name=self.name)
-            object.__setattr__(self, "stimuli", own)
-            for given in ("labels", "test_stimuli", "test_labels"):
-                object.__setattr__(self, given, None)
-        elif self.labels is not None:
-            raise SettingError(owner, "labels", "an array", "left out: a StimulusSet has its own labels")
-        object.__setattr__(self, "contexts", _groups(owner, self.contexts, self.stimuli.classes))
+        own = as_stimulus_set(owner, self.stimuli, self.labels, self.test_stimuli, self.test_labels, self.name)
+        object.__setattr__(self, "stimuli", own)
+        for given in ("labels", "test_stimuli", "test_labels"):
+            object.__setattr__(self, given, None)
+        object.__setattr__(self, "contexts", _groups(owner, self.contexts, own.classes))
 
     @property
     def n_contexts(self) -> int:
@@ -94,26 +87,11 @@ class SplitProtocol:
         return self.contexts if isinstance(self.contexts, int) else len(self.contexts)
 
     @property
-    def n_classes(self) -> int:
-        """Number of classes of all contexts together."""
-        return self.stimuli.n_classes
-
-    @property
     def class_counts(self) -> tuple[int, ...]:
         """Number of classes of each context."""
         if isinstance(self.contexts, int):
             return (self.n_classes // self.contexts,) * self.contexts
         return tuple(len(group) for group in self.contexts)
-
-    @property
-    def first_classes(self) -> tuple[int, ...]:
-        """Position of the first class of each context, and the number of classes at the end."""
-        return tuple(int(n) for n in np.cumsum((0, *self.class_counts)))
-
-    @property
-    def n_answers(self) -> int:
-        """Units of the readout."""
-        return max(self.class_counts) if self.scenario == "domain" else self.n_classes
 
     def curriculum(self, seed: int, stream: np.random.RandomState | None = None) -> Curriculum:
         """What the animal ``seed`` meets.
@@ -139,53 +117,14 @@ class SplitProtocol:
         borders = np.searchsorted(position[order], edges)
         return tuple(np.sort(order[a:b]) for a, b in pairwise(borders))
 
-    def target(self, position: np.ndarray, context: np.ndarray | int) -> np.ndarray:
-        """Readout unit that is right for classes at these positions; ``context`` counts from 0."""
-        if self.scenario != "domain":
-            return position
-        return position - np.asarray(self.first_classes)[context]
-
-    def answers(self, kind: str, context: int, learned: int) -> np.ndarray:
-        """Readout units that compete, boolean (answer,).
-
-        Parameters
-        ----------
-        kind
-            One of ``within_context``, ``up_to_learned``, ``up_to_tested``, ``all``.
-        context
-            The tested context, counted from 0.
-        learned
-            Contexts learned so far.
-        """
-        check_choice("SplitProtocol.answers", "kind", kind, ANSWERS)
-        competing = np.zeros(self.n_answers, dtype=bool)
-        if self.scenario == "domain" or kind == "all":
-            competing[:] = True
-        elif kind == "within_context":
-            competing[self.first_classes[context] : self.first_classes[context + 1]] = True
-        else:
-            competing[: self.first_classes[learned if kind == "up_to_learned" else context + 1]] = True
-        return competing
-
-    @property
-    def rule(self) -> str:
-        """Kind of answers by which this scenario is learned and judged while contexts are still to come."""
-        return {"task": "within_context", "domain": "all", "class": "up_to_learned"}[self.scenario]
+    def probe_context(self, curriculum: Curriculum, stimuli: np.ndarray) -> np.ndarray:
+        """Context to which the class of each test stimulus belongs, counted from 0, (stimulus,)."""
+        return np.searchsorted(self.first_classes, curriculum.test_position[stimuli], side="right") - 1
 
     def describe(self) -> dict[str, Any]:
         """Settings as plain values for a log's configuration."""
         groups = self.contexts if isinstance(self.contexts, int) else [list(g) for g in self.contexts]
-        return {
-            "name": self.name,
-            "scenario": self.scenario,
-            "contexts": groups,
-            "classes": list(self.stimuli.classes),
-            "stimuli": self.stimuli.name,
-            "stimulus_shape": list(self.stimuli.shape),
-            "n_train": len(self.stimuli.train),
-            "n_test": len(self.stimuli.test),
-            **self.metadata,
-        }
+        return {**super().describe(), "contexts": groups, **self.metadata}
 
 
 def _groups(owner: str, contexts: object, classes: Sequence[str]) -> int | tuple[tuple[int, ...], ...]:
@@ -240,13 +179,14 @@ def SplitDigits(n_contexts: int | Sequence[Sequence[int]] = 5, scenario: str = "
     return split("digits", n_contexts, scenario, title="SplitDigits")
 
 
-def check_bernoulli(protocol: SplitProtocol) -> None:
-    """Raise :class:`DataError` unless all stimuli lie in [0, 1] as they are presented."""
-    for part in ("train", "test"):
-        values = getattr(protocol.stimuli, part)
-        low, high = values.min() / protocol.stimuli.scale, values.max() / protocol.stimuli.scale
-        if low < 0 or high > 1:
-            raise DataError(
-                f'reconstruction="bernoulli" needs stimuli in [0, 1]; the {part} stimuli of {protocol.stimuli.name!r} '
-                f'reach from {low:g} to {high:g}: rescale them, or take reconstruction="gaussian"'
-            )
+def SplitCIFAR10(n_contexts: int | Sequence[Sequence[int]] = 5, scenario: str = "class") -> SplitProtocol:
+    """Ten kinds of things on 60,000 small colour photographs, in five contexts of two.
+
+    The paper has its early areas develop on these photographs, so that they are no strangers to them.
+    """
+    return split("cifar10", n_contexts, scenario, title="SplitCIFAR10")
+
+
+def SplitCIFAR100(n_contexts: int | Sequence[Sequence[int]] = 10, scenario: str = "class") -> SplitProtocol:
+    """The paper's third protocol: a hundred kinds of things on 60,000 colour photographs, in ten contexts of ten."""
+    return split("cifar100", n_contexts, scenario, title="SplitCIFAR100")

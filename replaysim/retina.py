@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from .errors import DataError, SettingError, check_number
+
+if TYPE_CHECKING:  # the light belongs to stimuli, which are to be described without waiting for torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,17 @@ LIGHT = {
 """Light of the photographs as the paper's simulations give it."""
 
 
+def check_light(what: str, light: Light, shape: Sequence[int]) -> None:
+    """Raise an error unless ``light`` can be that of images of this shape, (..., channel, row, column)."""
+    if not isinstance(light, Light):
+        raise SettingError(what, "light", light, "a replaysim.Light, or None")
+    if len(shape) < 3 or shape[-3] != len(light.mean):
+        raise DataError(
+            f"{what}: images have shape {tuple(shape)}, must be (..., {len(light.mean)}, row, column): "
+            "the light has one mean per channel"
+        )
+
+
 def adapt(image: Tensor, light: Light) -> Tensor:
     r"""What the retina sends on: contrasts, after adaptation to the mean and the spread of the light.
 
@@ -61,11 +74,7 @@ def adapt(image: Tensor, light: Light) -> Tensor:
     DataError
         If the images have another number of channels.
     """
-    if image.ndim < 3 or image.shape[-3] != len(light.mean):
-        raise DataError(
-            f"adapt: images have shape {tuple(image.shape)}, must be (..., {len(light.mean)}, row, column): "
-            "the light has one mean per channel"
-        )
-    seen = image.float() / 255 if image.dtype == torch.uint8 else image
+    check_light("adapt", light, image.shape)
+    seen = image if image.is_floating_point() else image.float() / 255
     mean, deviation = (seen.new_tensor(values)[:, None, None] for values in (light.mean, light.deviation))
     return (seen - mean) / deviation

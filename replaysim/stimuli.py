@@ -16,6 +16,7 @@ import numpy as np
 
 from . import archives
 from .errors import DataError, MissingDataError, SettingError, check_choice, check_number
+from .retina import LIGHT, Light, check_light
 
 NAMES = ("digits", *archives.SPECIFICATIONS)
 
@@ -36,6 +37,9 @@ class StimulusSet:
         Names of the classes. Each has at least one stimulus in ``train`` and in ``test``.
     scale
         Stored value that stands for intensity 1: 255 for ``uint8`` images, 16 for the digits, 1 for features.
+    light
+        Light of the world that photographs (channel, row, column) come from. They are then presented as the retina
+        sends them on, ``(x / scale - mean) / deviation`` for each channel; without it as ``x / scale``.
 
     Raises
     ------
@@ -50,6 +54,7 @@ class StimulusSet:
     test_label: np.ndarray
     classes: tuple[str, ...]
     scale: float
+    light: Light | None = None
 
     def __post_init__(self) -> None:
         check_number("StimulusSet", "scale", self.scale, above=0.0)
@@ -66,6 +71,8 @@ class StimulusSet:
                 f"{self.name}: train stimuli are {self.train.dtype} of shape {self.train.shape[1:]}, "
                 f"test stimuli {self.test.dtype} of shape {self.test.shape[1:]}; they must be alike"
             )
+        if self.light is not None:
+            check_light(self.name, self.light, self.shape)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -100,7 +107,7 @@ class StimulusSet:
         _check_split("StimulusSet.held_out", "fraction", fraction, seed)
         train, test = _stratified(self.name, self.train_label, self.classes, fraction, seed)
         learned, tested = (self.train[train], self.train_label[train]), (self.train[test], self.train_label[test])
-        return StimulusSet(f"{self.name}_held_out", *learned, *tested, self.classes, self.scale)
+        return StimulusSet(f"{self.name}_held_out", *learned, *tested, self.classes, self.scale, self.light)
 
 
 def from_arrays(
@@ -166,7 +173,8 @@ def load(name: str, folder: str | os.PathLike[str] | None = None) -> StimulusSet
     ----------
     name
         ``"digits"``: 1,797 images (row, column) that ship with scikit-learn, a fixed fifth of each class for testing;
-        ``"mnist"``: images (row, column); ``"cifar10"`` or ``"cifar100"``: images (channel, row, column).
+        ``"mnist"``: images (row, column); ``"cifar10"`` or ``"cifar100"``: photographs (channel, row, column) with
+        their light.
     folder
         Where ``<name>.npz`` lies or is to be put. By default ``$REPLAYSIM_DATA``; where that is not set, ``data/`` of a
         checkout and then the user's cache folder, of which the first receives a download.
@@ -188,9 +196,8 @@ def load(name: str, folder: str | os.PathLike[str] | None = None) -> StimulusSet
     if train.ndim == 4:  # stored with the channel last
         train, test = train.transpose(0, 3, 1, 2), test.transpose(0, 3, 1, 2)
     try:
-        return StimulusSet(
-            name, train, arrays["y_train"], test, arrays["y_test"], tuple(arrays["classes"].tolist()), 255.0
-        )
+        classes = tuple(arrays["classes"].tolist())
+        return StimulusSet(name, train, arrays["y_train"], test, arrays["y_test"], classes, 255.0, LIGHT.get(name))
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 

@@ -1,0 +1,187 @@
+"""What every protocol can say, and what one animal meets in it.
+
+A *context* is an episode of stable statistics that is learned before the next one begins. The *scenario* says what is
+known at recall: in ``"task"`` the context is given, in ``"domain"`` it does not matter (answers are counted within
+the context), in ``"class"`` it must be inferred. Classes are counted by their position in the animal's own order.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .errors import DataError, SettingError, check_choice
+from .stimuli import StimulusSet, from_arrays
+
+SCENARIOS = ("task", "domain", "class")
+ANSWERS = ("within_context", "up_to_learned", "up_to_tested", "all")
+
+
+class Curriculum(NamedTuple):
+    """What one animal meets."""
+
+    class_identity: np.ndarray
+    """Original class at each position of this animal's order, (class,)."""
+    train: tuple[np.ndarray, ...]
+    """Training stimuli of each context, as indices; contexts that share their stimuli hold the same array object."""
+    test: tuple[np.ndarray, ...]
+    """Test stimuli of each context, as indices; shared in the same way."""
+    train_position: np.ndarray
+    """Position of the class of every training stimulus, (stimulus,)."""
+    test_position: np.ndarray
+    """Position of the class of every test stimulus, (stimulus,)."""
+    permutation: np.ndarray | None = None
+    """Where contexts rearrange stimuli: element ``i`` of a stimulus presented in context ``c`` shows element
+    ``permutation[c, i]`` of the stored one, ``int64``, (context, element). None: stimuli are shown as they are."""
+
+
+class AbstractProtocol(ABC):
+    """What the rest of the toolkit asks of a protocol.
+
+    Attributes
+    ----------
+    name
+        For titles and logs.
+    scenario
+        One of ``SCENARIOS``.
+    stimuli
+        What is met.
+    metadata
+        Further facts for logs, name to text.
+    """
+
+    name: str
+    scenario: str
+    stimuli: StimulusSet
+    metadata: dict[str, str]
+
+    @property
+    @abstractmethod
+    def n_contexts(self) -> int:
+        """Number of contexts."""
+
+    @property
+    @abstractmethod
+    def class_counts(self) -> tuple[int, ...]:
+        """Number of classes of each context."""
+
+    @abstractmethod
+    def curriculum(self, seed: int, stream: np.random.RandomState | None = None) -> Curriculum:
+        """What the animal ``seed`` meets.
+
+        Parameters
+        ----------
+        stream
+            The animal's published stream, at its very beginning; by default a new one. Nothing else may be drawn.
+        """
+
+    @abstractmethod
+    def probe_context(self, curriculum: Curriculum, stimuli: np.ndarray) -> np.ndarray:
+        """Context (counted from 0) in which each probe stimulus is presented to an animal, (stimulus,).
+
+        Parameters
+        ----------
+        stimuli
+            Indices of the test stimuli that probe, (stimulus,).
+        """
+
+    @property
+    def n_classes(self) -> int:
+        """Number of different classes of all contexts together."""
+        return self.stimuli.n_classes
+
+    @property
+    def first_classes(self) -> tuple[int, ...]:
+        """Position of the first class of each context, and the number of classes at the end."""
+        return tuple(int(n) for n in np.cumsum((0, *self.class_counts)))
+
+    @property
+    def n_answers(self) -> int:
+        """Units of the readout."""
+        return max(self.class_counts) if self.scenario == "domain" else self.n_classes
+
+    @property
+    def rule(self) -> str:
+        """Kind of answers by which this scenario is learned and judged while contexts are still to come."""
+        return {"task": "within_context", "domain": "all", "class": "up_to_learned"}[self.scenario]
+
+    def target(self, position: np.ndarray, context: np.ndarray | int) -> np.ndarray:
+        """Readout unit that is right for classes at these positions; ``context`` counts from 0."""
+        if self.scenario != "domain":
+            return position
+        return position - np.asarray(self.first_classes)[context]
+
+    def answers(self, kind: str, context: int, learned: int) -> np.ndarray:
+        """Readout units that compete, boolean (answer,).
+
+        Parameters
+        ----------
+        kind
+            One of ``within_context``, ``up_to_learned``, ``up_to_tested``, ``all``.
+        context
+            The tested context, counted from 0.
+        learned
+            Contexts learned so far.
+        """
+        check_choice(f"{type(self).__name__}.answers", "kind", kind, ANSWERS)
+        competing = np.zeros(self.n_answers, dtype=bool)
+        if self.scenario == "domain" or kind == "all":
+            competing[:] = True
+        elif kind == "within_context":
+            competing[self.first_classes[context] : self.first_classes[context + 1]] = True
+        else:
+            competing[: self.first_classes[learned if kind == "up_to_learned" else context + 1]] = True
+        return competing
+
+    def describe(self) -> dict[str, Any]:
+        """Settings as plain values for a log's configuration."""
+        light = self.stimuli.light
+        seen = {} if light is None else {"light_mean": list(light.mean), "light_deviation": list(light.deviation)}
+        return {
+            "name": self.name,
+            "scenario": self.scenario,
+            "contexts": self.n_contexts,
+            "classes": list(self.stimuli.classes),
+            "stimuli": self.stimuli.name,
+            "stimulus_shape": list(self.stimuli.shape),
+            "n_train": len(self.stimuli.train),
+            "n_test": len(self.stimuli.test),
+            **seen,
+            **self.metadata,
+        }
+
+
+def as_stimulus_set(
+    owner: str, stimuli: Any, labels: Any, test_stimuli: Any, test_labels: Any, name: str
+) -> StimulusSet:
+    """Stimuli as a protocol is given them, arrays with labels or a set that has its own, as a set."""
+    if isinstance(stimuli, StimulusSet):
+        if labels is not None:
+            raise SettingError(owner, "labels", "an array", "left out: a StimulusSet has its own labels")
+        return stimuli
+    if labels is None:
+        raise SettingError(owner, "labels", None, "one label per stimulus")
+    return from_arrays(stimuli, labels, test_stimuli, test_labels, name=name)
+
+
+def check_bernoulli(protocol: AbstractProtocol) -> None:
+    """Raise :class:`DataError` unless all stimuli lie in [0, 1] as they are presented."""
+    for part in ("train", "test"):
+        low, high = _presented_range(protocol.stimuli, part)
+        if low < 0 or high > 1:
+            raise DataError(
+                f'reconstruction="bernoulli" needs stimuli in [0, 1]; the {part} stimuli of {protocol.stimuli.name!r} '
+                f'reach from {low:g} to {high:g}: rescale them, or take reconstruction="gaussian"'
+            )
+
+
+def _presented_range(stimuli: StimulusSet, part: str) -> tuple[float, float]:
+    """Lowest and highest value after scaling and adaptation to the light."""
+    values = getattr(stimuli, part)
+    if stimuli.light is None:
+        return values.min() / stimuli.scale, values.max() / stimuli.scale
+    mean, deviation = np.asarray(stimuli.light.mean), np.asarray(stimuli.light.deviation)
+    low, high = ((edge(axis=(0, 2, 3)) / stimuli.scale - mean) / deviation for edge in (values.min, values.max))
+    return low.min(), high.max()
