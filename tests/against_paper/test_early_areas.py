@@ -13,6 +13,7 @@ from oracle import closest, read
 from replaysim.development import TemporaryReadout, adam, learn
 from replaysim.early_areas import EarlyAreas
 from replaysim.retina import LIGHT, adapt
+from replaysim.visual_cortex import VisualCortex
 
 PARTS = {
     "W": "synapses.weight",
@@ -23,6 +24,7 @@ PARTS = {
     "running_var": "normalisation.running_var",
     "n_updates": "normalisation.num_batches_tracked",
 }
+NAMES = ("weight", "bias")
 READOUT = {"enc1": "1", "enc2": "3", "out": "5"}
 TOLERANCE = {
     torch.float64: {"forward": 1e-10, "loss": 1e-10, "gradient": 1e-10, "after": 1e-10},
@@ -144,6 +146,38 @@ def test_a_step_of_development_is_a_step_of_the_paper() -> None:
     for p, q, gradient in zip([*areas.parameters(), *readout.parameters()], synapses, gradients, strict=True):
         if gradient.abs().max() > 1e-12:  # the first step of Adam: 0.01 g / (|g| + 1e-8)
             closest(p, (q - 0.01 * gradient / (gradient.abs() + 1e-8)).detach().numpy(), "step", 1e-10)
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS, ids=str)
+@pytest.mark.parametrize("mode", ["eval", "train", "closed"])
+def test_a_visual_cortex_shows_the_same_activity(mode: str, dtype: torch.dtype) -> None:
+    """As one of two animals that are computed together."""
+    arrays, tolerance = read("11_conv"), TOLERANCE[dtype]["forward"]
+    before = early(arrays, "conv.param")
+    areas = grown(before, dtype, "closed" if mode == "closed" else "open")
+    cortex = VisualCortex(areas, (6, 6), "early_5").to(dtype).train(mode != "eval")
+    plastic, fixed = torch.func.stack_module_state([cortex, copy.deepcopy(cortex)])
+    values = {name: value.detach() for name, value in {**plastic, **fixed}.items()}
+    seen = image(arrays["conv.x"], dtype).expand(2, -1, -1, -1, -1)
+    evoked = torch.func.vmap(lambda own, x: torch.func.functional_call(cortex, own, (x,)))(values, seen)
+    kind = "train" if mode == "train" else "eval"
+    for area, name in {**{f"early_{i}": f"act{i}" for i in range(1, 5)}, "early_5": "out"}.items():
+        for activity in evoked[area]:
+            closest(activity, arrays[f"conv.{kind}.{name}"].reshape(2, -1), area, tolerance)
+    for name, value in early(arrays, "conv.train.bn_after").items():
+        for after in values[f"early.{name}"]:
+            closest(after, (value if mode == "train" else before[name]).double().numpy(), name, tolerance)
+
+
+def test_decisions_from_a_visual_cortex() -> None:
+    arrays = read("11b_conv_training")
+    cortex = VisualCortex(grown(early(arrays, "cls.after"), torch.float64), (6, 6), "early_5").double().eval()
+    for area, layer in (("association_1", "enc1"), ("association_2", "enc2")):
+        values = {long: torch.from_numpy(arrays[f"cls.after.{layer}.{p}"]) for p, long in zip("Wb", NAMES, strict=True)}
+        cortex.get_submodule(area).load_state_dict(values)
+    top = cortex(image(arrays["x_cur"], torch.float64))["association_2"]
+    weight, bias = (torch.from_numpy(arrays[f"cls.after.out.{part}"]) for part in "Wb")
+    closest(top @ weight.T + bias, arrays["cls.eval_logits_after"], "decisions", 1e-10)
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS, ids=str)
