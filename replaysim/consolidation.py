@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from .errors import check_number
+from .errors import SettingError, check_number
 
 Synapses = Mapping[str, Tensor]
 """Name to value, (animal, ...)."""
@@ -59,8 +59,8 @@ class ConsolidationState(NamedTuple):
     """What a rule remembers; every mapping is name to (animal, ...)."""
 
     importance: dict[str, Tensor]
-    """How much a synapse mattered (Omega in Zenke et al., F in Kirkpatrick et al.); 0 before anything is
-    consolidated.
+    """How much a synapse mattered (Omega in Zenke et al., F in Kirkpatrick et al. and Schwarz et al.); 0 before
+    anything is consolidated.
     """
     anchor: dict[str, Tensor]
     """Value from which moving away is punished."""
@@ -225,3 +225,68 @@ class ElasticWeightConsolidation:
     def penalty(self, state: ConsolidationState, synapses: Synapses) -> Tensor:
         """See the class."""
         return 0.5 * (stretch(state, synapses) + torch.stack(list(state.offset.values())).sum(0))
+
+
+@dataclass(frozen=True)
+class OnlineElasticWeightConsolidation:
+    r"""Elastic weight consolidation in which earlier contexts fade, and only the latest synapses are an anchor.
+
+    .. math::
+        F_i \leftarrow F_i^\text{new} + \gamma F_i, \qquad
+        \text{penalty} = \tfrac12 \sum_i \gamma F_i (\theta_i - \theta_i^\text{latest})^2
+
+    with :math:`F^\text{new}` the information about each synapse in the context that has just ended. What is kept does
+    not grow with the number of contexts, and even at :math:`\gamma = 1` it differs from
+    :class:`ElasticWeightConsolidation`: there, earlier contexts go on pulling towards where *they* left the synapses.
+
+    Parameters
+    ----------
+    strength
+        :math:`\lambda` (permuted MNIST: 1).
+    gamma
+        Share :math:`\gamma` of the information that a further context leaves, in (0, 1] (the paper: 1).
+    trials
+        Training stimuli of a context from which the information is computed, or all if it has fewer (the paper: 1000).
+
+    References
+    ----------
+    Schwarz et al. (2018), ICML; Huszár (2018), PNAS 115:E2496.
+    """
+
+    strength: float = 1.0
+    gamma: float = 1.0
+    trials: int = 1000
+
+    def __post_init__(self) -> None:
+        owner = "OnlineElasticWeightConsolidation"
+        check_number(owner, "strength", self.strength, least=0)
+        check_number(owner, "gamma", self.gamma, above=0)
+        if self.gamma > 1:
+            raise SettingError(owner, "gamma", self.gamma, "a number > 0 and <= 1: information only fades")
+        check_number(owner, "trials", self.trials, least=1, whole=True)
+
+    @property
+    def watches_steps(self) -> bool:
+        """Nothing is watched while learning."""
+        return False
+
+    def begin(self, synapses: Synapses) -> ConsolidationState:
+        """No information yet."""
+        zeros = {name: torch.zeros_like(value) for name, value in synapses.items()}
+        anchor = {name: value.detach().clone() for name, value in synapses.items()}
+        return ConsolidationState(zeros, anchor, {}, {}, 0)
+
+    def observe(self, state: ConsolidationState, before: Synapses, gradient: Synapses, after: Synapses) -> None:
+        """Nothing to take in."""
+
+    def consolidate(
+        self, state: ConsolidationState, synapses: Synapses, information: Information
+    ) -> ConsolidationState:
+        """Let earlier information fade, add that of the context just learned, and drop the anchor here."""
+        importance = {name: new + self.gamma * state.importance[name] for name, new in information(self.trials).items()}
+        anchor = {name: synapses[name].detach().clone() for name in importance}
+        return ConsolidationState(importance, anchor, {}, {}, state.consolidated + 1)
+
+    def penalty(self, state: ConsolidationState, synapses: Synapses) -> Tensor:
+        """See the class."""
+        return 0.5 * self.gamma * stretch(state, synapses)

@@ -1,7 +1,7 @@
 """Cortex: a hierarchy of areas through which activity climbs from the retina.
 
 A cortex is an ordinary :class:`torch.nn.Module` for *one* animal with three attributes and one method (see
-:class:`AbstractCortex`); a colleague's own network fits in when it offers them.
+:class:`AbstractCortex`); a colleague's own network fits in when it offers them. Two further attributes are optional.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .errors import SettingError, check_choice, check_number
 
 RETINA = "retina"
+NONLINEARITIES = ("none", "relu")
 
 
 class AbstractCortex(nn.Module, ABC):
@@ -30,11 +33,20 @@ class AbstractCortex(nn.Module, ABC):
         Number of units of every area.
     reentry
         The area at which feedback re-creates activity, and from which replay climbs again.
+    nonlinearities
+        What an area does to its drive: ``"relu"`` or ``"none"``. Feedback re-creates activity of that kind. An area
+        that is not named counts as ``"none"``.
+    gateable
+        Areas whose units a context can silence (:mod:`replaysim.context_gating`). A cortex that names any takes a
+        further argument of ``forward``: ``openness``, area name to (trial, unit) in [0, 1], which multiplies what an
+        area receives from below, *before* its bias and its non-linearity; areas not in it are open.
     """
 
     areas: tuple[str, ...]
     sizes: Mapping[str, int]
     reentry: str
+    nonlinearities: Mapping[str, str] = MappingProxyType({})
+    gateable: tuple[str, ...] = ()
 
     @abstractmethod
     def forward(self, activity: Tensor, start: str = RETINA, stop: str | None = None) -> dict[str, Tensor]:
@@ -115,7 +127,10 @@ class DensePlan:
 
 
 class DenseCortex(AbstractCortex):
-    r"""Association areas, each :math:`h_a = \max(0, W_a h_{a-1} + b_a)`.
+    r"""Association areas, each :math:`h_a = \max(0, o_a W_a h_{a-1} + b_a)`.
+
+    The openness :math:`o_a` of a unit is 1 but where a context silences it. A unit that is silenced is left with its
+    bias, :math:`h_a = \max(0, b_a)`, as in the published simulations.
 
     Initial synapses and biases are uniform within :math:`\pm 1/\sqrt{\text{inputs of the unit}}`.
     """
@@ -125,22 +140,53 @@ class DenseCortex(AbstractCortex):
         self.areas = (RETINA, *(f"association_{i}" for i in range(1, len(units) + 1)))
         self.sizes = dict(zip(self.areas, (inputs, *units), strict=True))
         self.reentry = reentry
+        self.nonlinearities = {RETINA: "none", **dict.fromkeys(self.areas[1:], "relu")}
+        self.gateable = self.areas[1:]
         fan_in = inputs
         for area, n in zip(self.areas[1:], units, strict=True):
             self.add_module(area, nn.Linear(fan_in, n))
             fan_in = n
 
-    def forward(self, activity: Tensor, start: str = RETINA, stop: str | None = None) -> dict[str, Tensor]:
-        """See :meth:`AbstractCortex.forward`; stimuli of any shape are flattened at the retina."""
+    def forward(
+        self,
+        activity: Tensor,
+        start: str = RETINA,
+        stop: str | None = None,
+        openness: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """See :meth:`AbstractCortex.forward`; stimuli of any shape are flattened at the retina.
+
+        Parameters
+        ----------
+        openness
+            Area name to openness of its units, (trial, unit) in [0, 1]; areas not in it are open.
+
+        Raises
+        ------
+        SettingError
+            If ``openness`` names an area that cannot be gated.
+        """
+        openness = {} if openness is None else openness
+        for area in openness:
+            check_choice("DenseCortex", "openness", area, self.gateable)
         if start == RETINA:
             activity = activity.flatten(1)
         evoked = {start: activity}
         first = self.areas.index(start) + 1
         last = len(self.areas) if stop is None else self.areas.index(stop) + 1
         for area in self.areas[first:last]:
-            activity = torch.relu(self.get_submodule(area)(activity))
+            synapses = self.get_submodule(area)
+            drive = gated(synapses, activity, openness[area]) if area in openness else synapses(activity)
+            activity = torch.relu(drive)
             evoked[area] = activity
         return evoked
+
+
+def gated(synapses: nn.Module, activity: Tensor, openness: Tensor) -> Tensor:
+    """Drive of dense synapses whose input is gated, and whose bias is not; (trial, unit)."""
+    assert isinstance(synapses, nn.Linear)
+    drive = openness * functional.linear(activity, synapses.weight)
+    return drive if synapses.bias is None else drive + synapses.bias
 
 
 def check_cortex(cortex: AbstractCortex, stimulus_size: int) -> None:
@@ -165,3 +211,14 @@ def check_cortex(cortex: AbstractCortex, stimulus_size: int) -> None:
             cortex.sizes[RETINA],
             f"{stimulus_size}, the elements of one stimulus of the protocol",
         )
+    check_choices_of_areas(cortex)
+
+
+def check_choices_of_areas(cortex: AbstractCortex) -> None:
+    """Raise :class:`SettingError` where what a cortex says about non-linearities and gates does not fit its areas."""
+    owner = type(cortex).__name__
+    for area, nonlinearity in cortex.nonlinearities.items():
+        check_choice(owner, "nonlinearities", area, cortex.areas)
+        check_choice(owner, f"nonlinearities[{area!r}]", nonlinearity, NONLINEARITIES)
+    for area in cortex.gateable:
+        check_choice(owner, "gateable", area, tuple(cortex.areas)[1:])

@@ -12,10 +12,16 @@ from oracle import ANIMALS, TERMS, both, brain, closest, protocol, read, synapse
 
 from replaysim.brain import Brain
 from replaysim.cohort import Cohort
-from replaysim.consolidation import ConsolidationState, ElasticWeightConsolidation, SynapticIntelligence
+from replaysim.consolidation import (
+    ConsolidationState,
+    ElasticWeightConsolidation,
+    OnlineElasticWeightConsolidation,
+    SynapticIntelligence,
+)
 from replaysim.fisher import Judgement, fisher_information
 from replaysim.learning import COMPONENTS, Trials
-from replaysim.replay import Cues, Events, GenerativeReplay, plan_round
+from replaysim.events import Cues, Events, plan_round
+from replaysim.replay import GenerativeReplay
 
 
 def compare_losses(losses: torch.Tensor, arrays: dict[str, np.ndarray], prefix: str, step: int) -> None:
@@ -160,41 +166,52 @@ def test_fisher_information(scenario: str, answers: list[int], n: int) -> None:
 
 
 @pytest.mark.parametrize("scenario", ["class", "task"])
-def test_two_contexts_make_one_parabola(scenario: str) -> None:
+@pytest.mark.parametrize("mode", ["offline", "online_g1.0", "online_g0.8"])
+def test_two_contexts_make_one_parabola(mode: str, scenario: str) -> None:
     arrays = read("05_ewc")
-    rule = ElasticWeightConsolidation(strength=1.0, trials=6)
+    rule: ElasticWeightConsolidation | OnlineElasticWeightConsolidation
+    if mode == "offline":
+        rule = ElasticWeightConsolidation(strength=1.0, trials=6)
+    else:
+        rule = OnlineElasticWeightConsolidation(strength=1.0, gamma=float(mode.removeprefix("online_g")), trials=6)
     answers = [[0, 1], [2, 3] if scenario == "task" else [0, 1, 2, 3]]
     state = None
     for context in (1, 2):
         new = information(
             plain_brain(arrays, f"theta{context}"), arrays[f"x_task{context}"][:6] / 255, answers[context - 1]
         )
-        compare(new, arrays, f"two.{scenario}.offline.F_after_task{context}")
         here = {name: value[None] for name, value in synapses(arrays, f"theta{context}").items()}
         state = rule.begin(here) if state is None else state
         state = rule.consolidate(state, here, lambda _n, new=new: {name: value[None] for name, value in new.items()})
+        found = new if mode == "offline" else {name: value[0] for name, value in state.importance.items()}
+        compare(found, arrays, f"two.{scenario}.{mode}.F_after_task{context}")
+    assert state is not None and state.consolidated == 2
     there = {n: v[None].requires_grad_() for n, v in synapses(arrays, "theta3").items()}
     penalty = rule.penalty(state, there)
-    closest(penalty[0], arrays[f"two.{scenario}.offline.penalty"], "penalty")
+    closest(penalty[0], arrays[f"two.{scenario}.{mode}.penalty"], "penalty")
     slopes = torch.autograd.grad(penalty.sum(), list(there.values()))
-    compare({n: s[0] for n, s in zip(there, slopes, strict=True)}, arrays, f"two.{scenario}.offline.grad")
+    compare({n: s[0] for n, s in zip(there, slopes, strict=True)}, arrays, f"two.{scenario}.{mode}.grad")
 
 
 RUNS = sorted(
     {m[1] for key in read("05_ewc") if (m := re.match(r"run\.offline\.(\w+)\.", key)) is not None}, reverse=True
 )
+RULES = {
+    "offline": ElasticWeightConsolidation(strength=50.0, trials=5),
+    "online": OnlineElasticWeightConsolidation(strength=50.0, gamma=0.8, trials=5),
+}
 
 
 @pytest.mark.parametrize("scenario", RUNS)
-def test_three_contexts(scenario: str) -> None:
+@pytest.mark.parametrize("mode", RULES)
+def test_three_contexts(mode: str, scenario: str) -> None:
     arrays = read("05_ewc")
     rules = protocol(scenario)
     brains = [plain_brain(arrays, "theta1") for _ in range(ANIMALS)]
-    rule = ElasticWeightConsolidation(strength=50.0, trials=5)
-    cohort = Cohort(brains, rate=0.02, consolidation=rule, dtype=torch.float64)
-    summed = {name: torch.zeros_like(cohort.synapses[name]) for name in cohort.covered}
+    cohort = Cohort(brains, rate=0.02, consolidation=RULES[mode], dtype=torch.float64)
+    earlier = {name: torch.zeros_like(cohort.synapses[name]) for name in cohort.covered}
     for learned in range(3):
-        key = f"run.offline.{scenario}.t{learned + 1}"
+        key = f"run.{mode}.{scenario}.t{learned + 1}"
         competing = torch.from_numpy(rules.answers(rules.rule, learned, learned + 1))
         for step in range(2):
             label = arrays[f"{key}.y_cur"][step] + (2 * learned if scenario == "task" else 0)
@@ -205,6 +222,7 @@ def test_three_contexts(scenario: str) -> None:
         stimuli = torch.from_numpy(arrays[f"{key}.x_cur"].reshape(12, 16))
         cohort.consolidate(lambda n, stimuli=stimuli: [stimuli[:n]] * ANIMALS, competing)
         assert cohort.state is not None
-        new = {name: cohort.state.importance[name] - summed[name] for name in cohort.covered}
-        compare({n: v[1] for n, v in new.items()}, arrays, f"{key}.F")
-        summed = {name: value.clone() for name, value in cohort.state.importance.items()}
+        kept = cohort.state.importance  # online, the file holds this running sum, else what was added
+        found = {n: kept[n][1] if mode == "online" else kept[n][1] - earlier[n][1] for n in cohort.covered}
+        compare(found, arrays, f"{key}.F")
+        earlier = {name: value.clone() for name, value in kept.items()}
