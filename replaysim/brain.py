@@ -17,13 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from . import rng
-from .cortex import AbstractCortex, CortexPlan, check_cortex
+from .context_gating import ContextGates, ContextGating
+from .cortex import RETINA, AbstractCortex, CortexPlan, check_cortex
 from .errors import SettingError, check_choice, check_number
 from .feedback import RECONSTRUCTIONS, Feedback
 from .gating import Gates, Gating, check_open
-from .hippocampus import Code, HippocampusPlan, IntegratedHippocampus
+from .hippocampus import AbstractHippocampus, Code, HippocampusPlan, StandAlonePlan
 from .memory_modes import MemoryModes, Modes
 from .objectives import one_hot
+from .pathways import feedback_units, grow_feedback
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,10 @@ class BrainPlan:
         Contexts that gates may distinguish.
     hippocampus, modes, gating
         Plans of the parts; None leaves the part out. Without a hippocampus there is no feedback either: a plain
-        classifier.
+        classifier. A :class:`~replaysim.hippocampus.StandAlonePlan` makes the hippocampus and its feedback a network
+        of their own beside the cortex.
+    context_gating
+        Gates of the *cortex* by context (XdG), for animals that know the context at recall; None leaves them out.
     reconstruction
         ``"bernoulli"`` for re-entry activity in [0, 1], else ``"gaussian"``.
     divergence_divisor
@@ -57,9 +62,10 @@ class BrainPlan:
     answers: int
     classes: int
     contexts: int
-    hippocampus: HippocampusPlan | None = None
+    hippocampus: HippocampusPlan | StandAlonePlan | None = None
     modes: Modes | None = None
     gating: Gating | None = None
+    context_gating: ContextGating | None = None
     reconstruction: str = "bernoulli"
     divergence_divisor: float = 1.0
 
@@ -93,26 +99,32 @@ class BrainPlan:
         top = cortex.sizes[cortex.areas[-1]]
         with _chance(seed, "synapses/readout"):
             readout = nn.Linear(top, self.answers)
+        stream = published or rng.published(seed)
+        context_gates = None
+        if self.context_gating is not None:
+            context_gates = ContextGates(self.context_gating.draw(self.contexts, gateable(cortex), stream))
         if self.hippocampus is None:
-            return Brain(self, cortex, readout)
+            return Brain(self, cortex, readout, context_gates=context_gates)
         with _chance(seed, "synapses/hippocampus"):
-            hippocampus = self.hippocampus.build(top)
-        units, outputs = feedback_units(cortex), cortex.sizes[cortex.reentry]
+            hippocampus = self.hippocampus.build(cortex)
         with _chance(seed, "synapses/feedback"):
-            feedback = Feedback(self.hippocampus.code_units, units, outputs, self.reconstruction)
+            feedback = grow_feedback(cortex, hippocampus, self.reconstruction)
         modes = gates = None
         if self.modes is not None:
             with _chance(seed, "synapses/modes"):
                 modes = MemoryModes(self.classes, self.hippocampus.code_units, self.modes.per_class)
         if self.gating is not None:
-            gates = Gates(self.gating.draw(self.n_gates, units, published or rng.published(seed)))
-        return Brain(self, cortex, readout, hippocampus, feedback, modes, gates)
+            gates = Gates(self.gating.draw(self.n_gates, feedback_units(cortex, hippocampus), stream))
+        return Brain(self, cortex, readout, hippocampus, feedback, modes, gates, context_gates)
 
 
-def feedback_units(cortex: AbstractCortex) -> tuple[int, ...]:
-    """Units of the gated feedback layers: the association areas above the re-entry area, from the top down."""
-    above = cortex.areas[cortex.areas.index(cortex.reentry) + 1 :]
-    return tuple(cortex.sizes[area] for area in reversed(above))
+def gateable(cortex: AbstractCortex) -> dict[str, int]:
+    """Units of the areas that gates by context can silence; raises :class:`SettingError` where there are none."""
+    if not cortex.gateable:
+        raise SettingError(
+            "BrainPlan", "context_gating", type(cortex).__name__, "left out: this cortex has no area that can be gated"
+        )
+    return {area: cortex.sizes[area] for area in cortex.gateable}
 
 
 @contextmanager
@@ -130,8 +142,8 @@ class Brain(nn.Module):
     ----------
     plan
         The settings it grew from.
-    cortex, readout, hippocampus, feedback, modes, gates
-        Its parts; the last four are None where the plan leaves them out.
+    cortex, readout, hippocampus, feedback, modes, gates, context_gates
+        Its parts; all but the first two are None where the plan leaves them out.
     animal
         The animal's seed, or None.
     class_identity
@@ -144,10 +156,11 @@ class Brain(nn.Module):
         plan: BrainPlan,
         cortex: AbstractCortex,
         readout: nn.Linear,
-        hippocampus: IntegratedHippocampus | None = None,
+        hippocampus: AbstractHippocampus | None = None,
         feedback: Feedback | None = None,
         modes: MemoryModes | None = None,
         gates: Gates | None = None,
+        context_gates: ContextGates | None = None,
     ) -> None:
         super().__init__()
         self.plan = plan
@@ -157,6 +170,7 @@ class Brain(nn.Module):
         self.feedback = feedback
         self.modes = modes
         self.gates = gates
+        self.context_gates = context_gates
         self.animal: int | None = None
         self.class_identity: tuple[int, ...] = ()
 
@@ -165,16 +179,30 @@ class Brain(nn.Module):
         """Name of the highest cortical area."""
         return self.cortex.areas[-1]
 
-    def perceive(self, stimulus: Tensor) -> dict[str, Tensor]:
-        """Activity of every area evoked by stimuli (trial, ...) with values as the protocol presents them."""
-        return self.cortex(stimulus)
+    def perceive(self, stimulus: Tensor, context: Tensor | int | None = None) -> dict[str, Tensor]:
+        """Activity of every area evoked by stimuli (trial, ...) with values as the protocol presents them.
+
+        ``context`` (from 0, one for all or (trial,)) must be given where the cortex is gated by context.
+        """
+        return self.climb(stimulus, RETINA, context=context)
 
     def re_experience(self, activity: Tensor) -> dict[str, Tensor]:
         """Activity of all areas from the re-entry area up, evoked by activity there (trial, unit)."""
-        return self.cortex(activity, start=self.cortex.reentry)
+        return self.climb(activity, self.cortex.reentry)
+
+    def climb(
+        self, activity: Tensor, start: str, stop: str | None = None, context: Tensor | int | None = None
+    ) -> dict[str, Tensor]:
+        """Activity of every area from ``start`` up to ``stop`` (default: the top)."""
+        if self.context_gates is None:
+            return self.cortex(activity, start=start, stop=stop)
+        if context is None:
+            raise SettingError("Brain", "context", None, "given: this cortex is gated by context (from 0)")
+        where = torch.as_tensor(context, device=activity.device).expand(activity.shape[0])
+        return self.cortex(activity, start=start, stop=stop, openness=self.context_gates(where))
 
     def encode(self, activity: Tensor) -> Code:
-        """Code of the highest area's activity (trial, unit)."""
+        """Code of the activity (trial, unit) of the highest area; a stand-alone hippocampus reads the re-entry area."""
         return self._with_hippocampus("encode")[0](activity)
 
     def decide(self, activity: Tensor, answers: Tensor | None = None) -> Tensor:
@@ -261,7 +289,7 @@ class Brain(nn.Module):
             raise SettingError("Brain.recall", name, given, f"whole numbers from 0 to {n - 1}")
         return torch.from_numpy(chosen.astype(np.int64)).to(self.readout.weight.device)
 
-    def _with_hippocampus(self, verb: str) -> tuple[IntegratedHippocampus, Feedback]:
+    def _with_hippocampus(self, verb: str) -> tuple[AbstractHippocampus, Feedback]:
         if self.hippocampus is None or self.feedback is None:
             raise SettingError(
                 "Brain", verb, "a plain classifier", "a brain with a hippocampus: grow one with brain_inspired()"

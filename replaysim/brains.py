@@ -12,71 +12,84 @@ import numpy as np
 import torch
 
 from .brain import Brain, BrainPlan
+from .context_gating import ContextGates, ContextGating
 from .cortex import RETINA, AbstractCortex, CortexPlan, DensePlan, OwnCortex
 from .errors import LogError, SettingError, one_of
 from .gating import Gates, Gating
-from .hippocampus import HippocampusPlan
+from .hippocampus import HippocampusPlan, StandAlonePlan
 from .memory_modes import Modes
-from .protocol import SplitProtocol, check_bernoulli
+from .protocol import AbstractProtocol, check_bernoulli
+from .visual_cortex import NAIVE, VisualPlan
 
-INGREDIENTS = ("modes", "gating")
-FORMAT = 1
+INGREDIENTS = ("feedback", "modes", "gating", "internal")
+"""What a brain can be without; the fifth ingredient, distillation, is a setting of the replay."""
+FORMAT = 2
+Cortex = Callable[[], AbstractCortex]
 
 
 def brain_inspired(
-    protocol: SplitProtocol,
+    protocol: AbstractProtocol,
     *,
-    units: Sequence[int] = (400, 400),
+    units: Sequence[int] | None = None,
     code_units: int = 100,
     closed: float = 0.8,
     gates_by: str = "class",
     without: Iterable[str] = (),
     reconstruction: str | None = None,
-    reentry: str = RETINA,
+    reentry: str | None = None,
     divergence_divisor: float | None = None,
     faithful: bool = False,
-    cortex: Callable[[], AbstractCortex] | None = None,
+    early: str = "frozen",
+    developed: str | None = None,
+    cortex: Cortex | None = None,
 ) -> BrainPlan:
     """Plan of the paper's brain: an integrated hippocampus with class modes, and a gated feedback pathway.
+
+    Photographs (stimuli with a ``light``) are seen by a visual cortex, other stimuli by a dense one.
 
     Parameters
     ----------
     protocol
         Gives the size of stimuli and the number of classes, contexts and answers.
     units
-        Units of the association areas.
+        Units of the association areas; default: two of 400 units, in a visual cortex two of 2000.
     code_units
         Dimensions of the code.
     closed, gates_by, faithful
-        See :class:`~replaysim.gating.Gating`.
+        See :class:`~replaysim.gating.Gating`; ``closed=0`` leaves the gates out.
     without
-        Ingredients left out during the whole life: any of ``"modes"`` (one standard Gaussian instead of class modes)
-        and ``"gating"``. Hard instead of soft targets are a setting of the replay, the re-entry area one of the
-        cortex.
+        Ingredients left out during the whole life, any of ``"feedback"`` (the hippocampus stands alone beside the
+        cortex instead of being integrated), ``"modes"`` (one standard Gaussian instead of class modes), ``"gating"``,
+        and ``"internal"`` (memories re-created at the retina). Hard instead of soft targets are a setting of the
+        replay.
     reconstruction
         ``"bernoulli"`` (re-entry activity in [0, 1]) or ``"gaussian"``; default: the first for images stored as whole
-        numbers re-created at the retina, else the second.
+        numbers re-created at the retina of a dense cortex, else the second.
     reentry
-        Area at which feedback re-creates activity.
+        Area at which feedback re-creates activity; default: the highest early area of a visual cortex, else the
+        retina.
     divergence_divisor
         Divides the code divergence; default: the elements of a stimulus.
+    early, developed
+        Whether the early areas of a visual cortex stand still (``"frozen"``) or go on learning (``"plastic"``), and the
+        file they come from; see :class:`~replaysim.visual_cortex.VisualPlan`.
     cortex
         A class or function without arguments that returns your own cortex, instead of ``units`` and ``reentry``.
     """
-    left_out = {without} if isinstance(without, str) else set(without)
-    for name in left_out:
-        if name not in INGREDIENTS:
-            raise SettingError("brain_inspired", "without", name, one_of(INGREDIENTS))
-    plan = _cortex_plan(protocol, units, reentry, cortex)
-    at_retina = plan.build().reentry == RETINA if cortex is not None else reentry == RETINA
-    if reconstruction is None:
-        reconstruction = "bernoulli" if at_retina and protocol.stimuli.train.dtype == np.uint8 else "gaussian"
-    if reconstruction == "bernoulli" and at_retina:
-        check_bernoulli(protocol)
-    elif reconstruction == "bernoulli" and cortex is None:
+    left_out = _left_out(without)
+    if "internal" in left_out:
+        if reentry not in (None, RETINA):
+            raise SettingError("brain_inspired", "reentry", reentry, "left out where 'internal' is left out")
+        reentry = RETINA
+    plan = _cortex_plan(protocol, units, reentry, early, developed, cortex)
+    area = plan.reentry if isinstance(plan, DensePlan | VisualPlan) else plan.build().reentry
+    if "internal" in left_out and isinstance(plan, DensePlan):
         raise SettingError(
-            "brain_inspired", "reconstruction", reconstruction, f"'gaussian' at {reentry}: its activity exceeds 1"
+            "brain_inspired", "without", "internal", "left out: these stimuli are re-created at the retina anyway"
         )
+    stand_alone = "feedback" in left_out
+    if stand_alone and isinstance(plan, OwnCortex):
+        raise SettingError("brain_inspired", "without", "feedback", "left out with a cortex of your own")
     size = protocol.stimuli.size
     return BrainPlan(
         cortex=plan,
@@ -84,47 +97,142 @@ def brain_inspired(
         answers=protocol.n_answers,
         classes=protocol.n_answers,
         contexts=protocol.n_contexts,
-        hippocampus=HippocampusPlan(code_units),
+        hippocampus=_stand_alone(plan, code_units) if stand_alone else HippocampusPlan(code_units),
         modes=None if "modes" in left_out else Modes(),
         gating=None if "gating" in left_out or closed == 0 else Gating(closed, gates_by, faithful),
-        reconstruction=reconstruction,
+        reconstruction=_reconstruction(protocol, plan, area, reconstruction),
         divergence_divisor=size if divergence_divisor is None else divergence_divisor,
     )
 
 
+def generative_pair(protocol: AbstractProtocol, **settings: Any) -> BrainPlan:
+    """Plan of classic generative replay: a cortex and, beside it, a stand-alone hippocampus without modes and gates.
+
+    Parameters
+    ----------
+    protocol, **settings
+        As for :func:`brain_inspired`; the early areas of a visual cortex are plastic and memories re-created at the
+        retina unless said otherwise.
+    """
+    visual = settings.get("cortex") is None and _visual(protocol)
+    given: dict[str, Any] = {"early": "plastic", "reentry": RETINA} if visual else {}
+    given |= {"without": ("feedback", "modes", "gating")}
+    return brain_inspired(protocol, **(given | settings))
+
+
 def classifier(
-    protocol: SplitProtocol, *, units: Sequence[int] = (400, 400), cortex: Callable[[], AbstractCortex] | None = None
+    protocol: AbstractProtocol,
+    *,
+    units: Sequence[int] | None = None,
+    context_gating: ContextGating | None = None,
+    early: str = "plastic",
+    developed: str | None = None,
+    cortex: Cortex | None = None,
 ) -> BrainPlan:
-    """Plan of the paper's baseline: a cortex and a readout, without hippocampus and feedback."""
+    """Plan of the paper's baseline: a cortex and a readout, without hippocampus and feedback.
+
+    Parameters
+    ----------
+    protocol, units, developed, cortex
+        As for :func:`brain_inspired`.
+    context_gating
+        Gates of the cortex by context (XdG); in the task scenario only, where the context is known at recall.
+    early
+        ``"plastic"`` as in the paper of 2020, or ``"frozen"`` as in that of 2022 (van de Ven, Tuytelaars & Tolias).
+    """
+    if context_gating is not None and protocol.scenario != "task":
+        raise SettingError(
+            "classifier",
+            "context_gating",
+            f"{context_gating} in the {protocol.scenario} scenario",
+            "left out: it gates the cortex by the context, which only the task scenario makes known at recall",
+        )
     return BrainPlan(
-        cortex=_cortex_plan(protocol, units, RETINA, cortex),
+        cortex=_cortex_plan(protocol, units, None, early, developed, cortex),
         stimulus_size=protocol.stimuli.size,
         answers=protocol.n_answers,
         classes=protocol.n_answers,
         contexts=protocol.n_contexts,
+        context_gating=context_gating,
     )
 
 
+def _left_out(without: Iterable[str]) -> set[str]:
+    left_out = {without} if isinstance(without, str) else set(without)
+    for name in left_out:
+        if name == "distillation":
+            raise SettingError(
+                "brain_inspired", "without", name, "GenerativeReplay(targets='hard'): it is no part of a brain"
+            )
+        if name not in INGREDIENTS:
+            raise SettingError("brain_inspired", "without", name, one_of(INGREDIENTS))
+    return left_out
+
+
+def _visual(protocol: AbstractProtocol) -> bool:
+    return protocol.stimuli.light is not None
+
+
 def _cortex_plan(
-    protocol: SplitProtocol, units: Sequence[int], reentry: str, cortex: Callable[[], AbstractCortex] | None
+    protocol: AbstractProtocol,
+    units: Sequence[int] | None,
+    reentry: str | None,
+    early: str,
+    developed: str | None,
+    cortex: Cortex | None,
 ) -> CortexPlan:
     if cortex is not None:
         return OwnCortex(cortex)
-    return DensePlan(protocol.stimuli.size, tuple(units), reentry)
+    if not _visual(protocol):
+        return DensePlan(protocol.stimuli.size, tuple(units or (400, 400)), reentry or RETINA)
+    chosen = VisualPlan(tuple(units or (2000, 2000)), early=early, developed=developed, image=protocol.stimuli.shape)
+    return chosen if reentry is None else dataclasses.replace(chosen, reentry=reentry)
+
+
+def _stand_alone(plan: CortexPlan, code_units: int) -> StandAlonePlan:
+    """A hippocampus with the areas that the cortex has above its re-entry area, for itself."""
+    if isinstance(plan, VisualPlan):
+        if plan.reentry == RETINA:
+            return StandAlonePlan(plan, code_units)
+        return StandAlonePlan(DensePlan(plan.build().sizes[plan.reentry], plan.units), code_units)
+    assert isinstance(plan, DensePlan)
+    above = plan.areas.index(plan.reentry)
+    inputs = plan.inputs if above == 0 else plan.units[above - 1]
+    return StandAlonePlan(DensePlan(inputs, plan.units[above:]), code_units)
+
+
+def _reconstruction(protocol: AbstractProtocol, plan: CortexPlan, area: str, wanted: str | None) -> str:
+    """What is re-created: intensities in [0, 1], or anything."""
+    at_retina = area == RETINA
+    if wanted is None:
+        plain = at_retina and not isinstance(plan, VisualPlan) and protocol.stimuli.train.dtype == np.uint8
+        wanted = "bernoulli" if plain else "gaussian"
+    if wanted == "bernoulli" and at_retina:
+        check_bernoulli(protocol)
+    elif wanted == "bernoulli" and not isinstance(plan, OwnCortex):
+        raise SettingError("brain_inspired", "reconstruction", wanted, f"'gaussian' at {area}: its activity exceeds 1")
+    return wanted
 
 
 def describe_plan(plan: BrainPlan) -> dict[str, Any]:
     """Settings of a brain as plain values, for a log's configuration or a saved brain."""
     values = {f.name: getattr(plan, f.name) for f in dataclasses.fields(plan)}
     for name, value in values.items():
-        if dataclasses.is_dataclass(value) and not isinstance(value, type) and not isinstance(value, OwnCortex):
+        if isinstance(value, OwnCortex | DensePlan | VisualPlan):
+            values[name] = _describe_cortex(value)
+        elif isinstance(value, StandAlonePlan):
+            values[name] = {"areas": _describe_cortex(value.areas), "code_units": value.code_units}
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             values[name] = dataclasses.asdict(value)
-    if isinstance(plan.cortex, OwnCortex):
-        make = plan.cortex.make
-        values["cortex"] = {
-            "own": f"{make.__module__}.{make.__qualname__}" if hasattr(make, "__qualname__") else repr(make)
-        }
     return values
+
+
+def _describe_cortex(plan: CortexPlan) -> dict[str, Any]:
+    if isinstance(plan, OwnCortex):
+        make = plan.make
+        return {"own": f"{make.__module__}.{make.__qualname__}" if hasattr(make, "__qualname__") else repr(make)}
+    assert isinstance(plan, DensePlan | VisualPlan)
+    return {"kind": "visual" if isinstance(plan, VisualPlan) else "dense", **dataclasses.asdict(plan)}
 
 
 def save_brain(brain: Brain, path: str | Path) -> Path:
@@ -176,29 +284,44 @@ def load_brain(path: str | Path, *, cortex: Callable[[], AbstractCortex] | None 
     return fresh_copy(_plan_from(about["plan"], cortex), state, about["animal"], about["class_identity"])
 
 
-def _plan_from(values: dict[str, Any], cortex: Callable[[], AbstractCortex] | None) -> BrainPlan:
+def _plan_from(values: dict[str, Any], cortex: Cortex | None) -> BrainPlan:
     own = values["cortex"].get("own")
     if own is not None and cortex is None:
         raise SettingError("load_brain", "cortex", None, f"given: this brain has a cortex of its own, made by {own}")
+    hippocampus: Any = values["hippocampus"]
+    if hippocampus is not None and "areas" in hippocampus:
+        hippocampus = StandAlonePlan(_cortex_from(hippocampus["areas"]), hippocampus["code_units"])
+    elif hippocampus is not None:
+        hippocampus = HippocampusPlan(**hippocampus)
     parts: dict[str, Any] = {
-        "cortex": OwnCortex(cortex) if cortex is not None else DensePlan(**values["cortex"]),
-        "hippocampus": HippocampusPlan(**values["hippocampus"]) if values["hippocampus"] else None,
+        "cortex": OwnCortex(cortex) if cortex is not None else _cortex_from(values["cortex"]),
+        "hippocampus": hippocampus,
         "modes": Modes(**values["modes"]) if values["modes"] else None,
         "gating": Gating(**values["gating"]) if values["gating"] else None,
+        "context_gating": ContextGating(**values["context_gating"]) if values["context_gating"] else None,
     }
     return BrainPlan(**{**values, **parts})
+
+
+def _cortex_from(values: dict[str, Any]) -> CortexPlan:
+    """Plan of a cortex whose state is at hand: early areas need no file."""
+    given = {name: value for name, value in values.items() if name != "kind"}
+    return VisualPlan(**{**given, "developed": NAIVE}) if values["kind"] == "visual" else DensePlan(**given)
 
 
 def fresh_copy(
     plan: BrainPlan, state: dict[str, torch.Tensor], animal: int | None, class_identity: Sequence[int]
 ) -> Brain:
     """One animal's brain from its state, gates included: none are drawn."""
-    brain = dataclasses.replace(plan, gating=None).grow(0)
+    brain = dataclasses.replace(plan, gating=None, context_gating=None).grow(0)
     brain.plan = plan
     layers = sum(name.startswith("gates.") for name in state)
     patterns = [state[f"gates.layer_{layer}"].numpy() for layer in range(1, layers + 1)]
     if patterns:
         brain.gates = Gates(patterns)
+    silenced = {n.removeprefix("context_gates."): v.numpy() for n, v in state.items() if n.startswith("context_gates.")}
+    if silenced:
+        brain.context_gates = ContextGates({area: silenced[area] for area in brain.cortex.gateable})
     brain.to(state["readout.weight"].dtype)
     brain.load_state_dict(state)
     brain.animal = animal

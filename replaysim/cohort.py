@@ -16,9 +16,11 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from .brain import Brain
 from .consolidation import ConsolidationRule, ConsolidationState
+from .cortex import RETINA
+from .events import Appraisal, Cues, Episodes, Events, Reactivation, ReplayRound
 from .fisher import Judgement, fisher_information
-from .learning import Experience, Trials
-from .replay import Cues, Events, GenerativeReplay, Reactivation, ReplayRound
+from .learning import Entrances, Experience, Trials
+from .replay import ReplayMechanism
 
 _TRIALS_AT_ONCE = 2048  # stimuli that an evaluation holds at a time, per animal
 
@@ -30,13 +32,19 @@ class Perception(nn.Module):
         super().__init__()
         self.brain = brain
 
-    def forward(self, stimulus: Tensor) -> dict[str, Tensor]:
-        """Area name to activity, and ``logits``, ``code_mean``, ``code_log_variance``."""
-        evoked = dict(self.brain.perceive(stimulus))
-        top = evoked[self.brain.top]
-        evoked["logits"] = self.brain.readout(top)
-        if self.brain.hippocampus is not None:
-            evoked["code_mean"], evoked["code_log_variance"] = self.brain.hippocampus(top)
+    def forward(self, stimulus: Tensor, context: Tensor | None = None, *, start: str = RETINA) -> dict[str, Tensor]:
+        """Area name to activity, and ``logits``, ``code_mean``, ``code_log_variance``.
+
+        ``start`` is the area at which the stimulus is presented, ``context`` that of each trial where the cortex is
+        gated by it.
+        """
+        brain = self.brain
+        evoked = dict(brain.climb(stimulus, start, context=context))
+        top = evoked[brain.top]
+        evoked["logits"] = brain.readout(top)
+        if brain.hippocampus is not None:
+            read = brain.top if brain.hippocampus.reads_top else brain.cortex.reentry
+            evoked["code_mean"], evoked["code_log_variance"] = brain.hippocampus(evoked[read])
         return evoked
 
 
@@ -53,6 +61,8 @@ class Cohort:
         Mechanisms, or None.
     device, dtype
         Where and how precisely to compute.
+    presented
+        Area at which stimuli are presented: the retina, or a standing area whose activity is kept.
 
     Attributes
     ----------
@@ -60,6 +70,8 @@ class Cohort:
         All plastic values by name, (animal, ...), trained in place.
     fixed
         All other state by name (gates, running statistics), (animal, ...).
+    template
+        One brain's modules without values, as it is while nothing is learned.
     """
 
     def __init__(
@@ -67,26 +79,32 @@ class Cohort:
         brains: Sequence[Brain],
         *,
         rate: float,
-        replay: GenerativeReplay | None = None,
+        replay: ReplayMechanism | None = None,
         consolidation: ConsolidationRule | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        presented: str = RETINA,
     ) -> None:
         self.animals = tuple(brain.animal for brain in brains)
         self.device, self.dtype = torch.device(device), dtype
-        self.replay, self.consolidation = replay, consolidation
+        self.replay, self.consolidation, self.presented = replay, consolidation, presented
         placed = [copy.deepcopy(brain).to(self.device, dtype) for brain in brains]
         plastic, fixed = stack_module_state(placed)
         self.synapses = {name: value.detach().requires_grad_(value.requires_grad) for name, value in plastic.items()}
         self.fixed = {name: value.detach() for name, value in fixed.items()}
-        template = placed[0]
+        learner = placed[0].to("meta").train()  # values come from the stacks
+        self.template = copy.deepcopy(learner).eval()
         soft = replay is None or replay.targets == "soft"
         temperature = 2.0 if replay is None else replay.temperature
-        self.template = template
-        self._experience = Experience(template, soft=soft, temperature=temperature)
-        self._perception = Perception(template)
-        self._judgement = Judgement(template)
-        self._reactivation = Reactivation(template, temperature)
+        source = "recall" if replay is None else replay.source
+        at = self.template.cortex.reentry if source == "recall" and learner.hippocampus is not None else presented
+        self._experience = Experience(learner, soft=soft, temperature=temperature)
+        shared = source == "current" and learner.hippocampus is None and not self._experience.apart
+        self._experience.entrances = Entrances(presented, at, shared)
+        self._perception = Perception(self.template)
+        self._judgement = Judgement(self.template, presented)
+        self._reactivation = Reactivation(self.template, temperature)
+        self._appraisal = Appraisal(self.template, temperature, presented, known=source == "episodes" and not soft)
         leaves = [value for value in self.synapses.values() if value.requires_grad]
         fused = self.device.type in ("cpu", "cuda")
         self.adam = torch.optim.Adam(leaves, lr=rate, betas=(0.9, 0.999), eps=1e-8, fused=fused)
@@ -119,15 +137,22 @@ class Cohort:
     @torch.no_grad()
     def reactivate(self, cues: Cues, plan: ReplayRound) -> Events:
         """Events that the earlier selves make of the cues; every tensor has a leading animal axis."""
+        return self._ask(self._reactivation, cues, plan)
+
+    @torch.no_grad()
+    def appraise(self, met: Episodes, plan: ReplayRound) -> Events:
+        """Events that the earlier selves make of stimuli; every tensor has a leading animal axis."""
+        return self._ask(self._appraisal, met, plan)
+
+    def _ask(self, module: nn.Module, asked: Cues | Episodes, plan: ReplayRound) -> Events:
         if self._earlier is None:
             raise RuntimeError("there is no earlier self before remember_self() was called")
-        repeated = len(plan.row_event) != plan.events
 
-        def one(values: dict[str, Tensor], cue: Cues) -> Events:
-            given = (cue, plan.row_event, plan.row_context, plan.teacher_answers)
-            return functional_call(self._reactivation, values, given, {"repeated": repeated})
+        def one(values: dict[str, Tensor], each: Cues | Episodes) -> Events:
+            given = (each, plan.row_event, plan.row_context, plan.teacher_answers)
+            return functional_call(module, values, given, {"repeated": plan.repeated})
 
-        return vmap(one)(self._earlier, cues)
+        return vmap(one)(self._earlier, asked)
 
     def learn(
         self,
@@ -137,6 +162,7 @@ class Cohort:
         events: Events | None = None,
         plan: ReplayRound | None = None,
         share: float = 1.0,
+        groups: tuple[int, ...] = (),
     ) -> Tensor:
         """One weight update of every animal.
 
@@ -150,13 +176,16 @@ class Cohort:
             What the events may be; given with them.
         share
             Weight of current experience, 1/T.
+        groups
+            Numbers of successive current trials that a part whose normalisation looks at its batch meets separately;
+            empty: all together.
 
         Returns
         -------
         Tensor
             Losses before the update, (animal, component) in the order of :data:`~replaysim.learning.COMPONENTS`.
         """
-        total, parts = self._costs(trials, answers, noise, events, plan, share)
+        total, parts = self._costs(trials, answers, noise, events, plan, share, groups)
         rule, state = self.consolidation, self.state
         penalty = torch.zeros_like(total)
         if rule is not None and state is not None and state.consolidated:
@@ -181,23 +210,28 @@ class Cohort:
         events: Events | None,
         plan: ReplayRound | None,
         share: float,
+        groups: tuple[int, ...],
     ) -> tuple[Tensor, Tensor]:
         module = self._experience
         if events is None or plan is None:
 
             def alone(values: dict[str, Tensor], batch: Trials, eps: Tensor) -> tuple[Tensor, Tensor]:
-                return functional_call(module, values, (batch, answers, eps))
+                return functional_call(module, values, (batch, answers, eps), {"groups": (groups, ())})
 
             return vmap(alone)(self._values, trials, noise)
+        settings = {"row_event": plan.row_event if plan.repeated else None, "groups": (groups, plan.groups)}
 
         def accompanied(
             values: dict[str, Tensor], batch: Trials, eps: Tensor, replayed: Events
         ) -> tuple[Tensor, Tensor]:
-            return functional_call(module, values, (batch, answers, eps, replayed, plan.learner_answers, share))
+            given = (batch, answers, eps, replayed, plan.learner_answers, share)
+            return functional_call(module, values, given, settings)
 
         return vmap(accompanied)(self._values, trials, noise, events)
 
-    def consolidate(self, stimuli: Callable[[int], Sequence[Tensor]], answers: Tensor) -> None:
+    def consolidate(
+        self, stimuli: Callable[[int], Sequence[Tensor]], answers: Tensor, context: int | None = None
+    ) -> None:
         """End of a context: update the state of synaptic consolidation.
 
         Parameters
@@ -207,6 +241,8 @@ class Cohort:
             tensor per animal; called only by a rule that asks for information.
         answers
             Readout units that compete, boolean, (answer,).
+        context
+            The context just learned, from 0; needed where the cortex is gated by it.
         """
         if self.consolidation is None or self.state is None:
             return
@@ -220,6 +256,7 @@ class Cohort:
                     wanted,
                     own,
                     answers,
+                    context,
                 )
                 for a, own in enumerate(stimuli(trials))
             ]
@@ -228,15 +265,39 @@ class Cohort:
         self.state = self.consolidation.consolidate(self.state, self._covered(), information)
 
     @torch.no_grad()
-    def perceive(self, stimuli: Tensor, wanted: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-        """What stimuli, the same for all animals, evoke: name to (animal, trial, ...), a block of trials at a time."""
+    def perceive(
+        self,
+        stimuli: Tensor,
+        wanted: Sequence[str],
+        *,
+        context: Tensor | None = None,
+        own: bool = False,
+        start: str | None = None,
+    ) -> Iterator[dict[str, Tensor]]:
+        """What stimuli evoke: name to (animal, trial, ...), a block of trials at a time.
 
-        def one(values: dict[str, Tensor], block: Tensor) -> dict[str, Tensor]:
-            evoked = functional_call(self._perception, values, (block,))
+        Parameters
+        ----------
+        stimuli
+            (trial, ...), the same for all animals, or with ``own`` (animal, trial, ...).
+        wanted
+            Names of areas, or ``logits``, ``code_mean``, ``code_log_variance``.
+        context
+            Context of each trial, (animal, trial); needed where the cortex is gated by it.
+        start
+            Area at which they are presented; default: that of learning.
+        """
+        settings = {"start": self.presented if start is None else start}
+        if context is None:
+            context = torch.zeros(self.size, stimuli.shape[int(own)], dtype=torch.int64, device=self.device)
+
+        def one(values: dict[str, Tensor], block: Tensor, where: Tensor) -> dict[str, Tensor]:
+            evoked = functional_call(self._perception, values, (block, where), settings)
             return {name: evoked[name] for name in wanted}
 
-        for block in stimuli.split(_TRIALS_AT_ONCE):
-            yield vmap(one, in_dims=(0, None))(self._values, block)
+        blocks = stimuli.split(_TRIALS_AT_ONCE, dim=int(own))
+        for block, where in zip(blocks, context.split(_TRIALS_AT_ONCE, dim=1), strict=True):
+            yield vmap(one, in_dims=(0, 0 if own else None, 0))(self._values, block, where)
 
     def brain_state(self, index: int) -> dict[str, Tensor]:
         """State of one animal's brain, on the CPU; loads into an ordinary brain."""

@@ -16,9 +16,10 @@ from torch import Tensor
 from . import rng
 from .brain import BrainPlan
 from .errors import SettingError
+from .events import Cues, Episodes, ReplayRound, draw_cues
 from .learning import Learning, Trials
-from .protocol import Curriculum, SplitProtocol
-from .replay import Cues, ReplayRound, draw_cues
+from .presentation import Presentation
+from .protocol import AbstractProtocol, Curriculum
 
 EXPERIENCES = ("sequential", "joint")
 BLOCK = 32  # steps whose noise is drawn at a time
@@ -44,20 +45,6 @@ def shuffled_epochs(stimuli: np.ndarray, steps: int, batch: int, chance: np.rand
     return table
 
 
-class Presentation(NamedTuple):
-    """Stimuli as they are presented, shared by all animals of a cohort."""
-
-    stimuli: Tensor
-    """As stored, ``uint8`` or ``float32``, (stimulus, ...)."""
-    scale: float
-    """Stored value that stands for intensity 1."""
-    dtype: torch.dtype
-
-    def show(self, index: Tensor) -> Tensor:
-        """Stimuli with these indices, scaled, (..., stimulus shape)."""
-        return self.stimuli[index].to(self.dtype) / self.scale
-
-
 class ContextPlan(NamedTuple):
     """Everything drawn before a context begins."""
 
@@ -67,16 +54,31 @@ class ContextPlan(NamedTuple):
     """Right readout unit, (animal, step, trial)."""
     gate: Tensor
     """Gate of the feedback pathway, (animal, step, trial)."""
+    context: Tensor
+    """Context from 0, (animal, step, trial)."""
     answers: Tensor
     """Readout units that compete, (trial or 1, answer)."""
+    groups: tuple[int, ...]
+    """Numbers of successive trials that a part whose normalisation looks at its batch meets separately."""
 
     def trials(self, step: int, presentation: Presentation) -> Trials:
         """The batch of one step, with a leading animal axis."""
-        return Trials(presentation.show(self.stimulus[:, step]), self.target[:, step], self.gate[:, step])
+        index, target, gate, context = (part[:, step] for part in self[:4])
+        return Trials(presentation.show_each(index, context), target, gate, context)
+
+    def episodes(self, step: int, presentation: Presentation) -> Episodes:
+        """The same as stimuli that are met again."""
+        index, target, _gate, context = (part[:, step] for part in self[:4])
+        return Episodes(presentation.show_each(index, context), target, context)
+
+    def to(self, device: torch.device) -> ContextPlan:
+        """The same on another device."""
+        stimulus, target, gate, context, answers = (part.to(device) for part in self[:5])
+        return ContextPlan(stimulus, target, gate, context, answers, self.groups)
 
 
 def plan_context(
-    protocol: SplitProtocol,
+    protocol: AbstractProtocol,
     brain: BrainPlan,
     curricula: Sequence[Curriculum],
     seeds: Sequence[int],
@@ -89,38 +91,52 @@ def plan_context(
     With ``experience="joint"`` trials come from all contexts so far: pooled, or in the task scenario
     ``ceil(batch / contexts)`` from each, judged within it.
     """
-    tables, row_context = [], None
+    count = len(protocol.stimuli.train)
+    apart = experience == "joint" and protocol.scenario == "task"
+    each = -(-learning.batch // (context + 1)) if apart else learning.batch
+    tables = []
     for curriculum, seed in zip(curricula, seeds, strict=True):
+        # a trial is a stimulus in a context: one number for both, so that contexts can share their stimuli
+        pools = [curriculum.train[c] + c * count for c in range(context + 1)]
         if experience == "sequential":
             chance = rng.stream(seed, f"context {context}/trials")
-            tables.append(shuffled_epochs(curriculum.train[context], learning.steps, learning.batch, chance))
+            tables.append(shuffled_epochs(pools[context], learning.steps, learning.batch, chance))
             continue
-        parts, each = list(curriculum.train[: context + 1]), -(-learning.batch // (context + 1))
-        if protocol.scenario == "task":
-            row_context = np.arange(context + 1).repeat(each)
-        else:
-            parts, each = [np.concatenate(parts)], learning.batch
+        parts = pools if apart else [np.concatenate(pools)]
         chances = [rng.stream(seed, f"context {context}/trials of {i}") for i in range(len(parts))]
         drawn = [shuffled_epochs(p, learning.steps, each, c) for p, c in zip(parts, chances, strict=True)]
         tables.append(np.concatenate(drawn, axis=1))
-    stimulus = np.stack(tables)
-    position = np.stack([c.train_position[t] for c, t in zip(curricula, stimulus, strict=True)])
-    of_context = np.searchsorted(np.asarray(protocol.first_classes), position, side="right") - 1
-    target = protocol.target(position, of_context)
-    return ContextPlan(
-        torch.from_numpy(stimulus),
-        torch.from_numpy(target),
-        torch.from_numpy(_gate(protocol, brain, target, of_context)),
-        torch.from_numpy(_answers(protocol, context, row_context)),
+    of_context, stimulus = np.divmod(np.stack(tables), count)
+    row_context = np.arange(context + 1).repeat(each) if apart else None
+    groups = (each,) * (context + 1) if apart else (learning.batch,)
+    return describe_trials(
+        protocol, brain, curricula, stimulus, of_context, _answers(protocol, context, row_context), groups
     )
 
 
-def _answers(protocol: SplitProtocol, context: int, row_context: np.ndarray | None) -> np.ndarray:
+def describe_trials(
+    protocol: AbstractProtocol,
+    brain: BrainPlan,
+    curricula: Sequence[Curriculum],
+    stimulus: np.ndarray,
+    context: np.ndarray,
+    answers: np.ndarray,
+    groups: tuple[int, ...],
+) -> ContextPlan:
+    """What is right, and through which gates, for stimuli in contexts; arrays (animal, step, trial)."""
+    position = np.stack([c.train_position[t] for c, t in zip(curricula, stimulus, strict=True)])
+    target = protocol.target(position, context)
+    arrays = (stimulus, target, _gate(protocol, brain, target, context), context, answers)
+    tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in arrays]
+    return ContextPlan(tensors[0], tensors[1], tensors[2], tensors[3], tensors[4], groups)
+
+
+def _answers(protocol: AbstractProtocol, context: int, row_context: np.ndarray | None) -> np.ndarray:
     contexts = [context] if row_context is None else row_context.tolist()
     return np.stack([protocol.answers(protocol.rule, c, context + 1) for c in contexts])
 
 
-def _gate(protocol: SplitProtocol, brain: BrainPlan, target: np.ndarray, context: np.ndarray) -> np.ndarray:
+def _gate(protocol: AbstractProtocol, brain: BrainPlan, target: np.ndarray, context: np.ndarray) -> np.ndarray:
     if brain.gating is None:
         return np.zeros_like(target)
     if brain.gating.by == "context":
@@ -143,17 +159,22 @@ class Chance:
         Current trials per step.
     plan
         What is replayed, or None.
+    recalled
+        Whether what is replayed is recalled upon cues.
     """
 
     def __init__(
         self,
         seeds: Sequence[int],
         context: int,
-        protocol: SplitProtocol,
+        protocol: AbstractProtocol,
         brain: BrainPlan,
         trials: int,
         plan: ReplayRound | None,
+        *,
+        recalled: bool = True,
     ) -> None:
+        self.recalled = recalled
         self.context, self.protocol, self.brain, self.plan, self.trials = context, protocol, brain, plan, trials
         names = ("current", "replayed", "cue", "class", "mode", "context")
         self.streams = [{name: rng.stream(s, f"context {context}/{name}") for name in names} for s in seeds]
@@ -177,16 +198,20 @@ class Chance:
         units = self.brain.hippocampus.code_units
         noise = [self._normal(s["current"], self.trials, units) for s in self.streams]
         if self.plan is not None:
-            rows = len(self.plan.row_event)
-            replayed = [self._normal(s["replayed"], rows, units) for s in self.streams]
+            replayed = [self._normal(s["replayed"], self.plan.events, units) for s in self.streams]
             noise = [np.concatenate(pair, axis=1) for pair in zip(noise, replayed, strict=True)]
-            self._draw_cues(units, device, dtype)
+            if self.recalled:
+                self._draw_cues(units, device, dtype)
         self._noise = torch.from_numpy(np.stack(noise)).to(device, dtype)
 
     def _draw_cues(self, units: int, device: torch.device, dtype: torch.dtype) -> None:
         assert self.plan is not None
         per_class = 1 if self.brain.modes is None else self.brain.modes.per_class
-        drawn = [draw_cues(self.protocol, self.plan, self.context, BLOCK, per_class, s) for s in self.streams]
+        faithful = self.brain.gating is not None and self.brain.gating.faithful
+        drawn = [
+            draw_cues(self.protocol, self.plan, self.context, BLOCK, per_class, s, faithful=faithful)
+            for s in self.streams
+        ]
         codes = np.stack([self._normal(s["cue"], self.plan.events, units) for s in self.streams])
         cls, mode, where = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*drawn, strict=True))
         self._cues = Cues(cls, mode, where, torch.from_numpy(codes).to(device, dtype))

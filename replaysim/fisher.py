@@ -16,26 +16,41 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
 from .brain import Brain
+from .cortex import RETINA
 from .objectives import competing
 
 _FLOATS_AT_ONCE = 2**25  # bound on the per-trial gradients that the fallback holds
 
 
 class Judgement(nn.Module):
-    """Log-probabilities of the competing answers, from stimuli (trial, ...)."""
+    """Log-probabilities of the competing answers, from stimuli (trial, ...).
 
-    def __init__(self, brain: Brain) -> None:
+    Parameters
+    ----------
+    brain
+        The brain that judges.
+    area
+        Where stimuli are presented.
+    """
+
+    def __init__(self, brain: Brain, area: str = RETINA) -> None:
         super().__init__()
         self.brain = brain
+        self.area = area
 
-    def forward(self, stimulus: Tensor, answers: Tensor) -> Tensor:
+    def forward(self, stimulus: Tensor, answers: Tensor, context: int | None = None) -> Tensor:
         """(trial, answer); answers that do not compete get a large negative number."""
-        top = self.brain.perceive(stimulus)[self.brain.top]
+        top = self.brain.climb(stimulus, self.area, context=context)[self.brain.top]
         return torch.log_softmax(competing(self.brain.readout(top), answers), dim=-1)
 
 
 def fisher_information(
-    judgement: Judgement, values: Mapping[str, Tensor], covered: list[str], stimuli: Tensor, answers: Tensor
+    judgement: Judgement,
+    values: Mapping[str, Tensor],
+    covered: list[str],
+    stimuli: Tensor,
+    answers: Tensor,
+    context: int | None = None,
 ) -> dict[str, Tensor]:
     """Information of the decision about the covered synapses of one animal.
 
@@ -51,6 +66,8 @@ def fisher_information(
         (trial, ...), as the protocol presents them.
     answers
         Which readout units compete, boolean, (answer,).
+    context
+        Context of the stimuli, from 0; needed where the cortex is gated by it.
 
     Returns
     -------
@@ -58,10 +75,10 @@ def fisher_information(
         Name to information, shaped like the parameter; nonnegative.
     """
     dense = _dense_layers(judgement, covered)
-    information = _of_dense(judgement, values, dense, stimuli, answers) if dense else {}
+    information = _of_dense(judgement, values, dense, stimuli, answers, context) if dense else {}
     rest = [name for name in covered if name not in information]
     if rest:
-        information |= _of_any(judgement, values, rest, stimuli, answers)
+        information |= _of_any(judgement, values, rest, stimuli, answers, context)
     return {name: information[name] / stimuli.shape[0] for name in covered}
 
 
@@ -71,7 +88,12 @@ def _dense_layers(judgement: nn.Module, covered: list[str]) -> dict[str, nn.Line
 
 
 def _of_dense(
-    judgement: Judgement, values: Mapping[str, Tensor], layers: dict[str, nn.Linear], stimuli: Tensor, answers: Tensor
+    judgement: Judgement,
+    values: Mapping[str, Tensor],
+    layers: dict[str, nn.Linear],
+    stimuli: Tensor,
+    answers: Tensor,
+    context: int | None,
 ) -> dict[str, Tensor]:
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
     hooks = [
@@ -81,7 +103,7 @@ def _of_dense(
     detached = {name: value.detach().requires_grad_(value.is_floating_point()) for name, value in values.items()}
     try:
         with torch.enable_grad():
-            log_p = functional_call(judgement, detached, (stimuli, answers))
+            log_p = functional_call(judgement, detached, (stimuli, answers, context))
     finally:
         for hook in hooks:
             hook.remove()
@@ -102,13 +124,18 @@ def _of_dense(
 
 
 def _of_any(
-    judgement: Judgement, values: Mapping[str, Tensor], covered: list[str], stimuli: Tensor, answers: Tensor
+    judgement: Judgement,
+    values: Mapping[str, Tensor],
+    covered: list[str],
+    stimuli: Tensor,
+    answers: Tensor,
+    context: int | None = None,
 ) -> dict[str, Tensor]:
     fixed = {name: value.detach() for name, value in values.items() if name not in covered}
     chosen = torch.nonzero(answers).flatten()
 
     def log_p(synapses: dict[str, Tensor], stimulus: Tensor) -> Tensor:
-        return functional_call(judgement, {**fixed, **synapses}, (stimulus[None], answers))[0, chosen]
+        return functional_call(judgement, {**fixed, **synapses}, (stimulus[None], answers, context))[0, chosen]
 
     def squared(synapses: dict[str, Tensor], stimulus: Tensor) -> dict[str, Tensor]:
         p = log_p(synapses, stimulus).exp()

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from . import objectives
 from .brain import Brain
+from .cortex import RETINA
 from .errors import check_number
+from .events import Events
 from .objectives import one_hot
-from .replay import Events
+from .passes import in_passes, looks_at_its_batch
 
 COMPONENTS = (
     "total",
@@ -61,6 +63,19 @@ class Trials(NamedTuple):
     """Right readout unit and memory mode, (trial,)."""
     gate: Tensor
     """Gate of the feedback pathway, (trial,)."""
+    context: Tensor
+    """Context from 0, (trial,)."""
+
+
+class Entrances(NamedTuple):
+    """Where experience enters the cortex."""
+
+    current: str = RETINA
+    """Area at which stimuli are presented: the retina, or a standing area whose activity is kept."""
+    replayed: str = RETINA
+    """Area at which replayed activity enters."""
+    shared: bool = False
+    """Whether the replayed activity is that of the current trials, so that it need not climb twice."""
 
 
 class Experience(nn.Module):
@@ -71,7 +86,9 @@ class Experience(nn.Module):
     in the T-th context; without replay, the current loss alone. :math:`L^C` is the cross-entropy of the decision or,
     on replayed activity with soft targets, the distillation loss; :math:`L^R` the reconstruction of the activity at
     the re-entry area, which is detached, as the cortex would otherwise shrink its activity to please it; :math:`L^V`
-    the divergence of the code over ``divergence_divisor``. A plain classifier has :math:`L^C` only.
+    the divergence of the code over ``divergence_divisor``. A plain classifier has :math:`L^C` only. A stand-alone
+    hippocampus learns by :math:`L^R + L^V`, the cortex beside it by :math:`L^C`; they share no synapse, so that their
+    sum has the gradient of each.
 
     Parameters
     ----------
@@ -79,13 +96,20 @@ class Experience(nn.Module):
         The learner.
     soft, temperature
         Kind of targets of replay.
+    entrances
+        Where experience enters the cortex.
     """
 
-    def __init__(self, brain: Brain, *, soft: bool = True, temperature: float = 2.0) -> None:
+    def __init__(
+        self, brain: Brain, *, soft: bool = True, temperature: float = 2.0, entrances: Entrances | None = None
+    ) -> None:
         super().__init__()
         self.brain = brain
         self.soft = soft
         self.temperature = temperature
+        at = brain.cortex.reentry if brain.hippocampus is not None else RETINA
+        self.entrances = Entrances(RETINA, at) if entrances is None else entrances
+        self.apart = looks_at_its_batch(brain.cortex)
 
     def forward(
         self,
@@ -95,6 +119,9 @@ class Experience(nn.Module):
         events: Events | None = None,
         replay_answers: Tensor | None = None,
         share: Tensor | float = 1.0,
+        *,
+        row_event: Tensor | None = None,
+        groups: tuple[tuple[int, ...], tuple[int, ...]] = ((), ()),
     ) -> tuple[Tensor, Tensor]:
         """Total loss, and its components in the order of :data:`COMPONENTS` without the first and the last.
 
@@ -107,28 +134,54 @@ class Experience(nn.Module):
         noise
             Standard normal noise of the codes, current trials first, then replayed ones; (row, code_unit).
         events
-            Replayed experience; current trials and events climb the cortex in one pass.
+            Replayed experience; current trials and events climb the cortex in one pass where nothing in it looks at
+            the whole batch.
         share
             Weight of current experience, 1/T.
+        row_event
+            Event that is judged in each row, where that is not the row itself, (row,).
+        groups
+            Numbers of successive trials, and of events, that parts whose normalisation looks at its batch meet
+            separately; empty: all together.
         """
-        brain = self.brain
-        reentry = brain.cortex.reentry
-        current = brain.cortex(trials.stimulus, stop=reentry)[reentry]
-        activity = current if events is None else torch.cat((current, events.activity))
-        top = brain.cortex(activity, start=reentry)[brain.top]
+        brain, n = self.brain, trials.target.shape[0]
+        met = None if events is None or self.entrances.shared else events.activity
+        sizes = (*(groups[0] or (n,)), *((groups[1] or (met.shape[0],)) if met is not None else ()))
+        activity, top = self._climb(trials, met, groups)
         logits = brain.readout(top)
-        n = trials.target.shape[0]
-        recreated, diverged = self._generate(top, activity.detach(), trials, noise, events)
+        recreated, diverged = self._generate(top, activity.detach(), trials, noise, events, sizes)
         current = (objectives.classification(logits[:n], trials.target, answers).mean(), recreated[0], diverged[0])
         total = current[0] + current[1] + current[2]
         zero = total.new_zeros(())
         replayed = (zero, zero, zero, zero)
         if events is not None and replay_answers is not None:
-            judged = self._judge(logits[n:], events, replay_answers).mean()
+            again = logits[:n] if self.entrances.shared else logits[n:]
+            again = again if row_event is None else again[row_event]
+            judged = self._judge(again, events, replay_answers).mean()
             hard, soft = (zero, judged) if self.soft else (judged, zero)
             replayed = (hard, soft, recreated[1], diverged[1])
             total = share * total + (1 - share) * torch.stack(replayed).sum()
         return total, torch.stack((*current, *replayed)).detach()
+
+    def _climb(
+        self, trials: Trials, met: Tensor | None, groups: tuple[tuple[int, ...], tuple[int, ...]]
+    ) -> tuple[Tensor, Tensor]:
+        """Activity at the re-entry area and at the top, current trials first, then events; (row, unit)."""
+        brain, at = self.brain, self.brain.cortex.reentry
+        entrance, replayed, _shared = self.entrances
+        if self.apart:  # each group has statistics of its own, and every pass moves the running ones
+            batches = [(part, entrance) for part in trials.stimulus.split(groups[0] or len(trials.stimulus))]
+            if met is not None:
+                batches += [(part, replayed) for part in met.split(groups[1] or len(met))]
+            climbed = [brain.climb(part, start) for part, start in batches]
+            return torch.cat([c[at] for c in climbed]), torch.cat([c[brain.top] for c in climbed])
+        activity = trials.stimulus
+        if met is not None:
+            activity = torch.cat((brain.cortex(activity, start=entrance, stop=replayed)[replayed], met.flatten(1)))
+            entrance = replayed
+        context = None if brain.context_gates is None else trials.context
+        evoked = brain.climb(activity, entrance, context=context)
+        return evoked[at], evoked[brain.top]
 
     def _judge(self, logits: Tensor, events: Events, answers: Tensor) -> Tensor:
         if self.soft:
@@ -136,20 +189,28 @@ class Experience(nn.Module):
         return objectives.classification(logits, events.decision, answers)
 
     def _generate(
-        self, top: Tensor, original: Tensor, trials: Trials, noise: Tensor, events: Events | None
+        self,
+        top: Tensor,
+        original: Tensor,
+        trials: Trials,
+        noise: Tensor,
+        events: Events | None,
+        sizes: tuple[int, ...],
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Reconstruction and divergence, mean over current trials and, with events, over replayed rows."""
         brain = self.brain
         if brain.hippocampus is None or brain.feedback is None:
             zero = top.new_zeros(())
             return [zero, zero], [zero, zero]
-        code = brain.hippocampus(top)
+        code = in_passes(brain.hippocampus, sizes, top if brain.hippocampus.reads_top else original)
         sample = code.sample(noise)
         gates = None if brain.gates is None else brain.gates(self._gate_weight(trials, events, top.dtype))
-        drive = brain.feedback(sample, gates)
+        drive = in_passes(brain.feedback, sizes, sample, gates)
         bernoulli = brain.feedback.reconstruction == "bernoulli"
-        loss = objectives.reconstruction_bernoulli if bernoulli else objectives.reconstruction_gaussian
-        recreated = loss(drive, original)
+        if bernoulli:
+            recreated = objectives.reconstruction_bernoulli(drive, original)
+        else:
+            recreated = objectives.reconstruction_gaussian(brain.feedback.activity(drive), original)
         n = trials.target.shape[0]
         if brain.modes is None:
             divergence = objectives.code_divergence(code.mean, code.log_variance)

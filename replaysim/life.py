@@ -15,15 +15,29 @@ from . import rng
 from .brain import BrainPlan
 from .cohort import Cohort
 from .consolidation import ConsolidationRule
-from .experience import Chance, ContextPlan, Presentation, plan_context
+from .cortex import RETINA
+from .events import Episodes, ReplayRound, plan_round
+from .experience import Chance, ContextPlan, plan_context
 from .learning import Learning
-from .protocol import Curriculum, SplitProtocol
+from .presentation import Presentation
+from .protocol import AbstractProtocol, Curriculum
 from .recorder import Electrode
 from .recording import Recording, Write
-from .replay import GenerativeReplay, ReplayRound, plan_round
+from .replay import ExactReplay, ReplayMechanism
+from .storage import Storage
 
 Progress = Callable[[int], None]
 _REPORT_EVERY = 10  # steps between two words on the progress
+
+
+class KeptActivity(NamedTuple):
+    """Activity that all stimuli evoke in a standing area, computed once for all animals."""
+
+    train: np.ndarray
+    """(stimulus, unit)"""
+    test: np.ndarray
+    """(stimulus, unit)"""
+    area: str
 
 
 @dataclass(frozen=True)
@@ -31,14 +45,16 @@ class Condition:
     """Everything that decides how an animal lives, except which animal it is."""
 
     brain: BrainPlan
-    protocol: SplitProtocol
+    protocol: AbstractProtocol
     learning: Learning
-    replay: GenerativeReplay | None = None
+    replay: ReplayMechanism | None = None
     consolidation: ConsolidationRule | None = None
     experience: str = "sequential"
     electrodes: tuple[Electrode, ...] = ()
     device: str = "cpu"
     precision: str = "float32"
+    chance: int = 0
+    kept: KeptActivity | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -72,12 +88,14 @@ def live(condition: Condition, seeds: tuple[int, ...], write: Write, progress: P
         Called with a number of finished steps now and then.
     """
     protocol, learning = condition.protocol, condition.learning
+    own = tuple(rng.own(seed, condition.chance) for seed in seeds)
     curricula, brains = [], []
-    for seed in seeds:
+    for seed, chance in zip(seeds, own, strict=True):
         stream = rng.published(seed)
         curricula.append(protocol.curriculum(seed, stream))
-        brains.append(condition.brain.grow(seed, stream))
+        brains.append(condition.brain.grow(chance, stream))
         brains[-1].animal = seed
+    kept = condition.kept
     cohort = Cohort(
         brains,
         rate=learning.rate,
@@ -85,16 +103,18 @@ def live(condition: Condition, seeds: tuple[int, ...], write: Write, progress: P
         consolidation=condition.consolidation,
         device=condition.device,
         dtype=condition.dtype,
+        presented=RETINA if kept is None else kept.area,
     )
-    train, test = (_present(condition, part) for part in ("train", "test"))
-    recording = Recording(condition.electrodes, cohort, protocol, curricula, seeds, learning, test, write)
+    rounds = Rounds(condition, cohort, curricula, own)
+    test = present(condition, curricula, "test")
+    seen = present(condition, curricula, "test", kept=False) if kept is not None else test
+    recording = Recording(condition.electrodes, cohort, protocol, curricula, seeds, learning, test, seen, write)
     recording.naive()
     for context in range(protocol.n_contexts):
-        learn_context(condition, cohort, curricula, seeds, context, train, recording, progress)
+        learn_context(rounds, context, recording, progress)
         competing = torch.from_numpy(protocol.answers(protocol.rule, context, context + 1)).to(cohort.device)
-        cohort.consolidate(partial(_fresh_trials, curricula, seeds, context, train), competing)
-        if condition.replay is not None:
-            cohort.remember_self()
+        cohort.consolidate(partial(rounds.fresh_trials, context), competing, context)
+        rounds.end_context(context)
         recording.end_context(context + 1)
         if not recording.alive().any():
             warnings.warn(
@@ -104,57 +124,105 @@ def live(condition: Condition, seeds: tuple[int, ...], write: Write, progress: P
     return _outcome(cohort, curricula, seeds, recording)
 
 
-def learn_context(
-    condition: Condition,
-    cohort: Cohort,
-    curricula: list[Curriculum],
-    seeds: tuple[int, ...],
-    context: int,
-    stimuli: Presentation,
-    recording: Recording,
-    progress: Progress,
-) -> None:
+class Rounds:
+    """What a cohort meets at every step: current trials, and what is replayed beside them.
+
+    Parameters
+    ----------
+    condition
+        How the animals live.
+    cohort, curricula
+        The animals and what they meet.
+    seeds
+        Seeds of their own chance.
+    """
+
+    def __init__(
+        self, condition: Condition, cohort: Cohort, curricula: list[Curriculum], seeds: tuple[int, ...]
+    ) -> None:
+        self.condition, self.cohort, self.curricula, self.seeds = condition, cohort, curricula, seeds
+        self.stimuli = present(condition, curricula, "train")
+        self.storage: Storage | None = None
+        if isinstance(condition.replay, ExactReplay):
+            budget = condition.replay.budget
+            self.storage = Storage(condition.protocol, condition.brain, curricula, seeds, budget)
+
+    def plan(self, context: int) -> tuple[ContextPlan, ReplayRound | None]:
+        """Draw the trials of a context (counted from 0), and say what may be replayed."""
+        condition, device = self.condition, self.cohort.device
+        protocol, learning, replay = condition.protocol, condition.learning, condition.replay
+        given = plan_context(
+            protocol, condition.brain, self.curricula, self.seeds, learning, context, condition.experience
+        ).to(device)
+        if replay is None or not context:
+            return given, None
+        asked = condition.brain.modes is not None or condition.brain.gating is not None
+        cued = replay.source == "episodes" or (replay.source == "recall" and asked)
+        return given, plan_round(protocol, context, replay.batch or learning.batch, cued=cued).to(device)
+
+    def fresh_trials(self, context: int, trials: int) -> list[torch.Tensor]:
+        """At most so many training stimuli of the context in an order of their own, for every animal."""
+        chosen = []
+        for a, (curriculum, seed) in enumerate(zip(self.curricula, self.seeds, strict=True)):
+            order = rng.stream(seed, f"context {context}/consolidation").permutation(curriculum.train[context])[:trials]
+            index = torch.from_numpy(order).to(self.cohort.device)[None]
+            own = self.stimuli.permutation
+            stimuli = self.stimuli if own is None else self.stimuli._replace(permutation=own[a : a + 1])
+            chosen.append(stimuli.show_each(index, torch.full_like(index, context))[0])
+        return chosen
+
+    def end_context(self, context: int) -> None:
+        """Remember what later contexts may replay."""
+        if self.condition.replay is not None:
+            self.cohort.remember_self()
+        if self.storage is not None:
+            self.storage.store(context)
+
+
+def learn_context(rounds: Rounds, context: int, recording: Recording, progress: Progress) -> None:
     """Learn one context (counted from 0), with replay of the earlier ones where there is any."""
-    protocol, learning, device = condition.protocol, condition.learning, cohort.device
-    given = plan_context(protocol, condition.brain, curricula, seeds, learning, context, condition.experience)
-    given = ContextPlan(*(part.to(device) for part in given))
-    plan = None
-    if condition.replay is not None and context:
-        cued = condition.brain.modes is not None or condition.brain.gating is not None
-        plan = plan_round(protocol, context, condition.replay.batch or learning.batch, cued=cued)
-        plan = ReplayRound(plan.events, *(part.to(device) for part in plan[1:]))
-    chance = Chance(seeds, context, protocol, condition.brain, given.target.shape[2], plan)
+    condition, cohort, stimuli = rounds.condition, rounds.cohort, rounds.stimuli
+    learning, device, replay = condition.learning, cohort.device, condition.replay
+    given, plan = rounds.plan(context)
+    recalled = replay is None or replay.source == "recall"
+    met = None
+    if rounds.storage is not None and plan is not None:
+        met = rounds.storage.plan(context, learning.steps, plan).to(device)
+    trials_per_step = given.target.shape[2]
+    chance = Chance(
+        rounds.seeds, context, condition.protocol, condition.brain, trials_per_step, plan, recalled=recalled
+    )
     recording.begin_context(plan)
     for step in range(learning.steps):
         noise = chance.noise(step, device, cohort.dtype)
         trials = given.trials(step, stimuli)
-        cues = events = None
+        events = None
         if plan is not None:
-            cues = chance.cues(step)
-            events = cohort.reactivate(cues, plan)
-        losses = cohort.learn(trials, given.answers, noise, events, plan, 1 / (context + 1))
-        recording.step(step, losses, cues, events)
+            if recalled:
+                events = cohort.reactivate(chance.cues(step), plan)
+            else:
+                current = Episodes(trials.stimulus, trials.target, trials.context)
+                events = cohort.appraise(current if met is None else met.episodes(step, stimuli), plan)
+        losses = cohort.learn(trials, given.answers, noise, events, plan, 1 / (context + 1), given.groups)
+        recording.step(step, losses, events)
         if (step + 1) % _REPORT_EVERY == 0 or step + 1 == learning.steps:
             progress(step % _REPORT_EVERY + 1)
 
 
-def _present(condition: Condition, part: str) -> Presentation:
-    array = getattr(condition.protocol.stimuli, part)
+def present(condition: Condition, curricula: list[Curriculum], part: str, *, kept: bool = True) -> Presentation:
+    """Training or test stimuli as the animals get them; with ``kept``, as activity of a standing area if there is one.
+
+    ``part`` is ``"train"`` or ``"test"``.
+    """
+    stimuli, activity = condition.protocol.stimuli, condition.kept if kept else None
     with warnings.catch_warnings():  # arrays shared between workers are read-only, and are only read
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        stored = torch.from_numpy(array)
-    return Presentation(stored.to(condition.device), condition.protocol.stimuli.scale, condition.dtype)
-
-
-def _fresh_trials(
-    curricula: list[Curriculum], seeds: tuple[int, ...], context: int, stimuli: Presentation, trials: int
-) -> list[torch.Tensor]:
-    """At most so many training stimuli of the context in an order of their own, for every animal."""
-    chosen = []
-    for curriculum, seed in zip(curricula, seeds, strict=True):
-        order = rng.stream(seed, f"context {context}/consolidation").permutation(curriculum.train[context])[:trials]
-        chosen.append(stimuli.show(torch.from_numpy(order).to(stimuli.stimuli.device)))
-    return chosen
+        stored = torch.from_numpy(getattr(stimuli if activity is None else activity, part)).to(condition.device)
+    if activity is not None:
+        return Presentation(stored, 1.0, condition.dtype, area=activity.area)
+    orders = [c.permutation for c in curricula if c.permutation is not None]
+    permutation = torch.from_numpy(np.stack(orders)).to(condition.device) if orders else None
+    return Presentation(stored, stimuli.scale, condition.dtype, stimuli.light, permutation)
 
 
 def _outcome(cohort: Cohort, curricula: list[Curriculum], seeds: tuple[int, ...], recording: Recording) -> Outcome:

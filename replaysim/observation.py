@@ -5,7 +5,7 @@ Every function here reads; none of them draws from the animals' chance or writes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ import torch
 import xarray as xr
 
 from . import rng
+from .brain import Brain
 from .cohort import Cohort
-from .cortex import AbstractCortex, DenseCortex
-from .experience import Presentation
-from .protocol import ANSWERS, Curriculum, SplitProtocol
+from .cortex import AbstractCortex
+from .presentation import Presentation
+from .protocol import ANSWERS, AbstractProtocol, Curriculum
 
 PATHWAYS = {
     "feedforward": "cortex.",
@@ -54,12 +55,15 @@ def balanced(position: np.ndarray, n: int) -> np.ndarray:
 def accuracy(
     cohort: Cohort,
     presentation: Presentation,
-    protocol: SplitProtocol,
+    protocol: AbstractProtocol,
     curricula: Sequence[Curriculum],
     learned: int,
     stimuli: np.ndarray | None = None,
 ) -> np.ndarray:
     """Fraction of right decisions, (animal, answers, context).
+
+    Where contexts rearrange the stimuli, so that all stimuli are tested anew in every context, only contexts learned so
+    far and the next one are tested, the others are NaN.
 
     Parameters
     ----------
@@ -71,30 +75,54 @@ def accuracy(
         Indices of the test stimuli to use; default all.
     """
     index = np.arange(len(presentation.stimuli)) if stimuli is None else stimuli
-    blocks = []
-    for part in torch.from_numpy(index).split(2048):
-        shown = presentation.show(part.to(presentation.stimuli.device))
-        blocks += [evoked["logits"] for evoked in cohort.perceive(shown, ("logits",))]
-    logits = torch.cat(blocks, dim=1).cpu()
     found = np.full((cohort.size, len(ANSWERS), protocol.n_contexts), np.nan, dtype=np.float32)
-    for a, curriculum in enumerate(curricula):
-        position = curriculum.test_position[index]
-        for c in range(protocol.n_contexts):
-            low, high = protocol.first_classes[c : c + 2]
-            rows = np.flatnonzero((position >= low) & (position < high))
-            target = torch.from_numpy(protocol.target(position[rows], c))
+    rearranged = presentation.permutation is not None
+    logits = torch.empty(0) if rearranged else _logits(cohort, presentation, index, contexts_of(protocol, curricula))
+    healthy = np.ones(cohort.size, dtype=bool)
+    for c in range(min(protocol.n_contexts, learned + 1) if rearranged else protocol.n_contexts):
+        if rearranged:
+            everywhere = np.full((cohort.size, len(presentation.stimuli)), c)
+            logits = _logits(cohort, presentation, index, everywhere)
+        healthy &= torch.isfinite(logits).all(dim=2).all(dim=1).numpy()
+        for a, curriculum in enumerate(curricula):
+            rows = np.flatnonzero(np.isin(index, curriculum.test[c], assume_unique=True))
+            target = torch.from_numpy(protocol.target(curriculum.test_position[index[rows]], c))
             for k, kind in enumerate(ANSWERS):
                 if kind == "up_to_learned" and c >= learned:
                     continue
                 competing = torch.from_numpy(protocol.answers(kind, c, learned))
                 decision = torch.where(competing, logits[a, rows], -torch.inf).argmax(-1)
                 found[a, k, c] = (decision == target).float().mean()
-    finite = torch.isfinite(logits).all(dim=(1, 2)) if logits.dim() == 3 else torch.ones(cohort.size, dtype=torch.bool)
-    found[~finite.numpy()] = np.nan
+    found[~healthy] = np.nan
     return found
 
 
-def chance_level(protocol: SplitProtocol) -> np.ndarray:
+def contexts_of(protocol: AbstractProtocol, curricula: Sequence[Curriculum]) -> np.ndarray:
+    """Context, from 0, to which every test stimulus belongs, (animal, stimulus); only where it belongs to one."""
+    positions = np.stack([c.test_position for c in curricula])
+    return np.searchsorted(np.asarray(protocol.first_classes), positions, side="right") - 1
+
+
+def _logits(cohort: Cohort, presentation: Presentation, index: np.ndarray, context: np.ndarray) -> torch.Tensor:
+    """Readout for test stimuli, a few at a time, (animal, stimulus, answer); ``context`` of every test stimulus."""
+    blocks = []
+    for part in np.array_split(index, max(1, -(-len(index) // 2048))):
+        blocks += [seen["logits"] for seen in _see(cohort, presentation, part, context[:, part], ("logits",))]
+    return torch.cat(blocks, dim=1).cpu()
+
+
+def _see(
+    cohort: Cohort, presentation: Presentation, index: np.ndarray, context: np.ndarray, wanted: Sequence[str]
+) -> Iterator[dict[str, torch.Tensor]]:
+    """What test stimuli (stimulus,) evoke in contexts (animal, stimulus)."""
+    device = presentation.stimuli.device
+    chosen, where = torch.from_numpy(index).to(device), torch.from_numpy(context).to(device)
+    own = presentation.permutation is not None
+    shown = presentation.show_each(chosen.expand(where.shape), where) if own else presentation.show(chosen)
+    return cohort.perceive(shown, wanted, context=where, own=own, start=presentation.area)
+
+
+def chance_level(protocol: AbstractProtocol) -> np.ndarray:
     """Accuracy of guessing among the competing answers, (answers, contexts_learned, context)."""
     n = protocol.n_contexts
     level = np.full((len(ANSWERS), n + 1, n), np.nan, dtype=np.float32)
@@ -107,7 +135,7 @@ def chance_level(protocol: SplitProtocol) -> np.ndarray:
 
 
 def behaviour(
-    protocol: SplitProtocol, curricula: Sequence[Curriculum], seeds: Sequence[int], accuracies: list[np.ndarray]
+    protocol: AbstractProtocol, curricula: Sequence[Curriculum], seeds: Sequence[int], accuracies: list[np.ndarray]
 ) -> xr.Dataset:
     """Group ``/behaviour`` from the accuracies after 0, 1, 2, ... contexts."""
     dims = ("animal", "answers", "contexts_learned", "context")
@@ -144,7 +172,7 @@ def behaviour(
 
 
 def snapshot_coordinates(
-    protocol: SplitProtocol,
+    protocol: AbstractProtocol,
     curricula: Sequence[Curriculum],
     seeds: Sequence[int],
     stimuli: np.ndarray,
@@ -152,8 +180,7 @@ def snapshot_coordinates(
     step: int,
 ) -> dict[str, xr.Variable]:
     """Coordinates of one snapshot of activity evoked by fixed stimuli."""
-    position = np.stack([c.test_position[stimuli] for c in curricula])
-    context = np.searchsorted(np.asarray(protocol.first_classes), position, side="right")
+    context = np.stack([protocol.probe_context(c, stimuli) for c in curricula]) + 1
     return {
         "animal": animal_coordinate(seeds),
         "snapshot": described(("snapshot",), np.array([learned], np.int32), "number of the snapshot"),
@@ -168,24 +195,35 @@ def snapshot_coordinates(
 
 
 def evoked(
-    cohort: Cohort, presentation: Presentation, stimuli: np.ndarray, wanted: Sequence[str]
+    cohort: Cohort,
+    presentation: Presentation,
+    protocol: AbstractProtocol,
+    curricula: Sequence[Curriculum],
+    stimuli: np.ndarray,
+    wanted: Sequence[str],
 ) -> dict[str, np.ndarray]:
-    """What fixed test stimuli evoke: name to (animal, stimulus, unit)."""
-    shown = presentation.show(torch.from_numpy(stimuli).to(presentation.stimuli.device))
-    blocks = list(cohort.perceive(shown, wanted))
+    """What fixed test stimuli evoke in the contexts in which they probe: name to (animal, stimulus, unit)."""
+    context = np.stack([protocol.probe_context(c, stimuli) for c in curricula])
+    blocks = list(_see(cohort, presentation, stimuli, context, wanted))
     return {name: torch.cat([b[name] for b in blocks], dim=1).float().cpu().numpy() for name in wanted}
 
 
 def about_area(cortex: AbstractCortex, area: str) -> dict[str, Any]:
     """Attributes of an area in the log: whether synapses onto it can change, and its non-linearity where that is known.
 
-    An own cortex tells by a part with the area's name.
+    An area is found as the part of the cortex with its name, or with its name in a part of that part.
     """
     if area == cortex.areas[0]:
         return {"area": area, "plastic": 0, "nonlinearity": "none"}
-    own = getattr(cortex, area, cortex)
+    own = next((part for name, part in cortex.named_modules() if name.rsplit(".", 1)[-1] == area), cortex)
     plastic = int(any(value.requires_grad for value in own.parameters()))
-    return {"area": area, "plastic": plastic, "nonlinearity": "relu" if isinstance(cortex, DenseCortex) else "unknown"}
+    return {"area": area, "plastic": plastic, "nonlinearity": cortex.nonlinearities.get(area, "unknown")}
+
+
+def plastic_reentry(brain: Brain) -> bool:
+    """Whether synapses onto the re-entry area, or below it, can change."""
+    below = brain.cortex.areas[1 : brain.cortex.areas.index(brain.cortex.reentry) + 1]
+    return any(about_area(brain.cortex, area)["plastic"] for area in below)
 
 
 def synapses(

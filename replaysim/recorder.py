@@ -9,7 +9,7 @@ from typing import Protocol
 from .brain import Brain
 from .errors import DataError, SettingError, check_choice, check_number
 from .learning import Learning
-from .protocol import SplitProtocol
+from .protocol import AbstractProtocol
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Preparation:
     """What electrodes are checked against: one naive brain and the mechanisms that will work on it."""
 
     brain: Brain
-    protocol: SplitProtocol
+    protocol: AbstractProtocol
     learning: Learning
     replay: object | None
     consolidation: object | None

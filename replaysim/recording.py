@@ -15,14 +15,17 @@ import xarray as xr
 
 from . import observation as see
 from .cohort import Cohort
-from .experience import Presentation
+from .drift import Drift
+from .events import Events, ReplayRound
 from .learning import COMPONENTS, Learning
-from .protocol import ANSWERS, Curriculum, SplitProtocol
+from .presentation import Presentation
+from .protocol import ANSWERS, AbstractProtocol, Curriculum
 from .recorder import Behaviour, CorticalActivity, Electrode, HippocampalCodes, ReplayActivity, SynapticImportance
-from .replay import Cues, Events, ReplayRound
 
 Piece = dict[str, xr.Dataset]
 Write = Callable[[str, Piece], None]
+DRIFT_STIMULI = 200
+"""Test stimuli, balanced over classes, by which the drift of a plastic re-entry area is watched."""
 
 
 class Recording:
@@ -35,7 +38,9 @@ class Recording:
     cohort, protocol, curricula, seeds, learning
         What is recorded from.
     presentation
-        Test stimuli.
+        Test stimuli as they are met while learning.
+    images
+        Test stimuli at the retina: the same, unless activity of a standing area is kept.
     write
         Takes the name of a piece (``"behaviour"``, ``"cortex/0003"``) and the piece.
     """
@@ -44,15 +49,16 @@ class Recording:
         self,
         electrodes: Sequence[Electrode],
         cohort: Cohort,
-        protocol: SplitProtocol,
+        protocol: AbstractProtocol,
         curricula: Sequence[Curriculum],
         seeds: Sequence[int],
         learning: Learning,
         presentation: Presentation,
+        images: Presentation,
         write: Write,
     ) -> None:
         self.cohort, self.protocol, self.curricula, self.seeds = cohort, protocol, tuple(curricula), tuple(seeds)
-        self.learning, self.presentation, self.write = learning, presentation, write
+        self.learning, self.presentation, self.images, self.write = learning, presentation, images, write
         self.electrodes = {type(e): e for e in electrodes}
         total = learning.steps * protocol.n_contexts
         self._loss = torch.full((cohort.size, total, len(COMPONENTS)), torch.nan, device=cohort.device)
@@ -63,6 +69,10 @@ class Recording:
         self._due: dict[int, np.ndarray] = {}
         self._plan: ReplayRound | None = None
         self._synapses = self._copy_synapses()
+        plastic = (
+            cohort.replay is not None and cohort.replay.source == "recall" and see.plastic_reentry(cohort.template)
+        )
+        self._drift = Drift() if plastic else None
 
     def _get(self, kind: type) -> Any:
         return self.electrodes.get(kind)
@@ -107,12 +117,12 @@ class Recording:
         if wanted is not None and plan is not None:
             self._due = see.spread(wanted.events, self.learning.steps, len(plan.row_event))
 
-    def step(self, step: int, losses: torch.Tensor, cues: Cues | None, events: Events | None) -> None:
+    def step(self, step: int, losses: torch.Tensor, events: Events | None) -> None:
         """After one weight update; ``step`` counts within the context from 0."""
         self._loss[:, self._done] = losses
         self._done += 1
-        if cues is not None and events is not None and step in self._due:
-            self._replayed(torch.from_numpy(self._due[step]).to(self.cohort.device), cues, events)
+        if events is not None and step in self._due:
+            self._replayed(torch.from_numpy(self._due[step]).to(self.cohort.device), events)
         probe = self._get(Behaviour)
         if probe is not None and step + 1 in probe.steps:
             learned = self._done // self.learning.steps + (1 if self._done % self.learning.steps else 0)
@@ -120,15 +130,15 @@ class Recording:
             found = see.accuracy(self.cohort, self.presentation, self.protocol, self.curricula, learned, chosen)
             self._probes.append((self._done, found))
 
-    def _replayed(self, rows: torch.Tensor, cues: Cues, events: Events) -> None:
+    def _replayed(self, rows: torch.Tensor, events: Events) -> None:
         assert self._plan is not None
         of = self._plan.row_event[rows]
         taken = {
             "code": events.code[:, of],
-            "activity": events.activity[:, rows],
+            "activity": events.activity[:, of].flatten(2),
             "target": events.soft_target[:, rows],
             "decision": events.decision[:, rows],
-            "cued_class": cues.cued_class[:, of],
+            "cued_class": events.cued_class[:, of],
             "cued_context": events.gate[:, rows] + 1,
             "step": torch.full((self.cohort.size, len(rows)), self._done, device=rows.device),
         }
@@ -155,8 +165,14 @@ class Recording:
             piece["/hippocampus"] = self._codes(learned, codes)
         if piece:
             self.write(f"cortex/{learned:04d}", piece)
-        table = see.behaviour(self.protocol, self.curricula, self.seeds, self._accuracies)
-        self.write("behaviour", {"/behaviour": table})
+        table = {"/behaviour": see.behaviour(self.protocol, self.curricula, self.seeds, self._accuracies)}
+        if self._drift is not None:
+            stimuli = see.balanced(self.protocol.stimuli.test_label, DRIFT_STIMULI)
+            area = (self.cohort.template.cortex.reentry,)
+            seen = see.evoked(self.cohort, self.presentation, self.protocol, self.curricula, stimuli, area)
+            self._drift.add(seen[area[0]])
+            table["/reentry"] = self._drift.table(self.seeds, area[0])
+        self.write("behaviour", table)
 
     def _coordinates(self, learned: int, n: int) -> tuple[np.ndarray, dict[str, xr.Variable]]:
         stimuli = see.balanced(self.protocol.stimuli.test_label, n)
@@ -168,7 +184,8 @@ class Recording:
         template = self.cohort.template.cortex
         areas = wanted.areas or template.areas[1:]
         stimuli, coordinates = self._coordinates(learned, wanted.stimuli)
-        found = see.evoked(self.cohort, self.presentation, stimuli, areas)
+        kept = self.presentation if self._kept_suffices(areas) else self.images
+        found = see.evoked(self.cohort, kept, self.protocol, self.curricula, stimuli, areas)
         piece: Piece = {"/cortex": xr.Dataset(coords=coordinates)}
         for area in areas:
             activity = see.described(
@@ -183,10 +200,15 @@ class Recording:
             )
         return piece
 
+    def _kept_suffices(self, wanted: Sequence[str]) -> bool:
+        """Whether all areas wanted are reached from where stimuli are presented."""
+        areas = self.cohort.template.cortex.areas
+        return min(areas.index(area) for area in wanted) >= areas.index(self.presentation.area)
+
     def _codes(self, learned: int, wanted: HippocampalCodes) -> xr.Dataset:
         stimuli, coordinates = self._coordinates(learned, wanted.stimuli)
         names = ("code_mean", "code_log_variance")
-        found = see.evoked(self.cohort, self.presentation, stimuli, names)
+        found = see.evoked(self.cohort, self.presentation, self.protocol, self.curricula, stimuli, names)
         dims = ("animal", "snapshot", "stimulus", "code_unit")
         values = {n: see.described(dims, found[n][:, None], n.replace("_", " ")) for n in names}
         units = found["code_mean"].shape[-1]
@@ -202,34 +224,25 @@ class Recording:
 
     def _replay_events(self, learned: int) -> xr.Dataset:
         joined = {name: torch.cat([e[name] for e in self._events], dim=1).cpu().numpy() for name in self._events[0]}
-        plan = self.cohort.template.plan
+        replay, plan = self.cohort.replay, self.cohort.template.plan
+        assert replay is not None
+        recalled = replay.source == "recall"
+        area = self.cohort.template.cortex.reentry if recalled else self.presentation.area
         by_class = plan.gating is not None and plan.gating.by == "class"
-        if plan.modes is None and not by_class:
+        if recalled and plan.modes is None and not by_class:
             joined["cued_class"][:] = -1
         by_context = plan.gating is not None and plan.gating.by == "context"
         domain = self.protocol.scenario == "domain"
-        if (plan.modes is None and plan.gating is None) or (domain and not by_context):
+        if recalled and ((plan.modes is None and plan.gating is None) or (domain and not by_context)):
             joined["cued_context"][:] = -1
+        if not recalled:
+            del joined["code"]
         position = "readout unit, the class within its context" if domain else "position in the animal's class order"
-        event = ("animal", "contexts_learned", "event")
-        names = {
-            "code": ((*event, "code_unit"), "code that was drawn"),
-            "activity": (
-                (*event, "unit"),
-                f"re-created activity at the re-entry area, {self.cohort.template.cortex.reentry}",
-            ),
-            "target": ((*event, "class"), "soft target: tempered probability that the earlier self gives each answer"),
-            "decision": (event, f"decision of the earlier self, {position}"),
-            "cued_class": (event, f"class that was asked for, {position}, -1 = none"),
-            "cued_context": (event, "context that was asked for, -1 = none"),
-            "step": (event, "weight update at which the event was replayed"),
-        }
+        names = about_events(("animal", "contexts_learned", "event"), position, area, recalled)
         values = {}
-        for name, (dims, long_name) in names.items():
-            array = joined[name][:, None]
-            values[name] = see.described(
-                dims, array.astype(np.float32 if array.dtype.kind == "f" else np.int32), long_name
-            )
+        for name, array in joined.items():
+            stored = array[:, None].astype(np.float32 if array.dtype.kind == "f" else np.int32)
+            values[name] = see.described(*names[name][:1], stored, names[name][1])
         coordinates = {
             "animal": see.animal_coordinate(self.seeds),
             "contexts_learned": see.described(
@@ -240,7 +253,7 @@ class Recording:
             **_count("event", joined["step"].shape[1]),
             **_count("class", joined["target"].shape[2]),
         }
-        return xr.Dataset(values, coords=coordinates, attrs={"area": self.cohort.template.cortex.reentry})
+        return xr.Dataset(values, coords=coordinates, attrs={"area": area})
 
     def _importance(self, learned: int, quantiles: Sequence[float]) -> Piece:
         dims = ("animal", "contexts_learned", "quantile")
@@ -298,6 +311,23 @@ class Recording:
     def alive(self) -> np.ndarray:
         """Whether each animal's losses have been finite so far, (animal,)."""
         return torch.isfinite(self._loss[:, : self._done]).all(dim=2).all(dim=1).cpu().numpy()
+
+
+def about_events(
+    event: tuple[str, ...], position: str, area: str, recalled: bool
+) -> dict[str, tuple[tuple[str, ...], str]]:
+    """Dims and meaning of what is recorded of replay events; ``position`` says how classes are counted."""
+    came = "re-created activity at the re-entry area" if recalled else "activity evoked by the stimulus at"
+    asked = "that was asked for" if recalled else "of the stimulus"
+    return {
+        "code": ((*event, "code_unit"), "code that was drawn"),
+        "activity": ((*event, "unit"), f"{came}, {area}" if recalled else f"{came} {area}"),
+        "target": ((*event, "class"), "soft target: tempered probability that the earlier self gives each answer"),
+        "decision": (event, f"decision of the earlier self, {position}"),
+        "cued_class": (event, f"class {asked}, {position}, -1 = none"),
+        "cued_context": (event, f"context {asked}, -1 = none"),
+        "step": (event, "weight update at which the event was replayed"),
+    }
 
 
 def _count(dim: str, n: int) -> dict[str, xr.Variable]:

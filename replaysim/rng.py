@@ -19,6 +19,14 @@ def published(seed: int) -> np.random.RandomState:
     return np.random.RandomState(seed)
 
 
+def own(seed: int, chance: int) -> int:
+    """Seed of the streams of an animal's own chance; with another ``chance`` than 0 it lives another life.
+
+    What the experimenter decides (:func:`published`) does not depend on it.
+    """
+    return seed if chance == 0 else stream_seed(seed, f"chance {chance}")
+
+
 def stream_seed(seed: int, name: str) -> int:
     """Seed (63 bits) of the independent stream ``name`` of animal ``seed``."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()

@@ -166,6 +166,22 @@ SCHEMA: tuple[Quantity, ...] = (
         ),
         loss="nat",
     ),
+    *_quantities(
+        "/reentry",
+        (
+            "similarity_to_last",
+            "animal contexts_learned",
+            "float",
+            "similarity of the re-entry area's activity to that one context before (correlation over units)",
+        ),
+        (
+            "similarity_to_first",
+            "animal contexts_learned",
+            "float",
+            "similarity of the re-entry area's activity to that after the first context",
+        ),
+        ("mean_square_activity", "animal contexts_learned", "float", "mean square activity of the re-entry area"),
+    ),
     *_quantities("/cortex", *_SNAPSHOT),
     *_quantities(
         "/cortex/*",

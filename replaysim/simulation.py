@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,18 +14,23 @@ import xarray as xr
 
 from . import log as logs
 from . import rng
-from .brain import Brain, BrainPlan, feedback_units
+from .brain import Brain, BrainPlan, gateable
 from .brains import describe_plan, fresh_copy
 from .consolidation import ConsolidationRule
+from .cortex import RETINA
 from .crew import Crew, divide
+from .early_activity import keep
 from .errors import DataError, LogError, SettingError, check_choice, check_number
 from .experience import check_experience
 from .learning import Learning
-from .life import Condition, Outcome
-from .protocol import SplitProtocol
+from .life import Condition, KeptActivity, Outcome
+from .observation import plastic_reentry
+from .pathways import feedback_units
+from .protocol import AbstractProtocol
 from .provenance import provenance
 from .recorder import Electrode, Preparation, check_electrodes
-from .replay import GenerativeReplay
+from .replay import ReplayMechanism
+from .visual_cortex import VisualCortex, standing_area
 
 PRECISIONS = ("float32", "float64")
 
@@ -72,11 +78,11 @@ class SimulationResult:
 
 def simulate(
     brain: BrainPlan,
-    protocol: SplitProtocol,
+    protocol: AbstractProtocol,
     *,
     animals: Iterable[int],
     learning: Learning | None = None,
-    replay: GenerativeReplay | None = None,
+    replay: ReplayMechanism | None = None,
     consolidation: ConsolidationRule | None = None,
     experience: str = "sequential",
     record: Iterable[Electrode] = (),
@@ -85,6 +91,7 @@ def simulate(
     device: str = "cpu",
     precision: str = "float32",
     workers: int | None = None,
+    chance: int = 0,
     progress: bool = True,
     label: str = "",
 ) -> SimulationResult:
@@ -119,6 +126,9 @@ def simulate(
         ``"float32"`` or ``"float64"``.
     workers
         Processes on a CPU, one thread each; default: one a core. Animals are spread over them by a fixed rule.
+    chance
+        Another number than 0 gives the animals another life: the same class orders and gates, other initial synapses,
+        trials and noise.
     progress
         Whether to show a progress bar.
     label
@@ -137,7 +147,7 @@ def simulate(
     """
     seeds = check_animals(animals)
     condition = prepare(
-        brain, protocol, learning or Learning(), replay, consolidation, experience, record, device, precision
+        brain, protocol, learning or Learning(), replay, consolidation, experience, record, device, precision, chance
     )
     check_gates(brain, protocol, seeds)
     chunks, processes = divide(seeds, torch.device(condition.device).type, workers, parameters(brain))
@@ -153,8 +163,9 @@ def simulate(
     folder = None if out is None else logs.RunFolder.create(Path(out), overwrite=overwrite, attrs=attrs)
     if folder is not None:
         folder.write_config(config)
-    crew = Crew(condition, chunks, processes, folder)
     try:
+        condition = replace(condition, kept=kept_activity(condition, progress))
+        crew = Crew(condition, chunks, processes, folder)
         outcomes, pieces = crew.run(progress=progress, label=label or "simulate")
     except BaseException as error:
         if folder is not None:
@@ -205,30 +216,34 @@ def check_device(device: str) -> str:
 
 def prepare(
     brain: BrainPlan,
-    protocol: SplitProtocol,
+    protocol: AbstractProtocol,
     learning: Learning,
-    replay: GenerativeReplay | None,
+    replay: ReplayMechanism | None,
     consolidation: ConsolidationRule | None,
     experience: str,
     record: Iterable[Electrode],
     device: str,
     precision: str,
+    chance: int = 0,
 ) -> Condition:
     """Check that all settings fit together, and put them together."""
     for name, value, kind in (
         ("brain", brain, BrainPlan),
-        ("protocol", protocol, SplitProtocol),
+        ("protocol", protocol, AbstractProtocol),
         ("learning", learning, Learning),
     ):
         if not isinstance(value, kind):
             raise SettingError("simulate", name, value, f"a {kind.__name__}")
-    if replay is not None and not isinstance(replay, GenerativeReplay):
-        raise SettingError("simulate", "replay", replay, "a GenerativeReplay, or left out")
+    if replay is not None and not isinstance(replay, ReplayMechanism):
+        raise SettingError(
+            "simulate", "replay", replay, "GenerativeReplay, ExactReplay or CurrentInputReplay(), or left out"
+        )
     if consolidation is not None and not isinstance(consolidation, ConsolidationRule):
         raise SettingError(
             "simulate", "consolidation", consolidation, "a rule, e.g. SynapticIntelligence(c=0.1), or left out"
         )
     check_choice("simulate", "precision", precision, PRECISIONS)
+    check_number("simulate", "chance", chance, least=0, whole=True)
     if precision == "float64" and device.startswith("mps"):
         raise SettingError("simulate", "precision", precision, "'float32' on an MPS device")
     check_experience(experience, replay)
@@ -242,29 +257,106 @@ def prepare(
             f"{brain.contexts} contexts; the protocol has {protocol.stimuli.size}, {protocol.n_answers} and "
             f"{protocol.n_contexts}: plan it with the same protocol"
         )
-    naive = replace(brain, gating=None).grow(0)  # gates are checked for the animals that live, see check_gates
-    if replay is not None:
-        replay.check(naive)
+    naive = replace(brain, gating=None, context_gating=None).grow(0)  # gates: see check_gates
+    check_mechanisms(brain, naive, protocol, replay, consolidation)
     electrodes = check_electrodes(record, Preparation(naive, protocol, learning, replay, consolidation))
     return Condition(
-        brain, protocol, learning, replay, consolidation, experience, electrodes, check_device(device), precision
+        brain,
+        protocol,
+        learning,
+        replay,
+        consolidation,
+        experience,
+        electrodes,
+        check_device(device),
+        precision,
+        chance,
     )
 
 
-def check_gates(brain: BrainPlan, protocol: SplitProtocol, seeds: Sequence[int]) -> None:
-    """Raise :class:`SettingError` if a gate of any animal would close all units of a layer."""
-    if brain.gating is None:
+def check_mechanisms(
+    plan: BrainPlan,
+    naive: Brain,
+    protocol: AbstractProtocol,
+    replay: ReplayMechanism | None,
+    consolidation: ConsolidationRule | None,
+) -> None:
+    """Raise :class:`SettingError` where a mechanism cannot work in this brain and scenario; warn where it may fail."""
+    if plan.context_gating is not None:
+        gateable(naive.cortex)
+        if protocol.scenario != "task":
+            raise SettingError(
+                "simulate",
+                "brain",
+                f"a cortex gated by context in the {protocol.scenario} scenario",
+                "one without context_gating: only the task scenario makes the context known at recall",
+            )
+        if replay is not None:
+            raise SettingError(
+                "simulate", "replay", type(replay).__name__, "left out: a replayed event has no context to gate it by"
+            )
+    if consolidation is not None and not any(
+        p.requires_grad for p in (*naive.cortex.parameters(), *naive.readout.parameters())
+    ):
+        raise SettingError(
+            "simulate",
+            "consolidation",
+            type(consolidation).__name__,
+            "left out: no synapse of cortex and readout is plastic, so that there is nothing to protect",
+        )
+    if replay is None:
         return
-    units = feedback_units(brain.cortex.build())
+    replay.check(naive)
+    if replay.source == "current" and naive.hippocampus is not None and protocol.scenario == "task":
+        raise SettingError(
+            "simulate",
+            "replay",
+            type(replay).__name__,
+            "used with a plain classifier() in the task scenario: a hippocampus cannot re-create one activity through "
+            "the gates of every context at once",
+        )
+    if replay.source == "recall" and plastic_reentry(naive):
+        warnings.warn(
+            f"replay enters at {naive.cortex.reentry}, onto which synapses go on learning: areas below get no gradient "
+            "from replay, and memories are of an area that has changed since (see /reentry in the log)",
+            stacklevel=4,
+        )
+
+
+def check_gates(brain: BrainPlan, protocol: AbstractProtocol, seeds: Sequence[int]) -> None:
+    """Raise :class:`SettingError` if a gate of any animal would close all units of a layer."""
+    if brain.gating is None and brain.context_gating is None:
+        return
+    naive = replace(brain, gating=None, context_gating=None).grow(0)
     for seed in seeds:
         stream = rng.published(seed)
         protocol.curriculum(seed, stream)  # its draw comes first
-        brain.gating.draw(brain.n_gates, units, stream)
+        if brain.context_gating is not None:
+            brain.context_gating.draw(brain.contexts, gateable(naive.cortex), stream)
+        if brain.gating is not None and naive.hippocampus is not None:
+            brain.gating.draw(brain.n_gates, feedback_units(naive.cortex, naive.hippocampus), stream)
+
+
+def kept_activity(condition: Condition, progress: bool) -> KeptActivity | None:
+    """Activity that all stimuli evoke in an area that stands still, or None where there is none to learn from."""
+    cortex = condition.brain.cortex.build()
+    area = standing_area(cortex)
+    if not isinstance(cortex, VisualCortex) or area == RETINA:
+        return None
+    if condition.brain.hippocampus is not None and cortex.areas.index(cortex.reentry) < cortex.areas.index(area):
+        return None  # what is re-created lies below
+    stimuli = condition.protocol.stimuli
+    train, test = (
+        keep(part, cortex, stimuli.light, stimuli.scale, area, condition.device, condition.dtype, progress)
+        for part in (stimuli.train, stimuli.test)
+    )
+    return KeptActivity(train, test, area)
 
 
 def parameters(brain: BrainPlan) -> int:
     """Plastic values of one brain."""
-    return sum(p.numel() for p in replace(brain, gating=None).grow(0).parameters())
+    naive = replace(brain, gating=None, context_gating=None).grow(0)
+    return sum(p.numel() for p in naive.parameters() if p.requires_grad)
 
 
 def describe(condition: Condition, seeds: Sequence[int], label: str) -> dict[str, Any]:
@@ -273,7 +365,7 @@ def describe(condition: Condition, seeds: Sequence[int], label: str) -> dict[str
     def named(thing: object) -> Any:
         if thing is None:
             return None
-        return {"kind": type(thing).__name__, **{k: v for k, v in vars(thing).items()}}
+        return {"kind": type(thing).__name__, **vars(thing)}
 
     config = {
         "label": label,
@@ -285,6 +377,7 @@ def describe(condition: Condition, seeds: Sequence[int], label: str) -> dict[str
         "replay": named(condition.replay),
         "consolidation": named(condition.consolidation),
         "experience": condition.experience,
+        "chance": condition.chance,
         "record": [named(electrode) for electrode in condition.electrodes],
     }
     try:

@@ -85,8 +85,9 @@ def make_step(animals: tuple[int, ...], batch: int) -> tuple[Cohort, Callable[[]
 
     import replaysim as rs
     from replaysim.cohort import Cohort
-    from replaysim.experience import Chance, Presentation, plan_context
-    from replaysim.replay import plan_round
+    from replaysim.events import plan_round
+    from replaysim.experience import Chance, plan_context
+    from replaysim.presentation import Presentation
 
     label = np.arange(10).repeat(100)
     stimuli = np.random.default_rng(0).integers(0, 256, (1000, 784), dtype=np.uint8)

@@ -96,7 +96,9 @@ class Readout:
     def __init__(self, logits: np.ndarray) -> None:
         self.logits = torch.from_numpy(logits)
 
-    def perceive(self, stimuli: torch.Tensor, wanted: tuple[str, ...]) -> list[dict[str, torch.Tensor]]:
+    def perceive(
+        self, stimuli: torch.Tensor, wanted: tuple[str, ...], **_where: object
+    ) -> list[dict[str, torch.Tensor]]:
         assert wanted == ("logits",)
         return [{"logits": self.logits[stimuli[:, 0].long()][None]}]
 

@@ -18,9 +18,9 @@ from replaysim.consolidation import (
     OnlineElasticWeightConsolidation,
     SynapticIntelligence,
 )
+from replaysim.events import Cues, Events, plan_round
 from replaysim.fisher import Judgement, fisher_information
 from replaysim.learning import COMPONENTS, Trials
-from replaysim.events import Cues, Events, plan_round
 from replaysim.replay import GenerativeReplay
 
 
@@ -77,7 +77,7 @@ class Path:
     def learn(self, learned: int, step: int) -> torch.Tensor:
         key = f"t{learned + 1}"
         label = both(self.array(key, "y_cur", step))
-        trials = Trials(both(self.array(key, "x_cur", step)), label, label)
+        trials = Trials(both(self.array(key, "x_cur", step)), label, label, torch.full_like(label, learned))
         answers = torch.from_numpy(self.protocol.answers("up_to_learned", learned, learned + 1))[None]
         if self.plan is None:
             return self.cohort.learn(trials, answers, torch.zeros(ANIMALS, 0, 0, dtype=torch.float64))
@@ -215,7 +215,7 @@ def test_three_contexts(mode: str, scenario: str) -> None:
         competing = torch.from_numpy(rules.answers(rules.rule, learned, learned + 1))
         for step in range(2):
             label = arrays[f"{key}.y_cur"][step] + (2 * learned if scenario == "task" else 0)
-            trials = Trials(both(arrays[f"{key}.x_cur"][step]), both(label), both(np.zeros_like(label)))
+            trials = Trials(both(arrays[f"{key}.x_cur"][step]), both(label), *(both(np.zeros_like(label)),) * 2)
             losses = cohort.learn(trials, competing[None], torch.zeros(ANIMALS, 0, 0, dtype=torch.float64))
             compare_losses(losses, arrays, key, step)
         compare({n: v[1] for n, v in cohort.synapses.items()}, arrays, f"{key}.end")

@@ -13,10 +13,11 @@ from oracle import ANIMALS, TERMS, both, brain, closest, protocol, read, synapse
 from replaysim import objectives
 from replaysim.brain import Brain
 from replaysim.cohort import Cohort
+from replaysim.events import Cues, Events, Reactivation, ReplayRound
 from replaysim.learning import COMPONENTS, Trials
 from replaysim.memory_modes import MemoryModes
 from replaysim.objectives import one_hot
-from replaysim.replay import Cues, Events, GenerativeReplay, Reactivation, ReplayRound
+from replaysim.replay import GenerativeReplay
 
 DOUBLE = {"forward": 1e-10, "loss": 1e-10, "gradient": 1e-10, "after": 1e-10}
 SINGLE = {"forward": 5e-6, "loss": 5e-6, "gradient": 1e-6, "after": 1e-5}
@@ -53,7 +54,9 @@ class Variant:
         label = self.arrays["y_cur"][step]
         # the published slip: in the task scenario the gates of current trials are those of the label within it
         gate = label - 4 if self.task else label
-        return Trials(both(self.stimuli("x_cur", step), self.dtype), both(label), both(gate))
+        return Trials(
+            both(self.stimuli("x_cur", step), self.dtype), both(label), both(gate), both(np.full_like(label, 2))
+        )
 
     def answers(self, contexts: int) -> torch.Tensor:
         """Units that compete in replay: those of each row's context, or all of the contexts so far."""
@@ -80,6 +83,7 @@ class Variant:
         return Events(
             both(np.zeros((8, 5)), self.dtype),
             both(self.stimuli("x_rep", step), self.dtype),
+            both(np.zeros(8, dtype=np.int64)),
             both(logits, self.dtype),
             both(objectives.belief(logits, answers, 2.0), self.dtype),
             both(objectives.competing(logits, answers).argmax(-1)),
@@ -88,7 +92,7 @@ class Variant:
 
     def learn(self, step: int) -> torch.Tensor:
         noise = np.concatenate((self.arrays["eps_cur"][step], self.arrays["eps_rep"][step]))
-        plan = ReplayRound(8, torch.arange(8), self.row_context, self.answers(2), self.answers(3))
+        plan = ReplayRound(8, torch.arange(8), self.row_context, self.answers(2), self.answers(3), (8,))
         return self.cohort.learn(
             self.trials(step), self.current, both(noise, self.dtype), self.events(step), plan, share=1 / 3
         )
@@ -143,7 +147,7 @@ def test_hard_targets_of_stimuli() -> None:
 def test_first_context_has_no_replay() -> None:
     variant = Variant("task1")
     label = variant.arrays["task1.y"]
-    trials = Trials(both(variant.stimuli("x_cur", 0)), both(label), both(label))
+    trials = Trials(both(variant.stimuli("x_cur", 0)), both(label), both(label), both(np.zeros_like(label)))
     answers = torch.from_numpy(variant.protocol.answers("up_to_learned", 0, 1))[None]
     losses = variant.cohort.learn(trials, answers, both(variant.arrays["eps_cur"][0]))
     variant.compare_losses(losses, None, 1e-10)

@@ -16,8 +16,9 @@ from oracle import ANIMALS, FOLDER, TERMS, both, brain, closest, protocol, read,
 
 from replaysim.cohort import Cohort
 from replaysim.consolidation import SynapticIntelligence
+from replaysim.events import Cues, plan_round
 from replaysim.learning import COMPONENTS, Trials
-from replaysim.replay import Cues, GenerativeReplay, plan_round
+from replaysim.replay import GenerativeReplay
 
 FILES = sorted(p.stem for pattern in ("14_run_*.npz", "15_ablation_*.npz") for p in FOLDER.glob(pattern))
 
@@ -93,14 +94,15 @@ class Loop:
             target = within.reshape(-1) + 2 * context
             masks = np.stack([self.protocol.answers("within_context", c, learned + 1) for c in context])
             flat = both(stimuli.reshape(-1, stimuli.shape[-1]))
-            return Trials(flat, both(target), both(np.zeros_like(target))), torch.from_numpy(masks)
+            return Trials(flat, both(target), both(np.zeros_like(target)), both(context)), torch.from_numpy(masks)
         label = self.arrays[f"{key}.y_cur"][step]
         target = label + 2 * learned if self.scenario == "task" else label
         by_context = self.brain.plan.gating is not None and self.brain.plan.gating.by == "context"
         # the published slip: in the task scenario current trials pass the gates of the labels within the context
         gate = np.full_like(label, learned) if by_context else label
         answers = torch.from_numpy(self.protocol.answers(self.protocol.rule, learned, learned + 1))[None]
-        return Trials(both(self.arrays[f"{key}.x_cur"][step]), both(target), both(gate)), answers
+        stimuli, context = self.arrays[f"{key}.x_cur"][step], np.full_like(label, learned)
+        return Trials(both(stimuli), both(target), both(gate), both(context)), answers
 
     def noise(self, key: str, step: int, plan: object) -> torch.Tensor:
         if f"{key}.eps_cur" not in self.arrays:

@@ -86,14 +86,11 @@ def path_over_drop(coverage: str) -> float:
     target = torch.from_numpy(own.stimuli.train_label[chosen])[None].long()
     noise = torch.randn(1, len(chosen), 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     answers = torch.ones(1, 6, dtype=torch.bool)
-    total = [
-        float(cohort.learn(Trials(stimulus, target, target), answers, noise)[0, 0].detach())  # the same at every step
-        for _ in range(201)
-    ]
+    trials = Trials(stimulus, target, target, 0 * target)  # the same at every step
+    total = [float(cohort.learn(trials, answers, noise)[0, 0].detach()) for _ in range(201)]
     assert cohort.state is not None
-    last = Trials(stimulus, target, target)
     path = sum(float(value.sum()) for value in cohort.state.path.values())
-    end = float(cohort._costs(last, answers, noise, None, None, 1.0)[0].detach())
+    end = float(cohort._costs(trials, answers, noise, None, None, 1.0, ())[0].detach())
     assert total[0] > end, "learning lowers the loss"
     return path / (total[0] - end)
 

@@ -21,9 +21,10 @@ from replaysim.cohort import Cohort
 from replaysim.consolidation import ElasticWeightConsolidation, SynapticIntelligence
 from replaysim.crew import Crew
 from replaysim.errors import DataError
+from replaysim.events import plan_round
 from replaysim.experience import Chance, plan_context
 from replaysim.learning import Trials
-from replaysim.replay import GenerativeReplay, plan_round
+from replaysim.replay import GenerativeReplay
 from replaysim.simulation import prepare
 
 SCENARIOS = ("task", "domain", "class")
@@ -149,7 +150,7 @@ def test_a_sick_animal_leaves_the_others_alone() -> None:
         replayed = plan_round(own, 1, 8, cued=True)
         for step in range(10):
             stimulus, target = torch.rand(3, 8, 16, generator=chance), torch.randint(2, (3, 8), generator=chance)
-            trials, answers = Trials(stimulus, target, target), torch.arange(6)[None] < 4
+            trials, answers = Trials(stimulus, target, target, 0 * target), torch.arange(6)[None] < 4
             if step < 5:
                 cohort.learn(trials, answers, torch.randn(3, 8, 5, generator=chance))
                 continue

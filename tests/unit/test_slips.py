@@ -15,11 +15,12 @@ from replaysim import objectives, rng
 from replaysim.brain import Brain, BrainPlan
 from replaysim.cohort import Cohort
 from replaysim.consolidation import SynapticIntelligence
+from replaysim.events import Events, Reactivation, plan_round
 from replaysim.experience import Chance
 from replaysim.gating import Gates
 from replaysim.learning import Trials
 from replaysim.objectives import one_hot
-from replaysim.replay import Events, GenerativeReplay, Reactivation, plan_round
+from replaysim.replay import GenerativeReplay
 
 # --- the tests
 
@@ -99,7 +100,8 @@ def test_code_divergence_is_divided_by_the_elements_of_a_stimulus() -> None:
     grown = plan.grow(12)
     cohort = Cohort([grown], rate=1e-3)
     stimulus, target = torch.rand(1, 8, 16, generator=torch.Generator().manual_seed(0)), torch.arange(8)[None] % 2
-    losses = cohort.learn(Trials(stimulus, target, target), torch.ones(1, 6, dtype=torch.bool), torch.zeros(1, 8, 5))
+    trials = Trials(stimulus, target, target, 0 * target)
+    losses = cohort.learn(trials, torch.ones(1, 6, dtype=torch.bool), torch.zeros(1, 8, 5))
     code = grown.encode(grown.perceive(stimulus[0])[grown.top])
     divergence = 0.5 * (code.log_variance.exp() + code.mean.square() - 1 - code.log_variance).sum(-1).mean()
     assert float(losses[0, 3]) == pytest.approx(float(divergence.detach()) / 16, rel=1e-5)
@@ -112,7 +114,7 @@ def test_only_covered_synapses_have_importance() -> None:
     chance = torch.Generator().manual_seed(0)
     for _ in range(5):
         target = torch.randint(6, (1, 8), generator=chance)
-        trials = Trials(torch.rand(1, 8, 16, generator=chance), target, target)
+        trials = Trials(torch.rand(1, 8, 16, generator=chance), target, target, 0 * target)
         cohort.learn(trials, torch.ones(1, 6, dtype=torch.bool), torch.randn(1, 8, 5, generator=chance))
     cohort.consolidate(lambda _n: [], torch.ones(6, dtype=torch.bool))
     assert cohort.state is not None
