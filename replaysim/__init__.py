@@ -18,10 +18,13 @@ _WHERE = {
     "Behaviour": "recorder",
     "Brain": "brain",
     "BrainPlan": "brain",
+    "ContextGating": "context_gating",
     "CorticalActivity": "recorder",
+    "CurrentInputReplay": "replay",
     "DataError": "errors",
     "DenseCortex": "cortex",
     "ElasticWeightConsolidation": "consolidation",
+    "ExactReplay": "replay",
     "Gating": "gating",
     "GenerativeReplay": "replay",
     "HippocampalCodes": "recorder",
@@ -29,6 +32,7 @@ _WHERE = {
     "Light": "retina",
     "LogError": "errors",
     "MissingDataError": "errors",
+    "OnlineElasticWeightConsolidation": "consolidation",
     "PermutedMNIST": "permuted",
     "PermutedProtocol": "permuted",
     "ReplayActivity": "recorder",
@@ -43,8 +47,10 @@ _WHERE = {
     "StimulusSet": "stimuli",
     "SynapticImportance": "recorder",
     "SynapticIntelligence": "consolidation",
+    "VisualCortex": "visual_cortex",
     "brain_inspired": "brains",
     "classifier": "brains",
+    "generative_pair": "brains",
     "load_brain": "brains",
     "open_log": "log",
     "save_brain": "brains",
@@ -54,8 +60,9 @@ __all__ = ["__version__", *sorted(_WHERE)]
 
 if TYPE_CHECKING:
     from .brain import Brain, BrainPlan
-    from .brains import brain_inspired, classifier, load_brain, save_brain
-    from .consolidation import ElasticWeightConsolidation, SynapticIntelligence
+    from .brains import brain_inspired, classifier, generative_pair, load_brain, save_brain
+    from .consolidation import ElasticWeightConsolidation, OnlineElasticWeightConsolidation, SynapticIntelligence
+    from .context_gating import ContextGating
     from .cortex import AbstractCortex, DenseCortex
     from .errors import DataError, LogError, MissingDataError, ReplaysimError, SettingError
     from .gating import Gating
@@ -64,10 +71,11 @@ if TYPE_CHECKING:
     from .permuted import PermutedMNIST, PermutedProtocol
     from .protocol import AbstractProtocol, SplitCIFAR10, SplitCIFAR100, SplitDigits, SplitMNIST, SplitProtocol
     from .recorder import Behaviour, CorticalActivity, HippocampalCodes, ReplayActivity, SynapticImportance
-    from .replay import GenerativeReplay
+    from .replay import CurrentInputReplay, ExactReplay, GenerativeReplay
     from .retina import Light
     from .simulation import SimulationResult, simulate
     from .stimuli import StimulusSet
+    from .visual_cortex import VisualCortex
 
 
 def __getattr__(name: str) -> Any:

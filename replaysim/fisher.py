@@ -75,7 +75,7 @@ def fisher_information(
         Name to information, shaped like the parameter; nonnegative.
     """
     dense = _dense_layers(judgement, covered)
-    information = _of_dense(judgement, values, dense, stimuli, answers, context) if dense else {}
+    information = _of_dense(judgement, values, dense, covered, stimuli, answers, context) if dense else {}
     rest = [name for name in covered if name not in information]
     if rest:
         information |= _of_any(judgement, values, rest, stimuli, answers, context)
@@ -91,6 +91,7 @@ def _of_dense(
     judgement: Judgement,
     values: Mapping[str, Tensor],
     layers: dict[str, nn.Linear],
+    covered: list[str],
     stimuli: Tensor,
     answers: Tensor,
     context: int | None,
@@ -100,7 +101,7 @@ def _of_dense(
         layer.register_forward_hook(lambda _module, given, out, name=name: seen[name].append((given[0], out)))
         for name, layer in layers.items()
     ]
-    detached = {name: value.detach().requires_grad_(value.is_floating_point()) for name, value in values.items()}
+    detached = {name: value.detach().requires_grad_(name in covered) for name, value in values.items()}
     try:
         with torch.enable_grad():
             log_p = functional_call(judgement, detached, (stimuli, answers, context))
