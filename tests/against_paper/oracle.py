@@ -16,7 +16,7 @@ import torch
 from replaysim.brain import Brain, BrainPlan, set_gates
 from replaysim.cortex import DensePlan
 from replaysim.gating import Gating
-from replaysim.hippocampus import HippocampusPlan
+from replaysim.hippocampus import HippocampusPlan, StandAlonePlan
 from replaysim.memory_modes import Modes
 from replaysim.protocol import SplitProtocol
 
@@ -32,6 +32,8 @@ LAYERS = {
     "dec3": "feedback.layer_3",
     "prior": "modes",
 }
+GENERATOR = LAYERS | {f"enc{i}": f"hippocampus.areas.association_{i}" for i in (1, 2)}
+"""Layers of a separate generator: the encoder is an area of its own of the stand-alone hippocampus."""
 ANIMALS = 2
 TERMS = {
     "total": "total",
@@ -58,10 +60,11 @@ def read(name: str) -> dict[str, np.ndarray]:
 def synapses(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:
     """Arrays ``<prefix>.<layer>.<array>`` under the names of a brain's parameters."""
     found = {}
+    alone = GENERATOR if prefix.startswith("gen.") else LAYERS
     for key, value in arrays.items():
         parts = key.split(".")
         if key.startswith(prefix + ".") and len(parts) == prefix.count(".") + 3 and parts[-2] in LAYERS:
-            found[f"{LAYERS[parts[-2]]}.{ARRAYS[parts[-1]]}"] = torch.from_numpy(np.array(value)).double()
+            found[f"{alone[parts[-2]]}.{ARRAYS[parts[-1]]}"] = torch.from_numpy(np.array(value)).double()
     return found
 
 
@@ -79,18 +82,25 @@ def brain(
     gated: bool = True,
 ) -> Brain:
     """A float64 brain with the synapses and gates of the file."""
-    values = synapses(arrays, prefix)
+    values = synapses(arrays, prefix) | synapses(arrays, f"gen.{prefix}")
+    if any(name.startswith("hippocampus.areas") for name in values):
+        gate_prefix = f"gen.{gate_prefix}"
     units = (values["cortex.association_1.weight"].shape[0], values["cortex.association_2.weight"].shape[0])
     inputs = values["cortex.association_1.weight"].shape[1]
     whole = "hippocampus.code_mean.weight" in values
     has_gates = gated and whole and f"{gate_prefix}.dec1" in arrays
+    hippocampus = None
+    if whole:
+        code_units = values["hippocampus.code_mean.weight"].shape[0]
+        alone = "hippocampus.areas.association_1.weight" in values
+        hippocampus = StandAlonePlan(DensePlan(inputs, units), code_units) if alone else HippocampusPlan(code_units)
     plan = BrainPlan(
         cortex=DensePlan(inputs, units),
         stimulus_size=inputs,
         answers=values["readout.weight"].shape[0],
         classes=values["readout.weight"].shape[0],
         contexts=protocol.n_contexts,
-        hippocampus=HippocampusPlan(values["hippocampus.code_mean.weight"].shape[0]) if whole else None,
+        hippocampus=hippocampus,
         modes=Modes(per_class) if "modes.mean" in values else None,
         gating=Gating(0.1, gates_by, faithful=faithful) if has_gates else None,
         reconstruction="bernoulli" if bernoulli else "gaussian",

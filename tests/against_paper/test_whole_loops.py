@@ -1,8 +1,8 @@
 """Whole continual-learning loops against the published code: every file ``14_run_*`` and ``15_ablation_*`` that is
 there.
 
-Files of mechanisms that this version does not offer (a separate generator) are skipped by name of what they contain,
-so that further files of the same form are checked without new code.
+A separate generator (arrays ``gen.*``) is a stand-alone hippocampus here. What a file holds decides how its loop is
+set up, so that further files of the same form are checked without new code.
 """
 
 from __future__ import annotations
@@ -29,10 +29,7 @@ def test_the_files_are_found() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_loop(name: str) -> None:
-    arrays = read(name)
-    if any(key.startswith("gen.") for key in arrays):
-        pytest.skip("a separate generator (stand-alone hippocampus) is not part of this version")
-    loop = Loop(name, arrays)
+    loop = Loop(name, read(name))
     for learned in range(3):
         loop.context(learned)
 
@@ -45,7 +42,9 @@ class Loop:
         self.scenario = next(s for s in ("class", "task", "domain") if s in name.split("_"))
         inputs = arrays["param.enc1.W"].shape[1]
         self.protocol = protocol(self.scenario, size=inputs)
-        by_context = "gate.dec1" in arrays and arrays["gate.dec1"].shape[0] == 3
+        self.generator = "gen." if any(key.startswith("gen.") for key in arrays) else ""
+        gates = f"{self.generator}gate.dec1"
+        by_context = gates in arrays and arrays[gates].shape[0] == 3
         features = inputs == 12
         own = brain(
             arrays,
@@ -83,7 +82,10 @@ class Loop:
             assert self.cohort.state is not None
             self.compare({n: v[1] for n, v in self.cohort.state.importance.items()}, f"{key}.omega")
         for animal in range(ANIMALS):
-            self.compare({n: v[animal] for n, v in self.cohort.synapses.items()}, f"{key}.end")
+            values = {n: v[animal] for n, v in self.cohort.synapses.items()}
+            self.compare(values, f"{key}.end")
+            if self.generator:
+                self.compare(values, f"gen.{key}.end")
         self.cohort.remember_self()
 
     def trials(self, key: str, step: int, learned: int) -> tuple[Trials, torch.Tensor]:
@@ -105,12 +107,13 @@ class Loop:
         return Trials(both(stimuli), both(target), both(gate), both(context)), answers
 
     def noise(self, key: str, step: int, plan: object) -> torch.Tensor:
-        if f"{key}.eps_cur" not in self.arrays:
+        own = self.generator + key
+        if f"{own}.eps_cur" not in self.arrays:
             return torch.zeros(ANIMALS, 0, 0, dtype=torch.float64)
-        current = self.arrays[f"{key}.eps_cur"][step]
+        current = self.arrays[f"{own}.eps_cur"][step]
         if plan is None:
             return both(current)
-        replayed = self.arrays[f"{key}.eps_rep"][step]
+        replayed = self.arrays[f"{own}.eps_rep"][step]
         return both(np.concatenate((current, replayed.reshape(-1, replayed.shape[-1]))))
 
     def events(self, key: str, step: int, plan: object) -> object:
@@ -144,13 +147,22 @@ class Loop:
             assert found.tolist() == wanted.tolist(), f"{key} step {step} y_rep"
 
     def check_losses(self, key: str, step: int, losses: torch.Tensor) -> None:
-        for term, component in TERMS.items():
-            if f"{key}.loss.{term}" in self.arrays:
+        whole = losses
+        for prefix in ("", "gen.") if self.generator else ("",):
+            terms = {t: c for t, c in TERMS.items() if f"{prefix}{key}.loss.{t}" in self.arrays}
+            if self.generator:  # two networks, one total: what belongs to the other is taken off
+                own = [c for t, c in terms.items() if t != "total"]
+                other = [c for c in COMPONENTS[1:] if c not in own]
+                now = 1 / int(key[1])
+                share = [now if c.startswith("current") else 1 - now for c in other]
+                rest = whole[:, [COMPONENTS.index(c) for c in other]] @ torch.tensor(share, dtype=torch.float64)
+                losses = torch.cat((whole[:, :1] - rest[:, None], whole[:, 1:]), dim=1)
+            for term, component in terms.items():
                 joint_task = self.joint and self.scenario == "task" and term == "rep_class"
                 index = COMPONENTS.index("current_classification" if joint_task else component)
-                wanted = self.arrays[f"{key}.loss.{term}"][step]
+                wanted = self.arrays[f"{prefix}{key}.loss.{term}"][step]
                 for animal in range(ANIMALS):
-                    closest(losses[animal, index], np.asarray(wanted), f"{key} step {step} {term}")
+                    closest(losses[animal, index], np.asarray(wanted), f"{prefix}{key} step {step} {term}")
 
     def compare(self, found: dict[str, torch.Tensor], prefix: str) -> None:
         wanted = synapses(self.arrays, prefix)
