@@ -32,6 +32,7 @@ def brain_inspired(
     *,
     units: Sequence[int] | None = None,
     code_units: int = 100,
+    hippocampal_units: Sequence[int] | None = None,
     closed: float = 0.8,
     gates_by: str = "class",
     without: Iterable[str] = (),
@@ -55,6 +56,9 @@ def brain_inspired(
         Units of the association areas; default: two of 400 units, in a visual cortex two of 2000.
     code_units
         Dimensions of the code.
+    hippocampal_units
+        Units of the own areas of a stand-alone hippocampus, which its feedback mirrors; default: those of the cortex
+        above the re-entry area. An integrated hippocampus has no areas of its own.
     closed, gates_by, faithful
         See :class:`~replaysim.gating.Gating`; ``closed=0`` leaves the gates out.
     without
@@ -90,6 +94,13 @@ def brain_inspired(
     stand_alone = "feedback" in left_out
     if stand_alone and isinstance(plan, OwnCortex):
         raise SettingError("brain_inspired", "without", "feedback", "left out with a cortex of your own")
+    if hippocampal_units is not None and not stand_alone:
+        raise SettingError(
+            "brain_inspired",
+            "hippocampal_units",
+            tuple(hippocampal_units),
+            "left out: only without=('feedback',) or in generative_pair() does the hippocampus have areas of its own",
+        )
     size = protocol.stimuli.size
     return BrainPlan(
         cortex=plan,
@@ -97,7 +108,7 @@ def brain_inspired(
         answers=protocol.n_answers,
         classes=protocol.n_answers,
         contexts=protocol.n_contexts,
-        hippocampus=_stand_alone(plan, code_units) if stand_alone else HippocampusPlan(code_units),
+        hippocampus=_stand_alone(plan, code_units, hippocampal_units) if stand_alone else HippocampusPlan(code_units),
         modes=None if "modes" in left_out else Modes(),
         gating=None if "gating" in left_out or closed == 0 else Gating(closed, gates_by, faithful),
         reconstruction=_reconstruction(protocol, plan, area, reconstruction),
@@ -189,16 +200,17 @@ def _cortex_plan(
     return chosen if reentry is None else dataclasses.replace(chosen, reentry=reentry)
 
 
-def _stand_alone(plan: CortexPlan, code_units: int) -> StandAlonePlan:
-    """A hippocampus with the areas that the cortex has above its re-entry area, for itself."""
+def _stand_alone(plan: CortexPlan, code_units: int, units: Sequence[int] | None) -> StandAlonePlan:
+    """A hippocampus with the areas that the cortex has above its re-entry area, or so many units, for itself."""
     if isinstance(plan, VisualPlan):
+        own = plan.units if units is None else tuple(units)
         if plan.reentry == RETINA:
-            return StandAlonePlan(plan, code_units)
-        return StandAlonePlan(DensePlan(plan.build().sizes[plan.reentry], plan.units), code_units)
+            return StandAlonePlan(dataclasses.replace(plan, units=own), code_units)
+        return StandAlonePlan(DensePlan(plan.build().sizes[plan.reentry], own), code_units)
     assert isinstance(plan, DensePlan)
     above = plan.areas.index(plan.reentry)
     inputs = plan.inputs if above == 0 else plan.units[above - 1]
-    return StandAlonePlan(DensePlan(inputs, plan.units[above:]), code_units)
+    return StandAlonePlan(DensePlan(inputs, plan.units[above:] if units is None else tuple(units)), code_units)
 
 
 def _reconstruction(protocol: AbstractProtocol, plan: CortexPlan, area: str, wanted: str | None) -> str:

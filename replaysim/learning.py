@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from . import objectives
 from .brain import Brain
 from .cortex import RETINA
-from .errors import check_number
+from .errors import check_choice, check_number
 from .events import Events
 from .objectives import one_hot
 from .passes import in_passes, looks_at_its_batch
@@ -42,16 +42,21 @@ class Learning:
         Current trials per step.
     rate
         Learning rate of Adam (decay rates 0.9 and 0.999, offset 1e-8 outside the root), which is never reset.
+    reinitialise
+        Whether every context but the first begins in a brain whose synapses are drawn anew, so that nothing but what
+        the earlier self replays carries over; see :mod:`replaysim.reinitialisation`.
     """
 
     steps: int = 2000
     batch: int = 128
     rate: float = 1e-3
+    reinitialise: bool = False
 
     def __post_init__(self) -> None:
         check_number("Learning", "steps", self.steps, least=1, whole=True)
         check_number("Learning", "batch", self.batch, least=1, whole=True)
         check_number("Learning", "rate", self.rate, above=0)
+        check_choice("Learning", "reinitialise", self.reinitialise, (True, False))
 
 
 class Trials(NamedTuple):

@@ -16,6 +16,7 @@ from .brain import BrainPlan
 from .cohort import Cohort
 from .consolidation import ConsolidationRule
 from .cortex import RETINA
+from .errors import SettingError
 from .events import Episodes, ReplayRound, plan_round
 from .experience import Chance, ContextPlan, plan_context
 from .learning import Learning
@@ -23,6 +24,7 @@ from .presentation import Presentation
 from .protocol import AbstractProtocol, Curriculum
 from .recorder import Electrode
 from .recording import Recording, Write
+from .reinitialisation import reinitialise
 from .replay import ExactReplay, ReplayMechanism
 from .storage import Storage
 
@@ -55,6 +57,15 @@ class Condition:
     precision: str = "float32"
     chance: int = 0
     kept: KeptActivity | None = None
+
+    def __post_init__(self) -> None:
+        if self.learning.reinitialise and self.consolidation is not None:
+            raise SettingError(
+                "simulate",
+                "consolidation",
+                type(self.consolidation).__name__,
+                "left out with Learning(reinitialise=True): synapses that are drawn anew have nothing to protect",
+            )
 
     @property
     def dtype(self) -> torch.dtype:
@@ -111,6 +122,8 @@ def live(condition: Condition, seeds: tuple[int, ...], write: Write, progress: P
     recording = Recording(condition.electrodes, cohort, protocol, curricula, seeds, learning, test, seen, write)
     recording.naive()
     for context in range(protocol.n_contexts):
+        if learning.reinitialise and context:
+            reinitialise(cohort, own, context)
         learn_context(rounds, context, recording, progress)
         competing = torch.from_numpy(protocol.answers(protocol.rule, context, context + 1)).to(cohort.device)
         cohort.consolidate(partial(rounds.fresh_trials, context), competing, context)
