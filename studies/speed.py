@@ -3,7 +3,8 @@
 Counts the floating-point operations of a whole brain-inspired step on Split MNIST (recall, judgement, learning on
 current and replayed trials, weight update), times it, and divides by the rate at which the same thread multiplies
 float32 matrices (best of squares of 768, 1024 and 1536), measured in turn within the same process. Then the same work
-with two workers against one.
+with two workers against one. ``--photographs`` does so for Split CIFAR-100 with frozen early areas, whose activity is
+kept, and says how much memory one animal takes with the activity of all 60,000 photographs.
 
 ``--analysis`` times the analyses instead: representational dissimilarities, nearest-neighbour fidelity and the Frechet
 distance, each against the least operations that it needs at that rate, and against the libraries that compute the same
@@ -42,6 +43,7 @@ class Settings:
     repeats: int = field(default=30, metadata={"help": "timed steps of every kind"})
     animals: tuple[int, ...] = field(default=tuple(range(12, 17)), metadata={"help": "animals that live together"})
     workers: int = field(default=2, metadata={"help": "workers of the comparison with one"})
+    photographs: bool = field(default=False, metadata={"help": "a step on Split CIFAR-100 instead of Split MNIST"})
     analysis: bool = field(default=False, metadata={"help": "time the analyses instead of the simulation"})
     quick: bool = field(default=False, metadata={"help": "few repeats, to see that everything works"})
 
@@ -78,8 +80,29 @@ def matrix_rate() -> float:
     return max(rates)
 
 
-def make_step(animals: tuple[int, ...], batch: int) -> tuple[Cohort, Callable[[], object]]:
-    """A cohort in its third context of Split MNIST with stand-in stimuli, and one whole step of it."""
+@dataclass(frozen=True)
+class Task:
+    """Sizes of a protocol: what a step costs depends on nothing else."""
+
+    inputs: int
+    units: tuple[int, int]
+    classes: int
+    contexts: int
+    batch: int
+    stored: int
+
+    @property
+    def work(self) -> float:
+        """Operations of a whole step of one animal with codes of 100 units."""
+        return operations(self.inputs, self.units, 100, self.classes, self.batch)
+
+
+SPLIT_MNIST = Task(784, (400, 400), 10, 5, 128, 1000)
+SPLIT_CIFAR100 = Task(1024, (2000, 2000), 100, 10, 256, 60_000)
+
+
+def make_step(animals: tuple[int, ...], task: Task) -> tuple[Cohort, Callable[[], object]]:
+    """A cohort in its third context with stand-in stimuli (images, or activity of frozen areas), and one whole step."""
     import numpy as np
     import torch
 
@@ -89,24 +112,30 @@ def make_step(animals: tuple[int, ...], batch: int) -> tuple[Cohort, Callable[[]
     from replaysim.experience import Chance, plan_context
     from replaysim.presentation import Presentation
 
-    label = np.arange(10).repeat(100)
-    stimuli = np.random.default_rng(0).integers(0, 256, (1000, 784), dtype=np.uint8)
-    protocol = rs.SplitProtocol(stimuli, label, contexts=5, test_stimuli=stimuli[::10], test_labels=label[::10])
-    plan = rs.brain_inspired(protocol)
+    label = np.arange(task.classes).repeat(task.stored // task.classes)
+    chance = np.random.default_rng(0)
+    shape = (task.stored, task.inputs)
+    images, activity = partial(chance.integers, 0, 256, dtype=np.uint8), chance.standard_normal
+    stimuli: Any = images(size=shape) if task is SPLIT_MNIST else activity(shape, dtype=np.float32)
+    some = slice(None, None, max(1, task.stored // (10 * task.classes)))
+    protocol = rs.SplitProtocol(
+        stimuli, label, contexts=task.contexts, test_stimuli=stimuli[some], test_labels=label[some]
+    )
+    plan = rs.brain_inspired(protocol, units=task.units, closed=0.7)
     brains = [plan.grow(a) for a in animals]
-    cohort = Cohort(brains, rate=1e-3, replay=rs.GenerativeReplay())
+    cohort = Cohort(brains, rate=1e-4, replay=rs.GenerativeReplay())
     cohort.remember_self()
     curricula = [protocol.curriculum(a) for a in animals]
-    given = plan_context(protocol, plan, curricula, animals, rs.Learning(batch=batch), 2, "sequential")
-    replay = plan_round(protocol, 2, batch, cued=True)
-    chance = Chance(animals, 2, protocol, plan, batch, replay)
-    shown = Presentation(torch.from_numpy(stimuli), 255.0, torch.float32)
+    given = plan_context(protocol, plan, curricula, animals, rs.Learning(batch=task.batch), 2, "sequential")
+    replay = plan_round(protocol, 2, task.batch, cued=True)
+    noises = Chance(animals, 2, protocol, plan, task.batch, replay)
+    shown = Presentation(torch.from_numpy(protocol.stimuli.train), protocol.stimuli.scale, torch.float32)
     count = iter(range(10**9))
 
     def step() -> object:
         number = next(count) % 2000
-        noise = chance.noise(number, cohort.device, cohort.dtype)
-        events = cohort.reactivate(chance.cues(number), replay)
+        noise = noises.noise(number, cohort.device, cohort.dtype)
+        events = cohort.reactivate(noises.cues(number), replay)
         return cohort.learn(given.trials(number, shown), given.answers, noise, events, replay, 1 / 3)
 
     return cohort, step
@@ -145,30 +174,53 @@ def gain(workers: int, steps: int, pairs: int) -> float:
     return statistics.median(timed(partial(one, steps)) / timed(partial(several, steps)) for _ in range(pairs))
 
 
-def simulation(settings: Settings) -> list[tuple[str, str]]:
-    """Measure a step of learning; lines of a table."""
-    repeats, batch = (3 if settings.quick else settings.repeats), 128
-    _cohort, step = make_step(settings.animals, batch)
+def timed_step(animals: tuple[int, ...], task: Task, repeats: int) -> list[tuple[str, str]]:
+    """Measure a step of learning against products of matrices, in turn; lines of a table."""
+    _cohort, step = make_step(animals, task)
     for _ in range(3):
         step(), matrix_rate()
     seconds, rates = [], []
     for _ in range(repeats):
-        seconds.append(timed(step) / len(settings.animals))
+        seconds.append(timed(step) / len(animals))
         rates.append(matrix_rate())
-    work = operations(784, (400, 400), 100, 10, batch)
-    fraction = statistics.median(work / s / r for s, r in zip(seconds, rates, strict=True))
-    faster = gain(settings.workers, 3, 1) if settings.quick else gain(settings.workers, 30, 5)
+    fraction = statistics.median(task.work / s / r for s, r in zip(seconds, rates, strict=True))
+    together = f"one animal of {len(animals)}, " if len(animals) > 1 else ""
     return [
-        ("operations of a whole step, one animal", f"{work / 1e9:.2f} GFLOP"),
+        ("operations of a whole step, one animal", f"{task.work / 1e9:.2f} GFLOP"),
         (
-            f"time of a step, one animal of {len(settings.animals)}, one thread (median of {repeats})",
+            f"time of a step, {together}one thread (median of {repeats})",
             f"{1e3 * statistics.median(seconds):.1f} ms",
         ),
-        ("rate of the step", f"{work / statistics.median(seconds) / 1e9:.1f} GFLOP/s"),
+        ("rate of the step", f"{task.work / statistics.median(seconds) / 1e9:.1f} GFLOP/s"),
         ("rate of float32 matrix products, same thread, interleaved", f"{statistics.median(rates) / 1e9:.1f} GFLOP/s"),
         ("fraction of that rate (median of pairs)", f"{100 * fraction:.0f} %"),
-        (f"{settings.workers} workers against one (median of pairs)", f"{faster:.2f} times as fast"),
     ]
+
+
+def simulation(settings: Settings) -> list[tuple[str, str]]:
+    """Measure a step on Split MNIST, and two workers; lines of a table."""
+    rows = timed_step(settings.animals, SPLIT_MNIST, 3 if settings.quick else settings.repeats)
+    faster = gain(settings.workers, 3, 1) if settings.quick else gain(settings.workers, 30, 5)
+    return [*rows, (f"{settings.workers} workers against one (median of pairs)", f"{faster:.2f} times as fast")]
+
+
+def photographs(settings: Settings) -> list[tuple[str, str]]:
+    """Measure a step on kept activity of frozen early areas, and the memory that it takes; lines of a table."""
+    from dataclasses import replace
+
+    task = replace(SPLIT_CIFAR100, stored=2000) if settings.quick else SPLIT_CIFAR100
+    rows = timed_step(settings.animals[:1], task, 3 if settings.quick else settings.repeats)
+    return [*rows, (f"most memory, one animal, activity of {task.stored:,} photographs", most_memory())]
+
+
+def most_memory() -> str:
+    """Most memory that this process has held, libraries included."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return "not measured on this system"
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30:.2f} GiB"
 
 
 def busy(what: Callable[[], object], calls: int = 1) -> float:
@@ -295,7 +347,8 @@ def main(settings: Settings) -> None:
     from replaysim.crew import cores
 
     torch.set_num_threads(1)
-    rows = analyses(settings) if settings.analysis else simulation(settings)
+    measure = analyses if settings.analysis else photographs if settings.photographs else simulation
+    rows = measure(settings)
     rows.append(("machine", f"{platform.machine()}, {cores()} cores, torch {torch.__version__}"))
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:{width}s}   {value}" for name, value in rows))
