@@ -172,13 +172,16 @@ class Experience(nn.Module):
         self, trials: Trials, met: Tensor | None, groups: tuple[tuple[int, ...], tuple[int, ...]]
     ) -> tuple[Tensor, Tensor]:
         """Activity at the re-entry area and at the top, current trials first, then events; (row, unit)."""
-        brain, at = self.brain, self.brain.cortex.reentry
+        brain = self.brain
+        at = brain.top if brain.hippocampus is None else brain.cortex.reentry  # a classifier re-creates nothing
         entrance, replayed, _shared = self.entrances
         if self.apart:  # each group has statistics of its own, and every pass moves the running ones
-            batches = [(part, entrance) for part in trials.stimulus.split(groups[0] or len(trials.stimulus))]
-            if met is not None:
-                batches += [(part, replayed) for part in met.split(groups[1] or len(met))]
-            climbed = [brain.climb(part, start) for part, start in batches]
+            sizes = groups[0] or len(trials.target)
+            contexts = trials.context.split(sizes)
+            batches = [(part, entrance, c) for part, c in zip(trials.stimulus.split(sizes), contexts, strict=True)]
+            if met is not None:  # no replayed event where the cortex is gated by context
+                batches += [(part, replayed, None) for part in met.split(groups[1] or len(met))]
+            climbed = [brain.climb(part, start, context=c) for part, start, c in batches]
             return torch.cat([c[at] for c in climbed]), torch.cat([c[brain.top] for c in climbed])
         activity = trials.stimulus
         if met is not None:
