@@ -15,13 +15,13 @@ from torch import Tensor
 
 from . import rng
 from .brain import BrainPlan
-from .errors import SettingError
+from .errors import SettingError, one_of
 from .events import Cues, Episodes, ReplayRound, draw_cues
 from .learning import Learning, Trials
 from .presentation import Presentation
 from .protocol import AbstractProtocol, Curriculum
 
-EXPERIENCES = ("sequential", "joint")
+EXPERIENCES = ("sequential", "joint", "last")
 BLOCK = 32  # steps whose noise is drawn at a time
 
 
@@ -98,7 +98,7 @@ def plan_context(
     for curriculum, seed in zip(curricula, seeds, strict=True):
         # a trial is a stimulus in a context: one number for both, so that contexts can share their stimuli
         pools = [curriculum.train[c] + c * count for c in range(context + 1)]
-        if experience == "sequential":
+        if experience != "joint":
             chance = rng.stream(seed, f"context {context}/trials")
             tables.append(shuffled_epochs(pools[context], learning.steps, learning.batch, chance))
             continue
@@ -224,8 +224,12 @@ class Chance:
 def check_experience(experience: str, replay: object) -> None:
     """Raise :class:`SettingError` for an unknown kind of experience, or replay where nothing can be forgotten."""
     if experience not in EXPERIENCES:
-        raise SettingError("simulate", "experience", experience, "one of 'sequential', 'joint'")
+        raise SettingError("simulate", "experience", experience, one_of(EXPERIENCES))
     if experience == "joint" and replay is not None:
         raise SettingError(
             "simulate", "replay", replay, "left out with joint experience: all contexts so far are met again anyway"
+        )
+    if experience == "last" and replay is not None:
+        raise SettingError(
+            "simulate", "replay", replay, "left out with experience of the last context only: nothing was met before"
         )

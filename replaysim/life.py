@@ -122,6 +122,10 @@ def live(condition: Condition, seeds: tuple[int, ...], write: Write, progress: P
     recording = Recording(condition.electrodes, cohort, protocol, curricula, seeds, learning, test, seen, write)
     recording.naive()
     for context in range(protocol.n_contexts):
+        if condition.experience == "last" and context + 1 < protocol.n_contexts:
+            recording.pass_over(context + 1)
+            progress(learning.steps)
+            continue
         if learning.reinitialise and context:
             reinitialise(cohort, own, context)
         learn_context(rounds, context, recording, progress)

@@ -62,7 +62,7 @@ class Recording:
         self.electrodes = {type(e): e for e in electrodes}
         total = learning.steps * protocol.n_contexts
         self._loss = torch.full((cohort.size, total, len(COMPONENTS)), torch.nan, device=cohort.device)
-        self._done = 0
+        self._done = self._passed = 0
         self._accuracies: list[np.ndarray] = []
         self._probes: list[tuple[int, np.ndarray]] = []
         self._events: list[dict[str, torch.Tensor]] = []
@@ -117,6 +117,11 @@ class Recording:
         if wanted is not None and plan is not None:
             self._due = see.spread(wanted.events, self.learning.steps, len(plan.row_event))
 
+    def pass_over(self, learned: int) -> None:
+        """A context has passed without being learned: the same animals are tested again."""
+        self._passed += 1
+        self._snapshot(learned)
+
     def step(self, step: int, losses: torch.Tensor, events: Events | None) -> None:
         """After one weight update; ``step`` counts within the context from 0."""
         self._loss[:, self._done] = losses
@@ -125,7 +130,7 @@ class Recording:
             self._replayed(torch.from_numpy(self._due[step]).to(self.cohort.device), events)
         probe = self._get(Behaviour)
         if probe is not None and step + 1 in probe.steps:
-            learned = self._done // self.learning.steps + (1 if self._done % self.learning.steps else 0)
+            learned = self._passed + -(-self._done // self.learning.steps)
             chosen = see.balanced(self.protocol.stimuli.test_label, probe.stimuli)
             found = see.accuracy(self.cohort, self.presentation, self.protocol, self.curricula, learned, chosen)
             self._probes.append((self._done, found))
@@ -278,7 +283,7 @@ class Recording:
 
     def _learning(self) -> xr.Dataset:
         steps = np.arange(1, self._done + 1, dtype=np.int32)
-        context = ((steps - 1) // self.learning.steps + 1).astype(np.int32)
+        context = ((steps - 1) // self.learning.steps + 1 + self._passed).astype(np.int32)
         coordinates = {
             "animal": see.animal_coordinate(self.seeds),
             "step": see.described(("step",), steps, "number of the weight update"),

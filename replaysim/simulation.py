@@ -112,7 +112,8 @@ def simulate(
     replay, consolidation
         Systems and synaptic consolidation.
     experience
-        ``"sequential"``, or ``"joint"``: trials of all contexts so far, the ceiling.
+        ``"sequential"``; ``"joint"``: trials of all contexts so far, the ceiling; or ``"last"``: the last context only,
+        tested on all, the floor.
     record
         Electrodes, see :mod:`replaysim.recorder`. Accuracy after every context and all losses are always recorded.
     out
