@@ -4,31 +4,36 @@ Brains of the arms differ as they do in the paper: nothing, SI, EWC and joint ar
 replay has a hippocampus and a feedback pathway. For a comparison in which only the mechanism differs, give matched
 brains to :func:`~replaysim.simulate` instead.
 
-Sources: settings as in the published code of van de Ven, Siegelmann & Tolias (2020), chosen there with one animal
-(11) on the test stimuli; results are reported for other animals.
+The tables of arms are in :mod:`replaysim.arms`, the developmental lesions in :mod:`replaysim.ingredients`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .arms import CODE, NUMBERS, SCENARIOS, SPLIT_MNIST, Preset, arms
 from .brain import BrainPlan
-from .brains import brain_inspired, classifier
-from .consolidation import ElasticWeightConsolidation, SynapticIntelligence
-from .errors import check_choice
+from .brains import brain_inspired
+from .consolidation import SynapticIntelligence
+from .errors import SettingError, check_choice
+from .ingredients import lesion, lesions
 from .learning import Learning
-from .protocol import SplitDigits, SplitMNIST, SplitProtocol
+from .protocol import AbstractProtocol, SplitDigits, SplitMNIST, SplitProtocol
 from .recorder import Electrode
 from .replay import GenerativeReplay
 from .simulation import SimulationResult, simulate
 
-SPLIT_MNIST = Learning(steps=2000, batch=128, rate=1e-3)
-"""Steps per context, batch size and learning rate of Split MNIST in the paper."""
+__all__ = ["DIGITS", "PRESETS", "Matched", "Preset", "describe", "get", "lesion", "matched", "names", "plan", "run"]
+
 QUICK = Learning(steps=20, batch=32, rate=1e-3)
 """For trying out and for tests: far from the paper."""
+QUICK_UNITS = (200, 200)
+QUICK_CONTEXTS = 3
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,6 @@ DIGITS = DigitsSettings(
 search is ``docs/results/digits_tuning.csv``. In the class scenario no strength of synaptic intelligence helps (all end
 at 19 to 20 %), so that the one taken there means little."""
 MATCHED = ("digits", "split-mnist")
-SI_C = {"task": 10.0, "domain": 0.1, "class": 0.1}
-EWC_STRENGTH = {"task": 1e9, "domain": 1e5, "class": 1e5}
 
 
 @dataclass(frozen=True)
@@ -112,104 +115,87 @@ def matched(name: str, scenario: str = "class", *, quick: bool = False) -> Match
     """
     check_choice("presets.matched", "name", name, MATCHED)
     if name == "split-mnist":
-        found = Matched(SplitMNIST(scenario=scenario), SPLIT_MNIST, (400, 400), 100, 0.8, SI_C[scenario])
+        numbers = NUMBERS["split_mnist", scenario]
+        found = Matched(SplitMNIST(scenario=scenario), SPLIT_MNIST, (400, 400), 100, numbers.closed, numbers.si)
     else:
         protocol = SplitDigits(scenario=scenario)
         found = Matched(protocol, DIGITS.learning, DIGITS.units, DIGITS.code_units, DIGITS.closed, DIGITS.c[scenario])
     return replace(found, learning=replace(found.learning, steps=10, batch=16)) if quick else found
 
 
-@dataclass(frozen=True)
-class Preset:
-    """One arm of the paper.
-
-    Attributes
-    ----------
-    name
-        ``protocol/scenario/arm``.
-    about
-        One line: what it is and where the settings come from.
-    protocol
-        Makes the protocol.
-    brain
-        Makes the plan of the brain from the protocol.
-    learning
-        Steps, batch size, learning rate.
-    mechanisms
-        What :func:`~replaysim.simulate` gets beside these.
-    """
-
-    name: str
-    about: str
-    protocol: Callable[[], SplitProtocol]
-    brain: Callable[[SplitProtocol], BrainPlan]
-    learning: Learning
-    mechanisms: dict[str, Any]
-
-
-def _split_mnist(scenario: str) -> dict[str, Preset]:
-    def protocol() -> SplitProtocol:
-        return SplitMNIST(n_contexts=5, scenario=scenario)
-
-    def faithful(p: SplitProtocol) -> BrainPlan:
-        return brain_inspired(p, faithful=True)
-
-    c, strength = SI_C[scenario], EWC_STRENGTH[scenario]
-    arms: dict[str, tuple[str, Callable[[SplitProtocol], BrainPlan], dict[str, Any]]] = {
-        "nothing": ("plain classifier, no mechanism", classifier, {}),
-        "si": (
-            f"plain classifier, synaptic intelligence, c = {c:g}",
-            classifier,
-            {"consolidation": SynapticIntelligence(c)},
-        ),
-        "ewc": (
-            f"plain classifier, elastic weight consolidation, lambda = {strength:g}",
-            classifier,
-            {"consolidation": ElasticWeightConsolidation(strength)},
-        ),
-        "joint": ("plain classifier, trials of all contexts so far", classifier, {"experience": "joint"}),
-        "brain_inspired": (
-            "replay through feedback, class modes, gates closed 0.8, soft targets",
-            brain_inspired,
-            {"replay": GenerativeReplay(targets="soft", temperature=2.0)},
-        ),
-    }
-    if scenario == "task":
-        about = "the same with the published code's slip in the gates of current trials"
-        arms["brain_inspired_faithful"] = (about, faithful, arms["brain_inspired"][2])
-    return {
-        f"split_mnist/{scenario}/{arm}": Preset(
-            f"split_mnist/{scenario}/{arm}", about, protocol, brain, SPLIT_MNIST, mechanisms
-        )
-        for arm, (about, brain, mechanisms) in arms.items()
-    }
-
-
 PRESETS: dict[str, Preset] = {
-    name: preset for scenario in ("task", "domain", "class") for name, preset in _split_mnist(scenario).items()
+    one.name: one
+    for protocol, scenarios in SCENARIOS.items()
+    for scenario in scenarios
+    for one in (*arms(protocol, scenario), *lesions(protocol, scenario))
 }
 
 
-def names() -> list[str]:
-    """Names of all presets."""
-    return list(PRESETS)
+def names(prefix: str = "") -> list[str]:
+    """Names of all presets, or of those that begin like this, e.g. ``"split_cifar100/class"``."""
+    return [name for name in PRESETS if name.startswith(prefix)]
 
 
 def get(name: str) -> Preset:
-    """The preset ``name``."""
-    check_choice("presets", "name", name, PRESETS)
-    return PRESETS[name]
+    """The preset ``name``.
+
+    Raises
+    ------
+    SettingError
+        Where there is none; the error tells which names are near.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    near = difflib.get_close_matches(str(name), PRESETS, n=5, cutoff=0.5)
+    must = "one of " + (", ".join(map(repr, near)) + ", ... " if near else "")
+    raise SettingError("presets", "name", name, f"{must}those that `replaysim run --list` shows")
 
 
 def describe(name: str) -> str:
     """One line about a preset."""
     preset = get(name)
     learning = preset.learning
-    return f"{preset.about}; {learning.steps} steps per context, batch {learning.batch}, rate {learning.rate:g}"
+    source = "" if preset.source == CODE else f" [{preset.source}]"
+    return f"{preset.about}; {learning.steps} steps per context, batch {learning.batch}, rate {learning.rate:g}{source}"
+
+
+def plan(
+    preset: Preset, *, quick: bool = False, steps: int | None = None, developed: str | Path | None = None
+) -> tuple[AbstractProtocol, BrainPlan, Learning]:
+    """Protocol, brain and learning of a preset.
+
+    Parameters
+    ----------
+    preset
+        See :func:`get` and :func:`lesion`.
+    quick, steps, developed
+        See :func:`run`.
+
+    Raises
+    ------
+    SettingError
+        For ``developed`` in a protocol without photographs.
+    """
+    own: dict[str, Any] = {}
+    if developed is not None:
+        if not preset.sees_photographs:
+            raise SettingError(
+                "presets.run", "developed", str(developed), f"left out: {preset.name} has no early areas"
+            )
+        own["developed"] = str(developed)
+    learning, make = preset.learning, preset.protocol
+    if quick:
+        learning = replace(QUICK, rate=learning.rate)
+        make = partial(make, n_contexts=QUICK_CONTEXTS) if preset.name.startswith("permuted_mnist/") else make
+        own |= {} if preset.name.startswith("split_mnist/") else {"units": QUICK_UNITS}
+    if steps is not None:
+        learning = replace(learning, steps=steps)
+    protocol = make()
+    return protocol, preset.brain(protocol, **own), learning
 
 
 def run(
-    name: str,
+    name: str | Preset,
     *,
     animals: Sequence[int],
     device: str = "cpu",
@@ -219,23 +205,30 @@ def run(
     quick: bool = False,
     record: Sequence[Electrode] = (),
     progress: bool = True,
+    steps: int | None = None,
+    chance: int = 0,
+    developed: str | Path | None = None,
 ) -> SimulationResult:
     """Simulate a preset.
 
     Parameters
     ----------
     name
-        See :func:`names`.
-    animals, device, out, overwrite, workers, record, progress
+        See :func:`names`; or a preset itself, see :func:`lesion`.
+    animals, device, out, overwrite, workers, record, progress, chance
         See :func:`~replaysim.simulate`.
     quick
-        Take :data:`QUICK` instead of the paper's steps and batch size.
+        See that everything works: :data:`QUICK` instead of the paper's steps and batch size, small association areas,
+        and three contexts of permuted MNIST.
+    steps
+        Steps per context instead of the paper's: a shorter simulation, to be compared with its like only.
+    developed
+        File with early areas instead of those that come with replaysim; photographs only.
     """
-    preset = get(name)
-    protocol = preset.protocol()
-    learning = replace(QUICK, rate=preset.learning.rate) if quick else preset.learning
+    preset = name if isinstance(name, Preset) else get(name)
+    protocol, brain, learning = plan(preset, quick=quick, steps=steps, developed=developed)
     return simulate(
-        preset.brain(protocol),
+        brain,
         protocol,
         animals=animals,
         learning=learning,
@@ -244,7 +237,8 @@ def run(
         overwrite=overwrite,
         device=device,
         workers=workers,
+        chance=chance,
         progress=progress,
-        label=name,
+        label=preset.name,
         **preset.mechanisms,
     )

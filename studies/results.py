@@ -78,7 +78,7 @@ between that code and the later publication, whose settings we have not seen.
 def read(path: Path) -> dict[str, list[dict[str, str]]]:
     """Rows of a summary by preset."""
     if not path.exists():
-        raise LogError(f"no summary at {path}: run studies/paper_split_mnist.py first")
+        raise LogError(f"no summary at {path}: run studies/compare_methods.py first")
     table: dict[str, list[dict[str, str]]] = defaultdict(list)
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):

@@ -146,9 +146,10 @@ def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_quick_arms_do_not_enter_the_summary(small_mnist: Path) -> None:
     summary = small_mnist / "summary.csv"
     options = ("--out", str(small_mnist / "runs"), "--summary", str(summary), "--workers", "1", "--arms", "nothing")
-    done = study("paper_split_mnist", "--quick", "--scenario", "task", "--animals", "12,14", *options)
+    done = study("compare_methods", "--quick", "--scenario", "task", "--animals", "12,14", *options)
     assert done.returncode == 0, done.stderr
-    assert (small_mnist / "runs" / "task" / "nothing" / "12_14_quick" / "run.nc").exists()
+    folder = small_mnist / "runs" / "split_mnist" / "task" / "quick" / "nothing" / "chance_0"
+    assert (folder / "animals_12_14" / "run.nc").exists()
     assert not summary.exists()
 
 

@@ -69,7 +69,9 @@ ALLOWED = {
     "crew": "errors life log recording",
     "simulation": "errors rng log brain brains consolidation cortex crew early_activity experience learning life "
     "observation pathways protocol provenance recorder replay visual_cortex",
-    "presets": "errors brain brains consolidation learning protocol recorder replay simulation",
+    "arms": "brain brains consolidation context_gating learning permuted protocol replay",
+    "ingredients": "errors arms brains",
+    "presets": "errors arms brain brains consolidation ingredients learning protocol recorder replay simulation",
     "commandline": "errors",
     "cli": "errors commandline describe presets",
     "__main__": "cli",

@@ -1,0 +1,267 @@
+"""The paper's arms as tables: what each brain is, which mechanism it has, and where every number comes from.
+
+Unless said otherwise, numbers are those of the published code of van de Ven, Siegelmann & Tolias (2020), Nature
+Communications 11:4069. They were chosen there with one animal (11) on the test stimuli; results are reported for
+other animals. Arms that end in ``_frozen`` are the protocol of a later paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from .brain import BrainPlan
+from .brains import brain_inspired, classifier, generative_pair
+from .consolidation import (
+    ConsolidationRule,
+    ElasticWeightConsolidation,
+    OnlineElasticWeightConsolidation,
+    SynapticIntelligence,
+)
+from .context_gating import ContextGating
+from .learning import Learning
+from .permuted import PermutedMNIST
+from .protocol import AbstractProtocol, SplitCIFAR100, SplitMNIST
+from .replay import CurrentInputReplay, GenerativeReplay
+
+CODE = "published code of van de Ven, Siegelmann & Tolias (2020)"
+LATER = (
+    "van de Ven, Tuytelaars & Tolias (2022), Nature Machine Intelligence 4:1185: early areas frozen for all methods; "
+    "strengths as in 2020"
+)
+NOT_IN_THE_PAPER = f"not in the paper; the {CODE} falls back to the values of the class scenario"
+
+SPLIT_MNIST = Learning(steps=2000, batch=128, rate=1e-3)
+"""Steps per context, batch size and learning rate of Split MNIST in the paper."""
+PERMUTED_MNIST = Learning(steps=2000, batch=256, rate=1e-4)
+"""The same for permuted MNIST."""
+SPLIT_CIFAR100 = Learning(steps=5000, batch=256, rate=1e-4)
+"""The same for Split CIFAR-100."""
+WIDE = (2000, 2000)
+"""Units of the association areas in permuted MNIST and Split CIFAR-100; Split MNIST has 400 in each."""
+FRAMES: dict[str, tuple[Callable[..., AbstractProtocol], Learning, dict[str, Any]]] = {
+    "split_mnist": (partial(SplitMNIST, n_contexts=5), SPLIT_MNIST, {}),
+    "permuted_mnist": (partial(PermutedMNIST, n_contexts=100), PERMUTED_MNIST, {"units": WIDE}),
+    "split_cifar100": (partial(SplitCIFAR100, n_contexts=10), SPLIT_CIFAR100, {"units": WIDE}),
+}
+"""Protocol to what makes it, how its animals learn, and what all its brains have in common."""
+SCENARIOS = {
+    "split_mnist": ("task", "domain", "class"),
+    "permuted_mnist": ("domain",),
+    "split_cifar100": ("task", "domain", "class"),
+}
+
+
+@dataclass(frozen=True)
+class Numbers:
+    r"""What the paper chose for one protocol and scenario.
+
+    Attributes
+    ----------
+    ewc, online_ewc
+        Strengths :math:`\lambda`.
+    si
+        Strength *c* of synaptic intelligence.
+    closed
+        Share of units that a gate of the feedback pathway closes; 0: no gates.
+    xdg
+        Share of units of the cortex that a context silences.
+    with_si
+        ``closed`` and *c* of brain-inspired replay with synaptic intelligence.
+    """
+
+    ewc: float
+    si: float
+    closed: float
+    xdg: float | None = None
+    online_ewc: float | None = None
+    with_si: tuple[float, float] | None = None
+
+
+_MNIST, _CIFAR = Numbers(1e5, 0.1, 0.8), Numbers(1.0, 1.0, 0.7, with_si=(0.6, 1e8))
+NUMBERS: dict[tuple[str, str], Numbers] = {
+    ("split_mnist", "task"): Numbers(1e9, 10.0, 0.8, xdg=0.9),
+    ("split_mnist", "domain"): _MNIST,  # not in the paper: those of the class scenario
+    ("split_mnist", "class"): _MNIST,
+    ("permuted_mnist", "domain"): Numbers(1.0, 10.0, 0.8, online_ewc=1.0, with_si=(0.8, 1.0)),
+    ("split_cifar100", "task"): Numbers(1000.0, 100.0, 0.0),
+    ("split_cifar100", "domain"): Numbers(1.0, 1.0, 0.7),  # not in the paper: those of the class scenario
+    ("split_cifar100", "class"): _CIFAR,
+}
+LATER_DIVISOR = 1024  # units of early_5; the published code divides by the 3072 elements of a photograph
+PAIR, BRAIN = "gr", "brain_inspired"
+SOFT: Mapping[str, Any] = {"replay": GenerativeReplay(targets="soft", temperature=2.0)}
+HARD: Mapping[str, Any] = {"replay": GenerativeReplay(targets="hard")}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One arm of the paper.
+
+    Attributes
+    ----------
+    name
+        ``protocol/scenario/arm``.
+    about
+        One line: what it is, with its numbers.
+    protocol
+        Makes the protocol.
+    brain
+        Makes the plan of the brain from the protocol.
+    learning
+        Steps, batch size, learning rate.
+    mechanisms
+        What :func:`~replaysim.simulate` gets beside these.
+    source
+        Where the numbers come from.
+    """
+
+    name: str
+    about: str
+    protocol: Callable[..., AbstractProtocol]
+    brain: Callable[..., BrainPlan]
+    learning: Learning
+    mechanisms: Mapping[str, Any] = field(default_factory=dict)
+    source: str = CODE
+
+    @property
+    def sees_photographs(self) -> bool:
+        """Whether the brain has early visual areas."""
+        return self.name.startswith("split_cifar100/")
+
+
+def preset(
+    protocol: str,
+    scenario: str,
+    arm: str,
+    about: str,
+    brain: Callable[..., BrainPlan],
+    mechanisms: Mapping[str, Any] | None = None,
+    source: str = CODE,
+    **settings: Any,
+) -> Preset:
+    """An arm within the frame of its protocol; ``settings`` go to the maker of the brain."""
+    make, learning, common = FRAMES[protocol]
+    if scenario not in ("task", "class") and protocol != "permuted_mnist":
+        source = source if source == LATER else NOT_IN_THE_PAPER
+    return Preset(
+        f"{protocol}/{scenario}/{arm}",
+        about,
+        partial(make, scenario=scenario),
+        partial(brain, **common, **settings),
+        learning,
+        {} if mechanisms is None else mechanisms,
+        source,
+    )
+
+
+def _synaptic(numbers: Numbers) -> dict[str, tuple[str, ConsolidationRule]]:
+    """Rules that make synapses stiff."""
+    found: dict[str, tuple[str, ConsolidationRule]] = {
+        "ewc": (
+            f"elastic weight consolidation, lambda = {numbers.ewc:g}",
+            ElasticWeightConsolidation(numbers.ewc),
+        ),
+        "si": (f"synaptic intelligence, c = {numbers.si:g}", SynapticIntelligence(numbers.si)),
+    }
+    if numbers.online_ewc is not None:
+        found["online_ewc"] = (
+            f"online elastic weight consolidation, lambda = {numbers.online_ewc:g}, gamma = 1",
+            OnlineElasticWeightConsolidation(numbers.online_ewc, gamma=1.0),
+        )
+    return found
+
+
+def _classifiers(protocol: str, scenario: str, suffix: str = "", **settings: Any) -> list[Preset]:
+    """Arms without hippocampus and feedback."""
+    source = LATER if suffix else CODE
+
+    def arm(name: str, about: str, mechanisms: Mapping[str, Any], **more: Any) -> Preset:
+        words = f"plain classifier, {about}{_early(protocol, settings.get('early', 'plastic'))}"
+        own = {**settings, **more}
+        return preset(protocol, scenario, name + suffix, words, classifier, mechanisms, source, **own)
+
+    numbers = NUMBERS[protocol, scenario]
+    found = [
+        arm("nothing", "no mechanism", {}),
+        arm("joint", "trials of all contexts so far", {"experience": "joint"}),
+        *(arm(name, about, {"consolidation": rule}) for name, (about, rule) in _synaptic(numbers).items()),
+    ]
+    if numbers.xdg is not None:
+        about = f"each context silences {numbers.xdg:g} of the cortex (XdG)"
+        found.append(arm("xdg", about, {}, context_gating=ContextGating(numbers.xdg)))
+    found.append(
+        arm("lwf", "current stimuli judged by the earlier self, soft targets (LwF)", {"replay": CurrentInputReplay()})
+    )
+    return found
+
+
+def _early(protocol: str, early: str) -> str:
+    return f"; early areas {early}" if protocol == "split_cifar100" else ""
+
+
+def _pair(protocol: str, scenario: str) -> list[Preset]:
+    about = "classic generative replay: stand-alone hippocampus, hard targets"
+    found = [preset(protocol, scenario, PAIR, about + _early(protocol, "plastic"), generative_pair, HARD)]
+    if protocol == "split_cifar100":
+        found.append(
+            preset(
+                protocol,
+                scenario,
+                f"{PAIR}_frozen",
+                f"{about}, memories of early_5{_early(protocol, 'frozen')}",
+                generative_pair,
+                HARD,
+                LATER,
+                early="frozen",
+                reentry="early_5",
+            )
+        )
+    return found
+
+
+def _inspired(protocol: str, scenario: str) -> list[Preset]:
+    """Brain-inspired replay, alone and with stiff synapses."""
+    numbers = NUMBERS[protocol, scenario]
+    by = {"gates_by": "context"} if protocol == "permuted_mnist" else {}
+    where = "; early areas frozen, memories of early_5" if protocol == "split_cifar100" else ""
+
+    def arm(name: str, closed: float, extra: str = "", rule: ConsolidationRule | None = None, **more: Any) -> Preset:
+        gates = f"gates by {by.get('gates_by', 'class')} closed {closed:g}" if closed else "no gates (closed 0)"
+        about = f"replay through feedback, class modes, {gates}, soft targets{extra}{where}"
+        mechanisms = {**SOFT, **({} if rule is None else {"consolidation": rule})}
+        return preset(protocol, scenario, name, about, brain_inspired, mechanisms, closed=closed, **by, **more)
+
+    found = [arm(BRAIN, numbers.closed)]
+    if numbers.with_si is not None:
+        closed, c = numbers.with_si
+        found.append(arm(f"{BRAIN}_si", closed, f", synaptic intelligence, c = {c:g}", SynapticIntelligence(c)))
+    if protocol == "split_cifar100" and scenario == "class":  # which divisor makes the published numbers?
+        words = f", code divergence over {LATER_DIVISOR} as in the later code"
+        found.append(arm(f"{BRAIN}_{LATER_DIVISOR}", numbers.closed, words, divergence_divisor=LATER_DIVISOR))
+        found.append(
+            arm(
+                f"{BRAIN}_si_{LATER_DIVISOR}",
+                closed,
+                f", synaptic intelligence, c = {c:g}{words}",
+                SynapticIntelligence(c),
+                divergence_divisor=LATER_DIVISOR,
+            )
+        )
+    if scenario == "task" and numbers.closed:
+        slip = ", with the published code's slip in the gates of current trials"
+        found.append(arm(f"{BRAIN}_faithful", numbers.closed, slip, faithful=True))
+    elif protocol == "permuted_mnist":
+        slip = ", replaying through the gates of the new context, too, as the code of 2020 did"
+        found.append(arm(f"{BRAIN}_faithful", numbers.closed, slip, faithful=True))
+    return found
+
+
+def arms(protocol: str, scenario: str) -> list[Preset]:
+    """All arms of one protocol and scenario but the lesions."""
+    found = [*_classifiers(protocol, scenario), *_pair(protocol, scenario), *_inspired(protocol, scenario)]
+    if protocol == "split_cifar100":
+        found += _classifiers(protocol, scenario, "_frozen", early="frozen")
+    return found

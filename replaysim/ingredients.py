@@ -1,0 +1,170 @@
+"""Developmental lesions: brain-inspired replay without one of its ingredients, or classic replay with one of them.
+
+An animal that has grown up without an ingredient is compared with one that has all, and an animal that has only this
+one with classic generative replay. The paper chose the share of closed gates anew for every such animal (on the test
+stimuli, animal 11); ``closed`` puts one share in their place, so that nothing but the ingredient differs.
+
+Source: van de Ven, Siegelmann & Tolias (2020), Figs 8 and 9, and the published code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .arms import BRAIN, CODE, HARD, NUMBERS, SCENARIOS, SOFT, Preset, preset
+from .brains import brain_inspired
+from .errors import SettingError, check_choice, check_number, one_of
+
+INGREDIENTS = ("feedback", "modes", "gating", "internal", "distillation")
+"""Replay through feedback (rtf), conditional replay (con), gating (gat), internal replay (int), distillation (dis)."""
+# protocol, scenario: ingredient that is missing ("": none) to the share of closed gates; 0: gates are switched off
+WITHOUT: dict[tuple[str, str], dict[str, float]] = {
+    ("split_cifar100", "class"): {"": 0.7, "feedback": 0.7, "modes": 0.6, "internal": 0.9, "distillation": 0.8},
+    ("split_cifar100", "task"): {"": 0.0, "feedback": 0.3, "modes": 0.0, "internal": 0.8, "distillation": 0.0},
+    ("permuted_mnist", "domain"): {"": 0.8, "feedback": 0.8, "modes": 0.0, "distillation": 0.6},
+}
+# the same for classic generative replay with gates and nothing else
+ONLY_GATING = {
+    ("split_cifar100", "class"): 0.7,
+    ("split_cifar100", "task"): 0.1,
+    ("permuted_mnist", "domain"): 0.2,
+}
+
+
+def possible(protocol: str) -> tuple[str, ...]:
+    """Ingredients that a brain of this protocol can have: only photographs are replayed within the cortex."""
+    return INGREDIENTS if protocol == "split_cifar100" else tuple(i for i in INGREDIENTS if i != "internal")
+
+
+def lesion(
+    protocol: str,
+    scenario: str,
+    *,
+    without: Iterable[str] | None = None,
+    only: Iterable[str] | None = None,
+    closed: float | None = None,
+    faithful: bool = False,
+) -> Preset:
+    """Brain-inspired replay without ingredients, or classic generative replay with some of them.
+
+    Parameters
+    ----------
+    protocol, scenario
+        ``"split_mnist"``, ``"permuted_mnist"`` or ``"split_cifar100"``, and one of its scenarios.
+    without, only
+        Ingredients (see :data:`INGREDIENTS`) that are left out, or the only ones that there are; one of the two.
+        Early areas are plastic in classic replay (``only``) unless replay is internal, and frozen otherwise.
+    closed
+        One common share of closed gates; default: the paper's own share for this animal. Where several ingredients
+        are missing, which the paper does not have, that is the share of the whole (``only``: of gates alone).
+    faithful
+        Repeat the published code's slips, see :class:`~replaysim.gating.Gating`.
+
+    Raises
+    ------
+    SettingError
+        For ingredients that there are not, and unless exactly one of ``without`` and ``only`` is given.
+    """
+    check_choice("lesion", "protocol", protocol, SCENARIOS)
+    check_choice("lesion", "scenario", scenario, SCENARIOS[protocol])
+    if (without is None) == (only is None):
+        given = None if without is None else (without, only)
+        raise SettingError("lesion", "without", given, "given, or `only` in its place; one of the two")
+    kind, named = ("without", without) if without is not None else ("only", only)
+    listed = _ingredients(protocol, kind, named or ())
+    every = possible(protocol)
+    present = [i for i in every if (i in listed) == (kind == "only")]
+    if closed is not None:
+        check_number("lesion", "closed", closed, least=0, below=1)
+    share = own_share(protocol, scenario, kind, listed) if closed is None else closed
+    settings = _brain(protocol, kind, present, share if "gating" in present else 0.0, faithful)
+    name = f"{kind}_{'_'.join(listed)}" if listed else (BRAIN if kind == "without" else "only_nothing")
+    name += "" if closed is None else f"_closed_{closed:g}"
+    targets = SOFT if "distillation" in present else HARD
+    return preset(
+        protocol,
+        scenario,
+        name + ("_faithful" if faithful else ""),
+        _about(protocol, kind, listed, settings, faithful),
+        brain_inspired,
+        targets,
+        _source(protocol, scenario, listed, closed),
+        **settings,
+    )
+
+
+def own_share(protocol: str, scenario: str, kind: str, listed: Iterable[str]) -> float:
+    """The paper's share of closed gates for an animal; 0 where its gates are switched off."""
+    found = tuple(listed)
+    one = found[0] if len(found) == 1 else ""
+    known = (protocol, "class" if scenario == "domain" and protocol == "split_cifar100" else scenario)
+    if known not in WITHOUT:
+        return NUMBERS[protocol, scenario].closed
+    if kind == "only":
+        return ONLY_GATING[known]
+    return WITHOUT[known].get(one, WITHOUT[known][""])
+
+
+def _ingredients(protocol: str, kind: str, named: Iterable[str]) -> tuple[str, ...]:
+    """Listed ingredients in the order of :data:`INGREDIENTS`."""
+    listed = {named} if isinstance(named, str) else set(named)
+    every = possible(protocol)
+    for one in sorted(listed, key=str):
+        if one == "internal" and "internal" not in every:
+            why = "left out: only photographs have early areas within which memories could be re-created"
+            raise SettingError("lesion", kind, one, why)
+        if one not in every:
+            raise SettingError("lesion", kind, one, one_of(every))
+    return tuple(i for i in every if i in listed)
+
+
+def _brain(protocol: str, kind: str, present: Iterable[str], closed: float, faithful: bool) -> dict[str, Any]:
+    """Settings of :func:`~replaysim.brain_inspired`."""
+    present = set(present)
+    settings: dict[str, Any] = {"closed": closed}
+    missing = tuple(i for i in ("feedback", "modes", "gating") if i not in present)
+    if protocol == "split_cifar100":
+        settings["early"] = "plastic" if kind == "only" and "internal" not in present else "frozen"
+        missing += () if "internal" in present else ("internal",)
+    if protocol == "permuted_mnist":
+        settings["gates_by"] = "context"
+    if faithful:
+        settings["faithful"] = True
+    return settings | {"without": missing}
+
+
+def _about(protocol: str, kind: str, listed: tuple[str, ...], settings: dict[str, Any], faithful: bool) -> str:
+    whole = "brain-inspired replay without" if kind == "without" else "classic generative replay with only"
+    words = [f"{whole} {' and '.join(listed) or 'nothing'}"]
+    gated = "gating" not in settings["without"] and settings["closed"] > 0
+    words.append(f"gates closed {settings['closed']:g}" if gated else "no gates")
+    if protocol == "split_cifar100":
+        words.append(f"early areas {settings['early']}")
+    if faithful:
+        words.append("with the published code's slip")
+    return ", ".join(words)
+
+
+def _source(protocol: str, scenario: str, listed: tuple[str, ...], closed: float | None) -> str:
+    if closed is not None:
+        return "not in the paper: one common share of closed gates for all lesions"
+    if len(listed) != 1 or (protocol, scenario) not in WITHOUT:
+        return "not in the paper: gates closed as in the whole"
+    return f"{CODE}: share of closed gates chosen for this lesion"
+
+
+def lesions(protocol: str, scenario: str) -> list[Preset]:
+    """The paper's lesions of one protocol and scenario; in the task scenario also those that its slip changes."""
+    if (protocol, scenario) not in WITHOUT:
+        return []
+    found = []
+    for ingredient in possible(protocol):
+        found.append(lesion(protocol, scenario, without={ingredient}))
+        if scenario == "task" and ingredient != "gating" and own_share(protocol, scenario, "without", [ingredient]):
+            found.append(lesion(protocol, scenario, without={ingredient}, faithful=True))
+    for ingredient in possible(protocol):
+        found.append(lesion(protocol, scenario, only={ingredient}))
+        if scenario == "task" and ingredient == "gating":
+            found.append(lesion(protocol, scenario, only={ingredient}, faithful=True))
+    return found
