@@ -72,6 +72,8 @@ ALLOWED = {
     "arms": "brain brains consolidation context_gating learning permuted protocol replay",
     "ingredients": "errors arms brains",
     "presets": "errors arms brain brains consolidation ingredients learning protocol recorder replay simulation",
+    "lesion_arms": "errors arms brains ingredients presets protocol",
+    "resumption": "errors brain brains learning life log protocol simulation",
     "commandline": "errors",
     "cli": "errors commandline describe presets",
     "__main__": "cli",
