@@ -11,9 +11,11 @@ Expected
     ``nothing``, brain-inspired replay at least as good as LwF. Published numbers and ours: ``docs/results.md``.
 Run time
     Split MNIST, 2 CPU cores, 10 animals: 45 minutes for an arm with replay, 10 to 15 minutes for a classifier.
-    The others, estimated from counts of operations, for one animal. Split CIFAR-100: 50,000 steps, brain-inspired
-    replay 16 hours on one CPU core, a minute or two on a large GPU; permuted MNIST: 200,000 steps, 90 hours on
-    one CPU core, ten minutes on a large GPU. ``--steps 100`` takes a fiftieth of Split CIFAR-100, and is labelled.
+    The others are estimates, from counts of operations. A step of brain-inspired replay is about 46 GFLOP, so that one
+    animal takes, on a CPU core at 80 to 190 GFLOP/s: Split CIFAR-100 (50,000 steps) 4 to 8 hours, permuted MNIST
+    (200,000 steps) 14 to 32 hours; all arms and animals of both, on a large GPU, 90 minutes. Classifiers take a third;
+    plastic early areas double it. ``--steps 100`` takes a fiftieth on Split CIFAR-100, and is labelled wherever it is
+    shown.
 Hardware
     Split MNIST: any. The others in full: a GPU (``--device cuda``), on which all animals are one computation.
 
@@ -24,12 +26,9 @@ kept in a CSV file, from which ``studies/results.py`` makes the tables.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-import os
-import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,22 +38,7 @@ from replaysim.commandline import run_study
 if TYPE_CHECKING:
     import xarray as xr
 
-COLUMNS = (
-    "preset",
-    "animal",
-    "chance",
-    "early",
-    "steps",
-    "accuracy",
-    "forgetting",
-    "date",
-    "commit",
-    "device",
-    "torch",
-    "command",
-)
-BEFORE = {"chance": "0", "early": "none"}  # what a summary of an earlier version did not say
-LEFT_OUT = ("--out", "--summary")  # of a kept command: folders of one machine
+WORDS = {"split_mnist": "Split MNIST", "permuted_mnist": "Permuted MNIST", "split_cifar100": "Split CIFAR-100"}
 
 
 @dataclass(frozen=True)
@@ -93,6 +77,7 @@ class Settings:
             "(default: docs/results/PROTOCOL.csv)"
         },
     )
+    draw: bool = field(default=False, metadata={"help": "simulate nothing: table and figure of what is complete"})
     quick: bool = field(default=False, metadata={"help": "a few steps only, to see that everything works"})
 
     def __post_init__(self) -> None:
@@ -133,9 +118,18 @@ class Settings:
         return "shipped" if self.early is None else hashlib.sha256(self.early.read_bytes()).hexdigest()[:12]
 
     @property
+    def paper_steps(self) -> int:
+        """Steps per context in the paper."""
+        from replaysim.arms import FRAMES
+
+        return FRAMES[self.world][1].steps
+
+    @property
     def length(self) -> str:
         """How long contexts last, for folders: ``full``, ``100_steps`` or ``quick``."""
-        return "quick" if self.quick else "full" if self.steps is None else f"{self.steps}_steps"
+        if self.quick:
+            return "quick"
+        return "full" if self.steps in (None, self.paper_steps) else f"{self.steps}_steps"
 
     @property
     def folder(self) -> Path:
@@ -164,17 +158,46 @@ def label(animals: Sequence[int]) -> str:
     return f"animals_{animals[0]}-{animals[-1]}" if whole else "animals_" + "_".join(map(str, animals))
 
 
-def complete(folder: Path, animals: Iterable[int]) -> dict[int, xr.DataTree]:
-    """Animal to the log in which its life is complete."""
-    from replaysim import open_log
+def described(settings: Settings, name: str, chance: int, animals: Sequence[int]) -> dict[str, Any]:
+    """What the configuration of a log of this arm says today."""
+    from replaysim import presets
+    from replaysim.life import Condition
+    from replaysim.simulation import describe
 
-    wanted = set(animals)
+    preset = presets.get(name)
+    protocol, brain, learning = presets.plan(
+        preset, quick=settings.quick, steps=settings.steps, developed=settings.early
+    )
+    return describe(Condition(brain, protocol, learning, chance=chance, **preset.mechanisms), animals, name)
+
+
+def complete(settings: Settings, folder: Path, name: str, chance: int) -> dict[int, xr.DataTree]:
+    """Animal to the log in which its life is complete.
+
+    Raises
+    ------
+    LogError
+        Where a log has other settings than the arm has today.
+    """
+    from replaysim import open_log
+    from replaysim.errors import LogError
+    from replaysim.resumption import differences
+
+    wanted = set(settings.animals)
     found: dict[int, xr.DataTree] = {}
     for path in sorted(folder.glob("animals_*/run.nc")):
         log = open_log(path)
-        if log.attrs["status"] in ("complete", "failed"):  # failed: the losses of all its animals became infinite
-            lived = set(log["behaviour"].to_dataset()["animal"].values.tolist())
-            found |= dict.fromkeys(wanted & lived, log)
+        lived = set(log["behaviour"].to_dataset()["animal"].values.tolist())
+        if log.attrs["status"] == "running" or not lived & wanted:
+            continue
+        config = json.loads(log.attrs["config_json"])
+        other = differences(config, described(settings, name, chance, config["animals"]))
+        other = [words for words in other if ".developed is" not in words]  # the folder says which file, not where
+        if other:
+            raise LogError(
+                f"{path} is a log of other settings than {name} has now ({'; '.join(other[:3])}): choose another --out"
+            )
+        found |= dict.fromkeys(lived & wanted, log)
     return found
 
 
@@ -182,7 +205,7 @@ def portions(settings: Settings, missing: Sequence[int]) -> list[Sequence[int]]:
     """Animals that are simulated together, and are complete on disk before others begin."""
     from replaysim.crew import cores
 
-    many = len(missing)
+    many = max(1, len(missing))
     if settings.at_once is not None:
         many = settings.at_once
     elif settings.device == "cpu" and settings.world != "split_mnist":
@@ -195,8 +218,9 @@ def live(settings: Settings, name: str, chance: int) -> dict[int, xr.DataTree]:
     from replaysim import presets
 
     folder = settings.folder / name.removeprefix(settings.prefix) / f"chance_{chance}"
-    done = complete(folder, settings.animals)
-    for together in portions(settings, [a for a in settings.animals if a not in done]):
+    done = complete(settings, folder, name, chance)
+    missing = [] if settings.draw else [a for a in settings.animals if a not in done]
+    for together in portions(settings, missing):
         log = presets.run(
             name,
             animals=together,
@@ -210,81 +234,123 @@ def live(settings: Settings, name: str, chance: int) -> dict[int, xr.DataTree]:
             developed=settings.early,
         ).log
         done |= dict.fromkeys(together, log)
-        if not settings.quick:
-            add_rows(settings.kept, rows_of(log, name, together, settings))
+        keep(settings, name, [log])
     return done
 
 
-def rows_of(log: xr.DataTree, name: str, animals: Iterable[int], settings: Settings) -> list[dict[str, Any]]:
-    """One row per animal for the summary."""
-    from analysis.forgetting import final_accuracy, forgetting
+def keep(settings: Settings, name: str, logs: Iterable[xr.DataTree]) -> None:
+    """Add the animals of these logs to the summary."""
+    from analysis import summaries
 
-    accuracy, forgotten = final_accuracy(log), forgetting(log)
-    versions, hardware = json.loads(log.attrs["software_versions"]), json.loads(log.attrs["hardware"])
-    config = json.loads(log.attrs["config_json"])
-    changed = "+" if int(log.attrs["software_git_dirty"]) == 1 else ""
-    return [
-        {
-            "preset": name,
-            "animal": int(animal),
-            "chance": config["chance"],
-            "early": settings.areas,
-            "steps": config["learning"]["steps"],
-            "accuracy": f"{float(accuracy.sel(animal=animal)):.6f}",
-            "forgetting": f"{float(forgotten.sel(animal=animal)):.6f}",
-            "date": log.attrs["date_created"][:10],
-            "commit": log.attrs["software_git_commit"][:12] + changed,
-            "device": hardware.get("device_name", hardware["device"]),
-            "torch": versions["torch"],
-            "command": plain(log.attrs["command"]),
-        }
-        for animal in animals
-    ]
+    if settings.quick:
+        return
+    for log in logs:
+        summaries.add_rows(settings.kept, summaries.rows_of(log, name, early=settings.areas))
 
 
-def plain(command: str) -> str:
-    """A command without what only one machine has: folders, and where a file with early areas lies."""
-    words = shlex.split(command)
-    kept = []
-    for before, word in zip(["", *words], words, strict=False):
-        option = word.partition("=")[0]
-        if before in LEFT_OUT or option in LEFT_OUT:
-            continue
-        if before == "--early" or (option == "--early" and word != "--early"):
-            word = "FILE" if before == "--early" else "--early=FILE"
-        kept.append(word)
-    return shlex.join(kept)
+def outcome(settings: Settings, name: str) -> xr.Dataset | None:
+    """Accuracy and forgetting of one arm, (animal, chance); None where no life is complete."""
+    import xarray as xr
+
+    from analysis import figures_methods, forgetting
+
+    lives, level = [], {}
+    for chance in range(settings.chances):
+        logs = {id(log): log for log in live(settings, name, chance).values()}.values()
+        keep(settings, name, logs)
+        found = []
+        for log in logs:
+            measures = {"final": forgetting.final_accuracy(log), "forgetting": forgetting.forgetting(log)}
+            measures["over_contexts"] = forgetting.average_accuracy(log)
+            found.append(xr.Dataset({k: v.drop_attrs() for k, v in measures.items()}))
+            level = {"level": forgetting.chance_level(log), "guessing": figures_methods.guessing(log)}
+        if found:
+            one = xr.concat(found, "animal").drop_duplicates("animal")
+            lives.append(
+                one.sel(animal=[a for a in settings.animals if a in one["animal"]]).expand_dims(chance=[chance])
+            )
+            tell(name, chance, lives[-1])
+    return xr.concat(lives, "chance").assign(level) if lives else None
 
 
-def add_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Add rows to a summary; a row of the same preset, early areas, steps, animal and chance is replaced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+def tell(name: str, chance: int, lives: xr.Dataset) -> None:
+    """Print a line about a finished life."""
+    mean = 100 * float(lives["final"].mean())
+    life = f", chance {chance}" if chance else ""
+    print(f"{name}{life}: {mean:.2f} %, mean of {lives.sizes['animal']} animals", flush=True)
 
-    def key(row: dict[str, Any]) -> tuple[str, str, int, int, int]:
-        return str(row["preset"]), str(row["early"]), int(row["steps"]), int(row["animal"]), int(row["chance"])
 
-    table = {key(row): row for row in ({**BEFORE, **one} for one in (*kept, *rows))}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(table[k] for k in sorted(table))
-    temporary.replace(path)
+def counted(outcomes: Mapping[str, xr.Dataset]) -> tuple[dict[str, xr.Dataset], str]:
+    """Outcomes by what is counted: animals, each with the mean of its lives, or the lives of a single animal."""
+    animals = sorted({int(a) for one in outcomes.values() for a in one["animal"].values})
+    if len(animals) == 1 and any(one.sizes["chance"] > 1 for one in outcomes.values()):
+        lives = {n: one.isel(animal=0, drop=True).rename(chance="animal") for n, one in outcomes.items()}
+        return lives, f"lives of animal {animals[0]}"
+    return {name: one.mean("chance") for name, one in outcomes.items()}, "animals"
+
+
+def title(settings: Settings) -> str:
+    """What the animals met, and what makes this no replication of the paper."""
+    world, scenario = settings.prefix.strip("/").split("/")
+    words = [WORDS[world], f"{scenario} scenario"]
+    if settings.areas not in ("none", "shipped"):
+        words.append(f"early areas of a file (SHA-256 {settings.areas}...)")
+    if settings.quick:
+        words.append("QUICK: says nothing about the methods")
+    elif settings.length != "full":
+        words.append(
+            f"{settings.steps} steps per context (the paper: {settings.paper_steps}), compare with its like only"
+        )
+    return ", ".join(words)
+
+
+def table(outcomes: Mapping[str, xr.Dataset], what: str, heading: str) -> str:
+    """The comparison as text, in per cent."""
+    from analysis.comparison import summarise
+
+    wide = max(18, *(len(name) for name in outcomes))
+    head = f"{'method':{wide}s} {'final accuracy, %':>20s} {'forgetting, points':>20s} {'n':>4s}"
+    lines = [heading, "", head, "-" * len(head)]
+    for name, one in outcomes.items():
+        cells = []
+        for measure in ("final", "forgetting"):
+            found = summarise(one[measure])
+            cells.append(f"{100 * float(found['mean']):6.2f} ± {100 * float(found['standard_error']):4.2f}")
+        n = int(one["final"].notnull().sum())
+        lines.append(f"{name:{wide}s} {cells[0]:>20s} {cells[1]:>20s} {n:4d}")
+    chance = 100 * float(next(iter(outcomes.values()))["level"])
+    return "\n".join(
+        [*lines, "-" * len(head), f"{'chance':{wide}s} {chance:>13.2f}", f"mean ± standard error over n {what}"]
+    )
 
 
 def main(settings: Settings) -> None:
-    """Simulate what is missing, and summarise."""
-    from analysis.forgetting import final_accuracy
+    """Simulate what is missing, summarise, print the table, draw the figure."""
+    from analysis import figures_methods, style
+    from replaysim.errors import LogError
 
-    for name in chosen(settings):
-        for chance in range(settings.chances):
-            logs = live(settings, name, chance)
-            if not settings.quick:
-                for log in {id(one): one for one in logs.values()}.values():
-                    add_rows(settings.kept, rows_of(log, name, [a for a in logs if logs[a] is log], settings))
-            values = [100 * float(final_accuracy(logs[a]).sel(animal=a)) for a in settings.animals]
-            print(f"{name}, chance {chance}: {sum(values) / len(values):.2f} %", flush=True)
+    found = {name.removeprefix(settings.prefix): outcome(settings, name) for name in chosen(settings)}
+    outcomes, what = counted({name: one for name, one in found.items() if one is not None})
+    if not outcomes:
+        raise LogError(f"nothing is complete in {settings.folder}: leave out --draw")
+    text = table(outcomes, what, title(settings))
+    missing = [name for name, one in found.items() if one is None]
+    text += f"\nnot run yet: {', '.join(missing)}" if missing else ""
+    print("\n" + text)
+    (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
+    first = next(iter(outcomes.values()))
+    figure = figures_methods.compare_methods(
+        {name: one["final"] for name, one in outcomes.items()},
+        {name: one["over_contexts"] for name, one in outcomes.items()},
+        level=float(first["level"]),
+        chance=first["guessing"],
+        title=title(settings),
+        counted=what,
+    )
+    print("\nFigure:  " + "  ".join(str(path) for path in style.save(figure, settings.folder / "methods")))
+    print(f"Logs:    {settings.folder}/*/chance_*/animals_*/run.nc   (xarray.open_datatree)")
+    if not settings.quick:
+        print(f"Summary: {settings.kept}")
 
 
 if __name__ == "__main__":

@@ -109,6 +109,8 @@ ANALYSIS = {
     "figures": "comparison forgetting style",
     "figures_geometry": "figures rsa style",
     "figures_fidelity": "comparison style",
+    "figures_methods": "comparison forgetting style",
+    "summaries": "forgetting",
     "page": "style",
     "report_behaviour": "comparison figures forgetting page style",
     "report_geometry": None,

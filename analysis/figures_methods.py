@@ -1,0 +1,166 @@
+"""Figures that compare many methods: final accuracy of each, and accuracy over contexts learned.
+
+Like Figures 3, 5 and 6 of van de Ven, Siegelmann & Tolias (2020). Every function takes labelled arrays and, where it
+draws one panel, an ``ax``; nothing is shown and no global state is changed. A method has one colour everywhere; what
+varies it (frozen early areas, a slip of the published code) changes the line, not the colour.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from replaysim.errors import DataError
+
+from .comparison import summarise
+from .forgetting import retention_matrix
+from .style import MM, SPARE, STYLE, panel
+
+METHODS = {
+    "brain_inspired_si": "#009E73",
+    "brain_inspired": "#0072B2",
+    "online_ewc": "#882255",
+    "nothing": "#666666",
+    "joint": "#000000",
+    "ewc": "#D55E00",
+    "xdg": "#CC79A7",
+    "lwf": "#56B4E9",
+    "si": "#E69F00",
+    "gr": "#999933",
+}
+VARIANTS: dict[str, tuple[float, ...]] = {"_frozen": (4, 1.5), "_faithful": (1.5, 1.5), "_1024": (4, 1.5, 1, 1.5)}
+_FEW = 12  # contexts that get a tick and a marker each
+_PER_ROW = 7  # entries of a legend beside each other
+_WIDE = 110  # characters in a line of a title
+
+
+def look(method: str, position: int = 0) -> dict[str, Any]:
+    """Colour and dashes of a method; unknown ones take spare colours by position."""
+    base, dashes = method, (None, None)
+    for suffix, found in VARIANTS.items():
+        if base.endswith(suffix):
+            base, dashes = base.removesuffix(suffix), found  # type: ignore[assignment]
+    return {"color": METHODS.get(base, SPARE[position % len(SPARE)]), "dashes": dashes}
+
+
+def guessing(log: xr.DataTree) -> xr.DataArray:
+    """Accuracy of guessing on the contexts met so far, (contexts_learned)."""
+    matrix = retention_matrix(log, use="curve")
+    level = log["behaviour"].to_dataset()["chance"].sel(answers=matrix["answers"]).isel(contexts_learned=slice(1, None))
+    return level.where(level["context"] <= level["contexts_learned"]).mean("context").drop_vars("answers")
+
+
+def _limits(values: Mapping[str, xr.DataArray]) -> tuple[float, float]:
+    """Of an axis in per cent: all of it, or half where nothing rises higher."""
+    highest = max(100 * float(one.max()) for one in values.values())
+    return (-2, 102) if not highest < 48 else (-1, 51)
+
+
+def final_accuracies(values: Mapping[str, xr.DataArray], ax: Axes | None = None, *, chance: float) -> Axes:
+    """Final accuracy of every method: dots are animals, bars mean and standard error; how many animals in brackets.
+
+    Parameters
+    ----------
+    values
+        Method to (animal), fraction of right decisions.
+    chance
+        Fraction of right guesses: a dotted line.
+
+    Raises
+    ------
+    DataError
+        Where there is no method.
+    """
+    if not values:
+        raise DataError("final_accuracies: there is no method to draw")
+    names = []
+    with mpl.rc_context(STYLE):
+        ax = panel(ax)
+        for i, (name, one) in enumerate(values.items()):
+            found, colour = summarise(one), look(name, i)["color"]
+            mean, error, n = (float(found[k]) for k in ("mean", "standard_error", "n"))
+            spread = (np.arange(one.size) - (one.size - 1) / 2) * min(0.04, 0.3 / one.size)
+            hollow = {"facecolors": "none", "lw": 0.6} if name.endswith(tuple(VARIANTS)) else {"lw": 0}
+            ax.scatter(i - 0.12 + spread, 100 * one.values, s=6, color=colour, alpha=0.6, zorder=1, **hollow)
+            bar = None if np.isnan(error) else 100 * error
+            ax.errorbar(i + 0.22, 100 * mean, bar, fmt="_", ms=7, mew=1.6, color=colour, capsize=2)
+            names.append(f"{name.replace('_', ' ')} ({n:.0f})")
+        ax.axhline(100 * chance, color="0.3", ls=":", lw=0.8, zorder=0)
+        ax.set(ylim=_limits(values), ylabel="final accuracy (%)", xlim=(-0.5, len(values) - 0.4))
+        small: dict[str, Any] = {"fontsize": 6} if len(values) > _FEW else {}
+        ax.set_xticks(range(len(values)), names, rotation=40, ha="right", rotation_mode="anchor", **small)
+        return ax
+
+
+def accuracy_over_contexts(
+    values: Mapping[str, xr.DataArray], ax: Axes | None = None, *, chance: xr.DataArray | None = None
+) -> Axes:
+    """Accuracy on the contexts met so far against their number: mean, and standard error over animals as a band.
+
+    Parameters
+    ----------
+    values
+        Method to (animal, contexts_learned), fraction of right decisions.
+    chance
+        What :func:`guessing` gives: a dotted line.
+    """
+    with mpl.rc_context(STYLE):
+        ax = panel(ax)
+        for i, (name, one) in enumerate(values.items()):
+            x, found, style = one["contexts_learned"].values, summarise(one), look(name, i)
+            mean, error = 100 * found["mean"].values, 100 * found["standard_error"].fillna(0).values
+            ax.fill_between(x, mean - error, mean + error, color=style["color"], alpha=0.2, lw=0, zorder=2)
+            marker: dict[str, Any] = {"marker": "o", "ms": 2.5} if len(x) <= _FEW else {}
+            ax.plot(x, mean, label=name.replace("_", " "), zorder=3, lw=1.1, **style, **marker)
+        if chance is not None:
+            ax.plot(chance["contexts_learned"], 100 * chance, color="0.3", ls=":", lw=0.8, zorder=0, label="chance")
+        ax.set(ylim=_limits(values), xlabel="contexts learned", ylabel="accuracy, contexts so far (%)")
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=2))
+        return ax
+
+
+def compare_methods(
+    finals: Mapping[str, xr.DataArray],
+    over_contexts: Mapping[str, xr.DataArray],
+    *,
+    level: float,
+    chance: xr.DataArray,
+    title: str = "",
+    counted: str = "animals",
+) -> Figure:
+    """Final accuracy of every method, and accuracy over contexts learned, in one figure.
+
+    Parameters
+    ----------
+    finals, level
+        As for :func:`final_accuracies`.
+    over_contexts, chance
+        As for :func:`accuracy_over_contexts`.
+    title
+        What the animals met.
+    counted
+        What the dots are.
+    """
+    rows = -(-(len(finals) + 1) // _PER_ROW)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(180 * MM, (84 + 5 * rows) * MM), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
+        final_accuracies(finals, left, chance=level)
+        accuracy_over_contexts(over_contexts, right, chance=chance)
+        for ax, letter in zip((left, right), "ab", strict=True):
+            ax.set_title(letter, loc="left", fontweight="bold")
+        handles, labels = right.get_legend_handles_labels()
+        columns = -(-len(labels) // rows)
+        figure.legend(handles, labels, ncols=columns, frameon=False, loc="outside lower center", handlelength=2.6)
+        varied = " hollow, dashed: variants;" if any(name.endswith(tuple(VARIANTS)) for name in finals) else ""
+        words = f"mean ± s.e.; dots, and numbers in brackets: {counted};{varied} dotted: chance"
+        figure.suptitle("\n".join([*textwrap.wrap(title, _WIDE), words]), fontsize=8)
+        return figure
