@@ -29,8 +29,9 @@ def similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """
     a, b = (x.astype(np.float64) - x.mean(-1, keepdims=True, dtype=np.float64) for x in (one, other))
     norm = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+    told = norm > 0  # a stimulus that all units answer alike says nothing
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.nanmean(np.where(norm > 0, (a * b).sum(-1) / norm, np.nan), axis=-1)
+        return np.where(told, (a * b).sum(-1) / norm, 0).sum(-1) / told.sum(-1)
 
 
 class Drift:
