@@ -224,9 +224,8 @@ class Appraisal(nn.Module):
         """Events made of the episodes; the other arguments are those of :class:`ReplayRound`."""
         brain = self.brain
         nothing = brain.readout.weight.new_zeros(met.target.shape[0], 0)
-        context, target = met.context, met.target
-        if repeated:
-            context, target = torch.where(row_context < 0, context[row_event], row_context), target[row_event]
+        context = torch.where(row_context < 0, met.context[row_event], row_context)
+        target = met.target[row_event] if repeated else met.target
         if self.known:
             certain = one_hot(target, brain.plan.answers, nothing.dtype)
             return Events(nothing, met.activity, met.target, certain, certain, target, context)

@@ -324,13 +324,18 @@ def about_events(
     """Dims and meaning of what is recorded of replay events; ``position`` says how classes are counted."""
     came = "re-created activity at the re-entry area" if recalled else "activity evoked by the stimulus at"
     asked = "that was asked for" if recalled else "of the stimulus"
+    within = asked if recalled else "of the stimulus or, in the task scenario, within which it was judged"
+    known = "" if recalled else "; of a stored stimulus with hard targets, what it was"
     return {
         "code": ((*event, "code_unit"), "code that was drawn"),
         "activity": ((*event, "unit"), f"{came}, {area}" if recalled else f"{came} {area}"),
-        "target": ((*event, "class"), "soft target: tempered probability that the earlier self gives each answer"),
-        "decision": (event, f"decision of the earlier self, {position}"),
+        "target": (
+            (*event, "class"),
+            f"soft target: tempered probability that the earlier self gives each answer{known}",
+        ),
+        "decision": (event, f"decision of the earlier self, {position}{known}"),
         "cued_class": (event, f"class {asked}, {position}, -1 = none"),
-        "cued_context": (event, f"context {asked}, -1 = none"),
+        "cued_context": (event, f"context {within}, -1 = none"),
         "step": (event, "weight update at which the event was replayed"),
     }
 
