@@ -31,6 +31,7 @@ LATER = (
     "van de Ven, Tuytelaars & Tolias (2022), Nature Machine Intelligence 4:1185: early areas frozen for all methods; "
     "strengths as in 2020"
 )
+LATER_CODE = "not in the paper: divisor of the code divergence as in the code of van de Ven, Li & Tolias (2021)"
 NOT_IN_THE_PAPER = f"not in the paper; the {CODE} falls back to the values of the class scenario"
 
 SPLIT_MNIST = Learning(steps=2000, batch=128, rate=1e-3)
@@ -228,28 +229,29 @@ def _inspired(protocol: str, scenario: str) -> list[Preset]:
     by = {"gates_by": "context"} if protocol == "permuted_mnist" else {}
     where = "; early areas frozen, memories of early_5" if protocol == "split_cifar100" else ""
 
-    def arm(name: str, closed: float, extra: str = "", rule: ConsolidationRule | None = None, **more: Any) -> Preset:
+    def arm(
+        name: str,
+        closed: float,
+        extra: str = "",
+        rule: ConsolidationRule | None = None,
+        source: str = CODE,
+        **more: Any,
+    ) -> Preset:
         gates = f"gates by {by.get('gates_by', 'class')} closed {closed:g}" if closed else "no gates (closed 0)"
-        about = f"replay through feedback, class modes, {gates}, soft targets{extra}{where}"
+        whole = f"replay through feedback, class modes, {gates}, soft targets{where}"
+        about = f"{BRAIN}, {gates}{extra}" if extra else whole
         mechanisms = {**SOFT, **({} if rule is None else {"consolidation": rule})}
-        return preset(protocol, scenario, name, about, brain_inspired, mechanisms, closed=closed, **by, **more)
+        return preset(protocol, scenario, name, about, brain_inspired, mechanisms, source, closed=closed, **by, **more)
 
     found = [arm(BRAIN, numbers.closed)]
     if numbers.with_si is not None:
         closed, c = numbers.with_si
         found.append(arm(f"{BRAIN}_si", closed, f", synaptic intelligence, c = {c:g}", SynapticIntelligence(c)))
     if protocol == "split_cifar100" and scenario == "class":  # which divisor makes the published numbers?
-        words = f", code divergence over {LATER_DIVISOR} as in the later code"
-        found.append(arm(f"{BRAIN}_{LATER_DIVISOR}", numbers.closed, words, divergence_divisor=LATER_DIVISOR))
-        found.append(
-            arm(
-                f"{BRAIN}_si_{LATER_DIVISOR}",
-                closed,
-                f", synaptic intelligence, c = {c:g}{words}",
-                SynapticIntelligence(c),
-                divergence_divisor=LATER_DIVISOR,
-            )
-        )
+        words, later = f", code divergence over {LATER_DIVISOR}", {"divergence_divisor": LATER_DIVISOR}
+        found.append(arm(f"{BRAIN}_{LATER_DIVISOR}", numbers.closed, words, None, LATER_CODE, **later))
+        words = f", synaptic intelligence, c = {c:g}{words}"
+        found.append(arm(f"{BRAIN}_si_{LATER_DIVISOR}", closed, words, SynapticIntelligence(c), LATER_CODE, **later))
     if scenario == "task" and numbers.closed:
         slip = ", with the published code's slip in the gates of current trials"
         found.append(arm(f"{BRAIN}_faithful", numbers.closed, slip, faithful=True))

@@ -21,7 +21,11 @@ def parser() -> argparse.ArgumentParser:
         "run", help="simulate one of the paper's arms", description="Simulate one of the paper's arms."
     )
     run.add_argument("preset", nargs="?", help="name of the preset, see --list")
-    run.add_argument("--list", action="store_true", help="list all presets and leave")
+    run.add_argument(
+        "--list",
+        action="store_true",
+        help="list all presets, or those that begin like the given name (split_cifar100/class), and leave",
+    )
     run.add_argument(
         "--animals", type=parse_animals, default=tuple(range(12, 22)), metavar="SEEDS", help="seeds (default: 12:22)"
     )
@@ -29,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, help="folder for the log (default: keep nothing)")
     run.add_argument("--overwrite", action="store_true", help="replace an earlier log in that folder")
     run.add_argument("--workers", type=int, help="processes on a CPU (default: one a core)")
+    run.add_argument("--steps", type=int, help="steps per context instead of the paper's")
+    run.add_argument("--chance", type=int, default=0, help="another life of the same animals (default: 0)")
+    run.add_argument("--early", type=Path, metavar="FILE", help="early areas instead of those that come with replaysim")
     run.add_argument("--quick", action="store_true", help="a few steps only, to see that everything works")
     show = commands.add_parser("describe", help="settings, sizes and accuracy of a log", description="Summarise a log.")
     show.add_argument("log", type=Path, help="a run.nc, or the folder of a run")
@@ -69,8 +76,7 @@ def _run(given: argparse.Namespace) -> None:
     from .errors import SettingError
 
     if given.list:
-        for name in presets.names():
-            print(f"{name:44s} {presets.describe(name)}")
+        print(presets.listing(given.preset or ""))
         return
     if given.preset is None:
         raise SettingError("replaysim run", "preset", None, "one of the names that `replaysim run --list` shows")
@@ -82,6 +88,9 @@ def _run(given: argparse.Namespace) -> None:
         overwrite=given.overwrite,
         workers=given.workers,
         quick=given.quick,
+        steps=given.steps,
+        chance=given.chance,
+        developed=given.early,
     )
     found = summarise(final_accuracy(result.log))
     mean, error, n = (float(found[name]) for name in ("mean", "standard_error", "n"))

@@ -28,7 +28,20 @@ from .recorder import Electrode
 from .replay import GenerativeReplay
 from .simulation import SimulationResult, simulate
 
-__all__ = ["DIGITS", "PRESETS", "Matched", "Preset", "describe", "get", "lesion", "matched", "names", "plan", "run"]
+__all__ = [
+    "DIGITS",
+    "PRESETS",
+    "Matched",
+    "Preset",
+    "describe",
+    "get",
+    "lesion",
+    "listing",
+    "matched",
+    "names",
+    "plan",
+    "run",
+]
 
 QUICK = Learning(steps=20, batch=32, rate=1e-3)
 """For trying out and for tests: far from the paper."""
@@ -147,8 +160,8 @@ def get(name: str) -> Preset:
     if name in PRESETS:
         return PRESETS[name]
     near = difflib.get_close_matches(str(name), PRESETS, n=5, cutoff=0.5)
-    must = "one of " + (", ".join(map(repr, near)) + ", ... " if near else "")
-    raise SettingError("presets", "name", name, f"{must}those that `replaysim run --list` shows")
+    must = f"one of {', '.join([*map(repr, near), 'others']) if near else 'those'} that `replaysim run --list` shows"
+    raise SettingError("presets", "name", name, must)
 
 
 def describe(name: str) -> str:
@@ -157,6 +170,36 @@ def describe(name: str) -> str:
     learning = preset.learning
     source = "" if preset.source == CODE else f" [{preset.source}]"
     return f"{preset.about}; {learning.steps} steps per context, batch {learning.batch}, rate {learning.rate:g}{source}"
+
+
+def listing(prefix: str = "") -> str:
+    """All presets, or those that begin like this, by protocol, scenario and source.
+
+    Raises
+    ------
+    SettingError
+        Where none begins like this.
+    """
+    found = names(prefix)
+    if not found:
+        get(prefix)  # says which names are near
+    if found == [prefix]:
+        return f"{prefix}: {describe(prefix)}"
+    lines: list[str] = []
+    groups: dict[str, list[Preset]] = {}
+    for name in found:
+        groups.setdefault(name.rpartition("/")[0], []).append(PRESETS[name])
+    wide = max(len(one.name.rpartition("/")[2]) for one in PRESETS.values())
+    for group, members in groups.items():
+        learning = members[0].learning
+        rhythm = f"{learning.steps} steps per context, batch {learning.batch}, rate {learning.rate:g}"
+        lines += ["", f"{group}/   {rhythm}"]
+        for source in dict.fromkeys(one.source for one in members):
+            lines += [] if source == CODE else ["", f"  [{source}]"]
+            own = [one for one in members if one.source == source]
+            lines += [f"  {one.name.rpartition('/')[2]:{wide}s} {one.about}" for one in own]
+    example = found[-1]
+    return "\n".join([*lines[1:], "", f"to run one: replaysim run {example}"])
 
 
 def plan(

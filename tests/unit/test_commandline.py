@@ -75,13 +75,49 @@ def test_errors_of_a_study_are_one_line(capsys: pytest.CaptureFixture[str]) -> N
 def test_console_lists_presets(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["run", "--list"])
     out = capsys.readouterr().out
-    assert "split_mnist/class/brain_inspired" in out and "lambda = 1e+09" in out
+    lines = out.splitlines()
+    for group in ("split_mnist/class", "permuted_mnist/domain", "split_cifar100/task"):
+        assert sum(line.startswith(f"{group}/   ") for line in lines) == 1, "settings that arms share stand above them"
+    assert "lambda = 1e+09" in out and "5000 steps per context, batch 256, rate 0.0001" in out
+    assert max(map(len, lines)) < 180 and len(lines) < 160
+    assert sum(line.startswith("  without_") for line in lines) == 4 + 7 + 5
+    cli.main(["run", "--list", "split_cifar100/class"])
+    some = capsys.readouterr().out
+    assert "split_mnist" not in some and "brain_inspired_si " in some and "  [van de Ven, Tuytelaars" in some
+    cli.main(["run", "--list", "split_mnist/task/xdg"])
+    assert capsys.readouterr().out == (
+        "split_mnist/task/xdg: plain classifier, each context silences 0.9 of the cortex (XdG); "
+        "2000 steps per context, batch 128, rate 0.001\n"
+    )
+
+
+def test_console_passes_everything_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from replaysim import presets
+
+    given = {}
+
+    def run(name: str, **settings: object) -> None:
+        given.update(settings, name=name)
+        raise SettingError("X", "y", 1, "2")
+
+    monkeypatch.setattr(presets, "run", run)
+    with pytest.raises(SystemExit):
+        cli.main(["run", "a/b/c", "--steps", "7", "--chance", "3", "--early", "x.safetensors", "--animals", "5"])
+    assert (given["name"], given["steps"], given["chance"], given["developed"]) == (
+        "a/b/c",
+        7,
+        3,
+        Path("x.safetensors"),
+    )
+    assert given["animals"] == (5,) and not given["quick"]
+    assert "error: X.y" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["run", "split_mnist/class/nothin"], "must be one of"),
+        (["run", "split_mnist/class/nothin"], "must be one of 'split_mnist/class/nothing'"),
+        (["run", "--list", "split_mnst"], "`replaysim run --list` shows"),
         (["run"], "replaysim run --list"),
         (["describe", "not/there"], "not/there"),
     ],

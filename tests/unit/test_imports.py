@@ -111,6 +111,7 @@ ANALYSIS = {
     "figures_fidelity": "comparison style",
     "figures_methods": "comparison forgetting style",
     "summaries": "forgetting",
+    "summary_tables": "",
     "page": "style",
     "report_behaviour": "comparison figures forgetting page style",
     "report_geometry": None,

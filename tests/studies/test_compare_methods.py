@@ -1,0 +1,211 @@
+"""The study that compares methods: lives are kept, taken up again, labelled, and never taken for others."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import replaysim as rs
+from replaysim import presets
+from replaysim.errors import LogError, SettingError
+
+ROOT = Path(__file__).resolve().parents[2]
+Study = Callable[..., str]
+
+
+def load(name: str) -> ModuleType:
+    """A study as a module."""
+    spec = importlib.util.spec_from_file_location(f"study_{name}", ROOT / "studies" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+compare_methods = load("compare_methods")
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins for the data sets: the study's machinery, not its numbers."""
+    chance = np.random.default_rng(0)
+    for name, classes, shape in (("mnist", 10, (28, 28)), ("cifar100", 100, (32, 32, 3))):
+        arrays = {"classes": np.array([str(c) for c in range(classes)])}
+        for part, each in (("train", 8), ("test", 2)):
+            arrays[f"y_{part}"] = np.arange(classes).repeat(each)
+            arrays[f"x_{part}"] = chance.integers(0, 256, (each * classes, *shape), dtype=np.uint8)
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+    monkeypatch.setenv("REPLAYSIM_DATA", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def study(data: Path, capsys: pytest.CaptureFixture[str]) -> Study:
+    """Run it in this process; returns what it printed."""
+
+    def run(**settings: Any) -> str:
+        given = {"out": data / "runs", "summary": data / "summary.csv", "workers": 1, **settings}
+        compare_methods.main(compare_methods.Settings(**given))
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...], int]]:
+    """What is really simulated: preset, animals, chance."""
+    seen: list[tuple[str, tuple[int, ...], int]] = []
+    real = presets.run
+
+    def run(name: str, **settings: Any) -> Any:
+        seen.append((name.rpartition("/")[2], tuple(settings["animals"]), settings["chance"]))
+        return real(name, **settings, progress=False)
+
+    monkeypatch.setattr(presets, "run", run)
+    return seen
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+def test_table_figure_logs_and_nothing_twice(data: Path, study: Study, simulated: list[Any]) -> None:
+    arms = {"arms": "nothing,gr", "scenario": "class", "quick": True, "steps": 2}
+    printed = study(animals=(12, 13), **arms)
+    folder = data / "runs" / "split_mnist" / "class" / "quick"
+    assert (folder / "table.txt").read_text(encoding="utf-8").strip() in printed
+    assert "QUICK: says nothing" in printed and "chance" in printed and "over n animals" in printed
+    for name in ("methods.png", "methods.svg", "gr/chance_0/animals_12-13/run.nc"):
+        assert (folder / name).stat().st_size > 10_000
+    assert simulated == [("nothing", (12, 13), 0), ("gr", (12, 13), 0)]
+    assert not (data / "summary.csv").exists()
+    assert study(animals=(12, 13), **arms) == printed
+    assert len(simulated) == 2, "complete: not simulated again"
+    again = study(animals=(12, 13, 15), **arms)
+    assert simulated[2:] == [("nothing", (15,), 0), ("gr", (15,), 0)], "only the animal that was missing"
+    assert "   3\n" in again
+    assert study(animals=(12, 13, 15), **{**arms, "draw": True}) == again
+
+
+def test_it_goes_on_where_it_was_stopped(study: Study, simulated: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = presets.run
+
+    def stopped(name: str, **settings: Any) -> Any:
+        if len(simulated) == 2:
+            raise KeyboardInterrupt
+        return counted(name, **settings)
+
+    wanted: dict[str, Any] = {"animals": (12, 14), "arms": "nothing,lwf", "scenario": "task", "at_once": 1, "steps": 2}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(presets, "run", stopped)
+        study(**wanted)
+    assert simulated == [("nothing", (12,), 0), ("nothing", (14,), 0)]
+    study(**wanted)
+    assert simulated[2:] == [("lwf", (12,), 0), ("lwf", (14,), 0)]
+
+
+def test_shorter_lives_are_labelled(data: Path, study: Study, simulated: list[Any]) -> None:
+    printed = study(animals=(12,), arms="si", scenario="task", steps=2, chances=2)
+    assert "2 steps per context (the paper: 2000), compare with its like only" in printed
+    assert "lives of animal 12" in printed
+    folder = data / "runs" / "split_mnist" / "task" / "2_steps"
+    assert "2 steps per context (the paper: 2000)" in (folder / "methods.svg").read_text(encoding="utf-8")
+    assert "2 steps per context" in (folder / "table.txt").read_text(encoding="utf-8")
+    kept = rows(data / "summary.csv")
+    assert [(row["preset"], row["chance"], row["early"], row["steps"]) for row in kept] == [
+        ("split_mnist/task/si", "0", "none", "2"),
+        ("split_mnist/task/si", "1", "none", "2"),
+    ]
+    lives = [rs.open_log(folder / "si" / f"chance_{chance}" / "animals_12") for chance in (0, 1)]
+    first, second = (log["learning"]["loss"].values for log in lives)
+    assert first.shape == second.shape and not np.array_equal(first, second), "another life"
+    study(animals=(12,), arms="si", scenario="task", steps=3)
+    assert len(simulated) == 3 and len(rows(data / "summary.csv")) == 3, "other steps are other rows and folders"
+    assert compare_methods.Settings(steps=2000).length == "full"
+
+
+def test_photographs_with_early_areas_of_a_file(data: Path, study: Study, simulated: list[Any]) -> None:
+    early = data / "mine.safetensors"
+    shutil.copy(ROOT / "data" / "early_areas.safetensors", early)
+    wanted = {"protocol": "split-cifar100", "arms": "brain_inspired", "animals": (12,), "quick": True, "steps": 2}
+    printed = study(**wanted, early=early)
+    assert "early areas of a file (SHA-256 " in printed
+    (folder,) = (data / "runs" / "split_cifar100" / "class").iterdir()
+    assert folder.name.startswith("quick_early_") and len(folder.name) == len("quick_early_") + 12
+    moved = data / "elsewhere.safetensors"
+    early.rename(moved)
+    assert study(**wanted, early=moved) == printed and len(simulated) == 1, "the same areas, in another place"
+    assert "of a file" not in study(**wanted)
+    assert len(simulated) == 2, "shipped areas are others"
+
+
+def test_permuted_digits(data: Path, study: Study) -> None:
+    printed = study(protocol="permuted-mnist", arms="brain_inspired", animals=(12,), quick=True, steps=2)
+    assert "Permuted MNIST, domain scenario" in printed
+    assert (data / "runs" / "permuted_mnist" / "domain" / "quick" / "methods.png").exists()
+
+
+def test_logs_of_other_settings_are_not_taken(
+    study: Study, simulated: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: dict[str, Any] = {"animals": (12,), "arms": "si", "quick": True, "steps": 2}
+    study(**wanted)
+    other = replace(presets.get("split_mnist/class/si"), mechanisms={"consolidation": rs.SynapticIntelligence(9.0)})
+    monkeypatch.setitem(presets.PRESETS, other.name, other)
+    with pytest.raises(LogError, match=r"a log of other settings .*consolidation.*choose another --out"):
+        study(**wanted)
+    assert len(simulated) == 1
+
+
+def test_nothing_to_draw(study: Study) -> None:
+    with pytest.raises(LogError, match=r"nothing is complete .* leave out --draw"):
+        study(animals=(12,), arms="nothing", draw=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"arms": "magic"}, "presets.name"),
+        ({"chances": 0}, "chances: got 0"),
+        ({"steps": 0}, "steps: got 0"),
+        ({"early": Path("x")}, "left out: digits need no early areas"),
+        ({"protocol": "split-cifar100", "early": Path("not/there")}, "a file that is there"),
+        ({"protocol": "permuted-mnist", "scenario": "class"}, "'domain' in permuted MNIST"),
+    ],
+)
+def test_slips(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingError, match=words):
+        compare_methods.chosen(compare_methods.Settings(**settings))
+
+
+def test_lesions_are_asked_for() -> None:
+    every = compare_methods.Settings(protocol="split-cifar100", arms="all")
+    methods = compare_methods.Settings(protocol="split-cifar100")
+    left_out = set(compare_methods.chosen(every)) - set(compare_methods.chosen(methods))
+    assert len(left_out) == 10 and all("/without_" in n or "/only_" in n for n in left_out)
+
+
+def test_animals_that_live_together() -> None:
+    wide = {"protocol": "split-cifar100", "animals": tuple(range(12, 17))}
+    sizes = {
+        (2, 2, 1): {**wide, "workers": 2},
+        (5,): {**wide, "device": "cuda"},
+        (3, 2): {**wide, "device": "cuda", "at_once": 3},
+    }
+    for wanted, settings in sizes.items():
+        own = compare_methods.Settings(**settings)
+        assert tuple(len(p) for p in compare_methods.portions(own, own.animals)) == wanted
+    narrow = compare_methods.Settings(animals=tuple(range(12, 17)), workers=2)
+    assert len(compare_methods.portions(narrow, narrow.animals)) == 1
+    assert compare_methods.portions(narrow, []) == []

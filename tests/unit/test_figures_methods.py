@@ -1,0 +1,79 @@
+"""Figures of many methods: one colour a method, every animal shown, chance beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
+from small import protocol, simulate
+
+import replaysim as rs
+from analysis import figures_methods as drawn
+from analysis import style
+from analysis.forgetting import average_accuracy, chance_level, final_accuracy
+from replaysim.errors import DataError
+
+
+def curve(high: float, contexts: int = 4, animals: int = 3) -> xr.DataArray:
+    x = np.arange(1, contexts + 1)
+    values = high / x + 0.01 * np.arange(animals)[:, None]
+    coords = {"animal": np.arange(12, 12 + animals), "contexts_learned": x}
+    return xr.DataArray(values, coords, ("animal", "contexts_learned"))
+
+
+def test_one_colour_a_method() -> None:
+    assert drawn.look("gr")["color"] == drawn.look("gr_frozen", 5)["color"]
+    assert drawn.look("gr")["dashes"] == (None, None) != drawn.look("gr_frozen")["dashes"]
+    base = [drawn.look(name)["color"] for name in drawn.METHODS]
+    assert len(set(base)) == len(base)
+    assert drawn.look("brain_inspired_si_1024")["color"] == drawn.METHODS["brain_inspired_si"]
+    assert drawn.look("without_modes", 1)["color"] == style.SPARE[1]
+
+
+def test_methods_of_logs(tmp_path: Path) -> None:
+    own = protocol()
+    logs = {
+        "nothing": simulate(protocol=own, brain=rs.classifier(own, units=(10, 10)), animals=(12, 13)).log,
+        "lwf_frozen": simulate(
+            protocol=own, brain=rs.classifier(own, units=(10, 10)), animals=(12, 13), replay=rs.CurrentInputReplay()
+        ).log,
+    }
+    guessing = drawn.guessing(logs["nothing"])
+    assert np.allclose(guessing, [1 / 2, 1 / 4, 1 / 6])
+    before = dict(mpl.rcParams)
+    figure = drawn.compare_methods(
+        {name: final_accuracy(log) for name, log in logs.items()},
+        {name: average_accuracy(log) for name, log in logs.items()},
+        level=chance_level(logs["nothing"]),
+        chance=guessing,
+        title="made up, " * 30,
+    )
+    assert dict(mpl.rcParams) == before
+    text = style.save(figure, tmp_path / "figure")[1].read_text(encoding="utf-8")
+    for words in ("nothing (2)", "lwf frozen (2)", "final accuracy (%)", "contexts learned", "mean ± s.e.", "hollow"):
+        assert words in text
+    lines = {line.get_label(): line for line in figure.axes[1].lines}
+    assert np.allclose(lines["nothing"].get_ydata(), 100 * average_accuracy(logs["nothing"]).mean("animal"))
+    assert np.allclose(lines["chance"].get_ydata(), 100 * guessing)
+
+
+def test_every_animal_its_mean_and_error() -> None:
+    values = {"gr": curve(0.3).isel(contexts_learned=-1), "si": curve(0.2).isel(contexts_learned=-1)}
+    ax = drawn.final_accuracies(values, chance=0.1)
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["gr (3)", "si (3)"]
+    assert np.allclose(np.sort(ax.collections[0].get_offsets()[:, 1]), np.sort(100 * values["gr"]))
+    assert ax.get_ylim() == (-1, 51), "half of the axis where nothing rises higher"
+    assert drawn.final_accuracies({"joint": curve(4.0).isel(contexts_learned=-1)}, chance=0.1).get_ylim()[1] == 102
+    single = drawn.final_accuracies({"gr": curve(0.3, animals=1).isel(contexts_learned=-1)}, chance=0.1)
+    assert single.get_xticklabels()[0].get_text() == "gr (1)"
+    with pytest.raises(DataError, match="there is no method"):
+        drawn.final_accuracies({}, chance=0.1)
+
+
+def test_a_hundred_contexts_have_few_ticks_and_no_markers() -> None:
+    few, many = (drawn.accuracy_over_contexts({"gr": curve(0.9, contexts=n)}) for n in (5, 100))
+    assert few.lines[0].get_marker() == "o" and many.lines[0].get_marker() == "None"
+    assert len(many.get_xticks()) < 15

@@ -1,0 +1,314 @@
+"""Every arm of every protocol: its numbers against tables typed from the paper's code, its brain, its slips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import replaysim as rs
+from replaysim import permuted, presets, protocol
+from replaysim.arms import Preset
+from replaysim.brain import BrainPlan
+from replaysim.consolidation import (
+    ElasticWeightConsolidation,
+    OnlineElasticWeightConsolidation,
+    SynapticIntelligence,
+)
+from replaysim.cortex import DensePlan
+from replaysim.errors import SettingError
+from replaysim.hippocampus import HippocampusPlan, StandAlonePlan
+from replaysim.retina import LIGHT
+from replaysim.simulation import prepare
+from replaysim.stimuli import StimulusSet
+from replaysim.visual_cortex import VisualPlan
+
+CLASSIFIERS = ("nothing", "joint", "ewc", "si", "lwf")
+# strengths of EWC and SI, and the share of closed gates of brain-inspired replay
+NUMBERS = {
+    "split_mnist/task": (1e9, 10, 0.8),
+    "split_mnist/domain": (1e5, 0.1, 0.8),
+    "split_mnist/class": (1e5, 0.1, 0.8),
+    "permuted_mnist/domain": (1, 10, 0.8),
+    "split_cifar100/task": (1000, 100, 0),
+    "split_cifar100/domain": (1, 1, 0.7),
+    "split_cifar100/class": (1, 1, 0.7),
+}
+# share of closed gates in lesions; None: gates are off
+LESIONS = {
+    "split_cifar100/class": {
+        "without_feedback": 0.7,
+        "without_modes": 0.6,
+        "without_gating": None,
+        "without_internal": 0.9,
+        "without_distillation": 0.8,
+        "only_feedback": None,
+        "only_modes": None,
+        "only_gating": 0.7,
+        "only_internal": None,
+        "only_distillation": None,
+    },
+    "split_cifar100/task": {
+        "without_feedback": 0.3,
+        "without_modes": None,
+        "without_gating": None,
+        "without_internal": 0.8,
+        "without_distillation": None,
+        "only_feedback": None,
+        "only_modes": None,
+        "only_gating": 0.1,
+        "only_internal": None,
+        "only_distillation": None,
+    },
+    "permuted_mnist/domain": {
+        "without_feedback": 0.8,
+        "without_modes": None,
+        "without_gating": None,
+        "without_distillation": 0.6,
+        "only_feedback": None,
+        "only_modes": None,
+        "only_gating": 0.2,
+        "only_distillation": None,
+    },
+}
+EXTRA = {
+    "split_mnist/task": {"xdg", "brain_inspired_faithful"},
+    "split_mnist/domain": set(),
+    "split_mnist/class": set(),
+    "permuted_mnist/domain": {"online_ewc", "brain_inspired_si", "brain_inspired_faithful"},
+    "split_cifar100/task": {"without_feedback_faithful", "without_internal_faithful", "only_gating_faithful"},
+    "split_cifar100/domain": set(),
+    "split_cifar100/class": {"brain_inspired_si", "brain_inspired_1024", "brain_inspired_si_1024"},
+}
+# steps, batch, rate
+LEARNING = {
+    "split_mnist": (2000, 128, 1e-3),
+    "permuted_mnist": (2000, 256, 1e-4),
+    "split_cifar100": (5000, 256, 1e-4),
+}
+
+
+def stand_in(name: str) -> StimulusSet:
+    """Two stimuli a class of the right size: no data set is needed."""
+    classes, shape = (100, (3, 32, 32)) if name == "cifar100" else (10, (28, 28))
+    label = np.arange(classes).repeat(2)
+    images = np.random.default_rng(0).integers(0, 256, (len(label), *shape), dtype=np.uint8)
+    names = tuple(map(str, range(classes)))
+    return StimulusSet(name, images, label, images, label, names, 255.0, LIGHT.get(name))
+
+
+@pytest.fixture(autouse=True)
+def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = {name: stand_in(name) for name in ("mnist", "cifar100")}
+    for module in (protocol, permuted):
+        monkeypatch.setattr(module, "load", loaded.__getitem__)
+
+
+def brain(name: str | Preset) -> BrainPlan:
+    """The plan of an arm's brain, as in the paper."""
+    one = name if isinstance(name, Preset) else presets.get(name)
+    return one.brain(one.protocol())
+
+
+def closed(plan: BrainPlan) -> float | None:
+    return None if plan.gating is None else plan.gating.closed
+
+
+def test_every_arm_is_there() -> None:
+    for group, extra in EXTRA.items():
+        wanted = {*CLASSIFIERS, "gr", "brain_inspired", *LESIONS.get(group, {}), *extra}
+        if group.startswith("split_cifar100"):
+            wanted |= {f"{arm}_frozen" for arm in (*CLASSIFIERS, "gr")}
+        found = {name.removeprefix(f"{group}/") for name in presets.names(f"{group}/")}
+        assert found == wanted, group
+    assert len(presets.names()) == 106
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_every_arm_can_be_simulated(name: str) -> None:
+    """All settings fit together, with the paper's learning, and each says where its numbers come from."""
+    one = presets.get(name)
+    met, plan, learning = presets.plan(one, quick=True)
+    prepare(plan, met, learning, one.mechanisms.get("replay"), one.mechanisms.get("consolidation"),
+            one.mechanisms.get("experience", "sequential"), (), "cpu", "float32")  # fmt: skip
+    assert one.name == name and one.source and one.about in presets.describe(name)
+    assert (one.learning.steps, one.learning.batch, one.learning.rate) == LEARNING[name.split("/")[0]]
+    assert met.scenario == name.split("/")[1]
+    assert learning.steps == presets.QUICK.steps and presets.plan(one, quick=True, steps=3)[2].steps == 3
+
+
+@pytest.mark.parametrize("group", NUMBERS)
+def test_strengths_and_gates(group: str) -> None:
+    ewc, si, gates = NUMBERS[group]
+    for suffix in ("", "_frozen") if group.startswith("split_cifar100") else ("",):
+        rule = presets.get(f"{group}/ewc{suffix}").mechanisms["consolidation"]
+        assert rule == ElasticWeightConsolidation(ewc, trials=1000)
+        assert presets.get(f"{group}/si{suffix}").mechanisms["consolidation"] == SynapticIntelligence(si, epsilon=0.1)
+        assert presets.get(f"{group}/nothing{suffix}").mechanisms == {}
+        assert presets.get(f"{group}/joint{suffix}").mechanisms == {"experience": "joint"}
+        assert presets.get(f"{group}/lwf{suffix}").mechanisms == {"replay": rs.CurrentInputReplay(temperature=2.0)}
+    plan = brain(f"{group}/brain_inspired")
+    assert closed(plan) == (gates or None)
+    assert presets.get(f"{group}/brain_inspired").mechanisms == {"replay": rs.GenerativeReplay("soft", 2.0)}
+    assert plan.modes is not None and plan.hippocampus == HippocampusPlan(100)
+    if plan.gating is not None:
+        assert plan.gating.by == ("context" if group.startswith("permuted") else "class")
+
+
+def test_special_arms() -> None:
+    online = presets.get("permuted_mnist/domain/online_ewc").mechanisms["consolidation"]
+    assert online == OnlineElasticWeightConsolidation(1.0, gamma=1.0, trials=1000)
+    xdg = brain("split_mnist/task/xdg").context_gating
+    assert xdg is not None and xdg.closed == 0.9
+    for name, share, c in (
+        ("permuted_mnist/domain/brain_inspired_si", 0.8, 1.0),
+        ("split_cifar100/class/brain_inspired_si", 0.6, 1e8),
+        ("split_cifar100/class/brain_inspired_si_1024", 0.6, 1e8),
+    ):
+        assert closed(brain(name)) == share
+        assert presets.get(name).mechanisms["consolidation"] == SynapticIntelligence(c)
+        assert presets.get(name).mechanisms["replay"].targets == "soft"
+    divisors = {arm: brain(f"split_cifar100/class/{arm}").divergence_divisor for arm in ("brain_inspired", "gr_frozen")}
+    assert divisors == {"brain_inspired": 3072, "gr_frozen": 3072}
+    assert brain("split_cifar100/class/brain_inspired_1024").divergence_divisor == 1024
+    assert brain("permuted_mnist/domain/brain_inspired").divergence_divisor == 1024
+    assert brain("split_mnist/class/gr").divergence_divisor == 784
+
+
+def test_sizes() -> None:
+    for name, units, inputs in (
+        ("split_mnist/class/nothing", (400, 400), 784),
+        ("split_mnist/task/gr", (400, 400), 784),
+        ("permuted_mnist/domain/brain_inspired", (2000, 2000), 1024),
+        ("permuted_mnist/domain/without_feedback", (2000, 2000), 1024),
+    ):
+        assert brain(name).cortex == DensePlan(inputs, units)
+    for arm in ("nothing", "gr", "brain_inspired", "without_feedback"):
+        cortex = brain(f"split_cifar100/class/{arm}").cortex
+        assert isinstance(cortex, VisualPlan) and cortex.units == (2000, 2000)
+    contexts = {group: presets.get(f"{group}/nothing").protocol().n_contexts for group in NUMBERS}
+    assert set(contexts.values()) == {5, 10, 100} and contexts["permuted_mnist/domain"] == 100
+
+
+@pytest.mark.parametrize("scenario", ["task", "domain", "class"])
+def test_early_areas_are_plastic_unless_frozen(scenario: str) -> None:
+    for arm in (*CLASSIFIERS, "gr"):
+        for name, early in ((arm, "plastic"), (f"{arm}_frozen", "frozen")):
+            plan = brain(f"split_cifar100/{scenario}/{name}")
+            assert isinstance(plan.cortex, VisualPlan) and plan.cortex.early == early
+            assert (plan.hippocampus is None) == (arm != "gr")
+            assert ("2022" in presets.get(f"split_cifar100/{scenario}/{name}").source) == (early == "frozen")
+    reentry = {arm: brain(f"split_cifar100/{scenario}/{arm}").cortex.reentry for arm in ("gr", "gr_frozen")}  # type: ignore[union-attr]
+    assert reentry == {"gr": "retina", "gr_frozen": "early_5"}
+
+
+@pytest.mark.parametrize(("group", "arm"), [(group, arm) for group, arms in LESIONS.items() for arm in arms])
+def test_lesions(group: str, arm: str) -> None:
+    """What is there, what is missing, and the paper's share of closed gates."""
+    one, plan = presets.get(f"{group}/{arm}"), brain(f"{group}/{arm}")
+    kind, _, ingredient = arm.partition("_")
+    whole = {"feedback", "modes", "gating", "distillation"}
+    whole |= {"internal"} if group.startswith("split_cifar100") else set()
+    present = {ingredient} if kind == "only" else whole - {ingredient}
+    assert isinstance(plan.hippocampus, HippocampusPlan if "feedback" in present else StandAlonePlan)
+    assert (plan.modes is not None) == ("modes" in present)
+    assert one.mechanisms["replay"].targets == ("soft" if "distillation" in present else "hard")
+    assert closed(plan) == LESIONS[group][arm]
+    if "gating" not in present:
+        assert plan.gating is None
+    if group.startswith("split_cifar100"):
+        assert isinstance(plan.cortex, VisualPlan)
+        assert plan.cortex.reentry == ("early_5" if "internal" in present else "retina")
+        assert plan.cortex.early == ("plastic" if kind == "only" and ingredient != "internal" else "frozen")
+        if "feedback" not in present:  # a hippocampus of its own, with early areas of its own where it sees images
+            areas = plan.hippocampus.areas  # type: ignore[union-attr]
+            assert isinstance(areas, DensePlan if "internal" in present else VisualPlan)
+
+
+def test_slips_are_repeated_only_where_asked_for() -> None:
+    for name in presets.names():
+        gating = brain(name).gating
+        assert (gating is not None and gating.faithful) == name.endswith("_faithful"), name
+
+
+def test_classic_replay_is_the_lesion_of_everything() -> None:
+    for group in LESIONS:
+        world, scenario = group.split("/")
+        nothing = presets.lesion(world, scenario, only=())
+        assert brain(nothing) == brain(f"{group}/gr")
+        assert nothing.mechanisms == presets.get(f"{group}/gr").mechanisms
+        intact = presets.lesion(world, scenario, without=())
+        assert intact.name == f"{group}/brain_inspired" and brain(intact) == brain(intact.name)
+        assert intact.mechanisms == presets.get(intact.name).mechanisms
+
+
+def test_one_common_share_of_closed_gates() -> None:
+    for scenario in ("task", "class"):
+        for kind, ingredient in (("without", "modes"), ("without", "internal"), ("only", "gating")):
+            one = presets.lesion("split_cifar100", scenario, **{kind: {ingredient}}, closed=0.7)  # type: ignore[arg-type]
+            assert closed(brain(one)) == 0.7 and one.name.endswith(f"{kind}_{ingredient}_closed_0.7")
+            assert "common" in one.source
+    assert closed(brain(presets.lesion("split_cifar100", "class", without={"gating"}, closed=0.7))) is None
+    assert closed(brain(presets.lesion("split_cifar100", "class", without={"modes"}, closed=0))) is None
+
+
+def test_lesions_that_the_paper_does_not_have() -> None:
+    two = presets.lesion("split_cifar100", "class", without=("modes", "feedback"))
+    assert two.name == "split_cifar100/class/without_feedback_modes" and closed(brain(two)) == 0.7
+    assert "not in the paper" in two.source
+    both = presets.lesion("permuted_mnist", "domain", only=["gating", "modes"])
+    assert closed(brain(both)) == 0.2 and both.name.endswith("only_modes_gating")
+    assert closed(brain(presets.lesion("split_mnist", "class", without="feedback"))) == 0.8
+    assert closed(brain(presets.lesion("split_cifar100", "domain", without="modes"))) == 0.6
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"without": ["internal"]}, "lesion.without: got 'internal', must be left out: only photographs"),
+        ({"only": ["magic"]}, "lesion.only: got 'magic', must be one of 'feedback', 'modes'"),
+        ({}, "lesion.without: got None, must be given, or `only` in its place"),
+        ({"without": ["modes"], "only": ["modes"]}, "one of the two"),
+        ({"without": ["modes"], "closed": 1.0}, "lesion.closed: got 1.0, must be a number >= 0 and < 1"),
+    ],
+)
+def test_impossible_lesions(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingError, match=words.replace(".", r"\.")):
+        presets.lesion("split_mnist", "class", **settings)
+    with pytest.raises(SettingError, match=r"lesion\.scenario: got 'class', must be one of 'domain'"):
+        presets.lesion("permuted_mnist", "class", without=())
+    with pytest.raises(SettingError, match=r"lesion\.protocol: got 'mnist'"):
+        presets.lesion("mnist", "class", without=())
+
+
+def test_unknown_arms_name_their_neighbours() -> None:
+    with pytest.raises(SettingError, match=r"'split_mnist/class/nothing'.*replaysim run --list") as caught:
+        presets.get("split_mnist/class/nothin")
+    assert len(str(caught.value)) < 300, "not all 106"
+    with pytest.raises(SettingError, match="must be one of those"):
+        presets.get("xyzzy")
+
+
+def test_early_areas_are_for_photographs(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="left out: split_mnist/class/gr has no early areas"):
+        presets.plan(presets.get("split_mnist/class/gr"), developed=tmp_path)
+    arm = presets.get("split_cifar100/class/without_feedback")
+    _, plan, learning = presets.plan(arm, developed="naive", steps=100)
+    assert isinstance(plan.cortex, VisualPlan) and plan.cortex.developed == "naive" and learning.steps == 100
+
+
+def test_run_takes_steps_and_another_chance() -> None:
+    runs = {
+        chance: presets.run(
+            "split_mnist/class/nothing", animals=(12,), quick=True, steps=2, chance=chance, workers=1, progress=False
+        )
+        for chance in (0, 1)
+    }
+    losses = {chance: result.log["learning"]["loss"].values for chance, result in runs.items()}
+    assert losses[0].shape == losses[1].shape and losses[0].shape[1] == 10
+    assert not np.array_equal(losses[0], losses[1])
+    order = [result.log["behaviour"]["class_identity"].values for result in runs.values()]
+    assert np.array_equal(*order), "another life of the same animal"
+    assert runs[0].log.attrs["title"].startswith("split_mnist/class/nothing")

@@ -1,0 +1,131 @@
+"""Summaries and the tables made from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small import simulate
+
+from analysis.forgetting import final_accuracy
+from analysis.summaries import COLUMNS, add_rows, plain, read_rows, rows_of
+from analysis.summary_tables import Cohort, Published, Runs, Tables, ours, published
+from replaysim.errors import DataError, LogError
+
+ROW = {
+    "preset": "w/class/arm",
+    "chance": "0",
+    "early": "none",
+    "steps": "10",
+    "forgetting": "0.1",
+    "date": "2026-01-02",
+    "commit": "abc",
+    "device": "cpu",
+    "torch": "2",
+    "command": "python x.py",
+}
+
+
+def row(animal: int, accuracy: float | str, **others: str) -> dict[str, str]:
+    return {**ROW, "animal": str(animal), "accuracy": str(accuracy), **others}
+
+
+def test_rows_say_what_came_out() -> None:
+    log = simulate(animals=(12, 13), chance=3).log
+    found = rows_of(log, "w/class/arm", early="shipped")
+    assert [one["animal"] for one in found] == [12, 13] and set(found[0]) == set(COLUMNS)
+    assert found[0]["accuracy"] == f"{float(final_accuracy(log).sel(animal=12)):.6f}"
+    assert (found[0]["chance"], found[0]["early"], found[0]["steps"]) == (3, "shipped", 12)
+    assert found[0]["device"] == "cpu" and found[0]["commit"]
+
+
+def test_rows_are_replaced_and_kept_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "x.csv"
+    assert read_rows(path) == []
+    add_rows(path, [row(13, 0.5), row(12, 0.4), row(12, 0.3, chance="1"), row(12, 0.2, early="f00")])
+    add_rows(path, [row(12, 0.9)])
+    found = read_rows(path)
+    assert [(one["animal"], one["chance"], one["early"], one["accuracy"]) for one in found] == [
+        ("12", "0", "f00", "0.2"),
+        ("12", "0", "none", "0.9"),
+        ("12", "1", "none", "0.3"),
+        ("13", "0", "none", "0.5"),
+    ]
+    assert [p.name for p in path.parent.iterdir()] == ["x.csv"]
+
+
+def test_old_summaries_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(
+        "preset,animal,accuracy,forgetting,steps,date,commit,device,torch,command\na,12,.5,.1,9,d,c,cpu,2,x\n"
+    )
+    (one,) = read_rows(path)
+    assert one["chance"] == "0" and one["early"] == "none"
+    path.write_text("preset,animal\na,12\n")
+    with pytest.raises(DataError, match="is not a summary: there are rows without accuracy"):
+        read_rows(path)
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        ("python s.py --early /home/x/a.st --steps 5", "python s.py --early FILE --steps 5"),
+        ("python s.py --early=/home/x/a.st", "python s.py --early=FILE"),
+        ("python s.py --out /tmp/a --summary /tmp/b.csv --quick", "python s.py --quick"),
+        ("python s.py --out=/tmp/a --arms a,b", "python s.py --arms a,b"),
+        ("python s.py --draw", "python s.py --draw"),
+    ],
+)
+def test_commands_are_those_of_any_machine(command: str, kept: str) -> None:
+    assert plain(command) == kept
+
+
+def test_cells() -> None:
+    mean = Published("50.0", "0.25", "paper")
+    assert ours([], mean) == ["not run yet", "", "0"]
+    assert ours([row(12, 0.4), row(13, 0.6), row(14, 0.5)], mean) == ["50.00 ± 5.77", "0.0", "3 (12–14)"]
+    assert ours([row(12, 0.4), row(14, 0.6)], None) == ["50.00 ± 10.00", "", "2 (12, 14)"]
+    lives = [row(12, 0.4, chance="0"), row(12, 0.6, chance="1")]
+    assert ours(lives, mean) == ["50.00 ± 10.00", "0.0", "1 (12, 2 lives)"], "over the lives of a single animal"
+    assert ours([*lives, row(13, 0.7)], mean)[0] == "60.00 ± 10.00", "over animals, each the mean of its lives"
+    assert ours([row(12, 0.4)], mean) == ["40.00", "-10.0", "1 (12)"]
+    assert ours([row(12, 0.4), row(13, "nan")], None)[2] == "1 (12, losses of 1 more became infinite)"
+    assert ours([row(12, "nan")], None)[0] == "losses became infinite in all 1 animals"
+    assert str(mean) == "50.0 ± .25" and str(Published("9", "", "memory")) == "9 (from memory)"
+
+
+def test_tables_keep_apart_what_is_not_alike(tmp_path: Path) -> None:
+    path = tmp_path / "published.csv"
+    path.write_text(
+        "preset,steps,what,value,error,source\nw/class/arm,10,mean,45,0.5,paper\nw/class/arm,10,animal 12,44,,code\n"
+    )
+    known = published(path)
+    cohorts = (Cohort("f00", "theirs", "theirs"), Cohort("shipped", "ours", "ours"))
+    rows = {
+        "w/class/arm": [
+            row(12, 0.4, early="f00"),
+            row(12, 0.5, early="shipped", command="python y.py", device="Large GPU"),
+            row(12, 0.9, early="f00", steps="5"),
+            row(12, 0.9, early="other"),
+        ]
+    }
+    sources = {"paper": "a paper", "code": "the code", "memory": "unused"}
+    lines = Tables(cohorts, known, sources).table(["w/class/arm", "w/class/more"], 10, rows)
+    assert lines[0].startswith("| arm | published, % | theirs, % (mean ± s.e.) | difference | n (animals) | ours")
+    assert lines[2] == "| arm | 45 ± .5 | 40.00 | -5.0 | 1 (12) | 50.00 | +5.0 | 1 (12) | 44 / 40.0 / 50.0 | 1, 2 |"
+    assert lines[3] == "| more | – | not run yet |  | 0 | not run yet |  | 0 | – / – / – |  |"
+    text = "\n".join(lines)
+    assert "Published numbers: a paper; the code." in text and "0.9" not in text and "90" not in text
+    assert "- run 1: `python x.py`; CPU, one thread a worker; torch 2; 2026-01-02; commit abc" in text
+    assert "- run 2: `python y.py`; Large GPU" in text
+    with pytest.raises(LogError, match="no published numbers"):
+        published(tmp_path / "none.csv")
+
+
+def test_footnotes_join_dates_and_commits() -> None:
+    runs = Runs()
+    assert runs.number([row(12, 0.1), row(13, 0.1, date="2026-01-05", commit="def")]) == "1"
+    assert runs.number([row(14, 0.1, torch="3")]) == "2"
+    assert runs.number([]) == ""
+    first, second = runs.lines()
+    assert "2026-01-02 to 2026-01-05; commit abc, def" in first and "torch 3" in second
