@@ -7,6 +7,7 @@ changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -89,6 +90,52 @@ def measure_of_conditions(
         if log:
             ax.set_yscale("log")
         return ax
+
+
+def quality_of_conditions(
+    groups: Mapping[str, Mapping[str, xr.Dataset]], *, real: str = "real stimuli", title: str = ""
+) -> Figure:
+    """Curves of precision against recall, Frechet distance and inception score, as in Figure 9 of the paper.
+
+    Parameters
+    ----------
+    groups
+        Title of a panel of curves to its conditions. Of every condition ``precision``, ``recall`` (animal, angle),
+        ``frechet``, ``inception`` (animal), and the same with the prefix ``reference_`` for real against real.
+    real
+        What the reference is.
+    title
+        Above the figure.
+    """
+    every = {name: one for group in groups.values() for name, one in group.items()}
+    if not every:
+        raise DataError("quality_of_conditions: no condition was given")
+    first = next(iter(every.values()))
+    names = {"reference_precision": "precision", "reference_recall": "recall"}
+    reference = first[list(names)].rename(names)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(180 * MM, (78 if len(groups) == 1 else 152) * MM), layout="constrained")
+        if len(groups) == 1:
+            axes = list(figure.subplots(1, 3, width_ratios=(1.3, 1, 1)))
+        else:
+            rows: Any = [list(groups), ["frechet", *["inception"] * (len(groups) - 1)]]
+            axes = list(figure.subplot_mosaic(rows).values())
+        for ax, (name, group) in zip(axes, groups.items(), strict=False):
+            precision_recall_curves(group, ax, reference=reference)
+            ax.set_title(name)
+        for ax, measure, label in zip(
+            axes[len(groups) :], ("frechet", "inception"), ("Frechet distance", "inception score"), strict=True
+        ):
+            values = {name: one[measure] for name, one in every.items()}
+            measure_of_conditions(
+                values, ax, label=label, reference=first[f"reference_{measure}"], log=measure == "frechet"
+            )
+        for ax, letter in zip(axes, "abcdef", strict=False):
+            ax.set_title(letter, loc="left", fontweight="bold")
+        n = first.sizes["animal"]
+        words = f"thick: mean, thin lines and dots: {n} animals; bars: ± s.e.; grey: {real}"
+        figure.suptitle(f"{title}; {words}" if title else words, fontsize=8)
+        return figure
 
 
 def image_grid(images: Mapping[str, xr.DataArray], shape: tuple[int, int], *, columns: int = 10) -> Figure:

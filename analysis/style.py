@@ -41,6 +41,12 @@ COLOURS = {
 }
 DASHED = {"joint": (4, 1.5), "classifier": (1.5, 1.5)}
 SPARE = ("#CC79A7", "#56B4E9", "#D55E00", "#332288", "#999933", "#882255", "#44AA99", "#F0E442")
+INGREDIENTS = dict(
+    zip(("feedback", "modes", "gating", "distillation", "internal"), (*SPARE[:4], SPARE[6]), strict=True)
+)
+"""Ingredients of brain-inspired replay: one colour each, added (``+ modes``) or left out (``− modes``)."""
+COLOURS |= {f"{sign} {name}": ink for sign in "+−" for name, ink in INGREDIENTS.items()}
+COLOURS |= {"classic": SPARE[4], "intact": COLOURS["systems"], "brain-inspired": COLOURS["systems"]}
 DODGE = 0.05  # contexts between the curves of two conditions, so that equal ones do not hide each other
 MARKERS = {"nothing": "o", "synaptic": "s", "systems": "^", "both": "D", "joint": "_", "classifier": "x"}
 

@@ -99,7 +99,7 @@ def test_quality_study_leaves_measures_and_figures(tmp_path: Path) -> None:
         for name in ("improved_precision", "coverage", "f8", "frechet", "inception"):
             assert one[name].sizes == {"animal": 2} and one[f"reference_{name}"].notnull().all()
     kept.close()
-    for name in ("quality.png", "images.png", "whole/run.nc", "embedding_network/brain.safetensors"):
+    for name in ("quality.png", "images.png", "whole/run.nc", "embedding_network/brains/1000000.safetensors"):
         assert (out / name).stat().st_size > 5_000
 
 

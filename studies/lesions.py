@@ -1,0 +1,208 @@
+"""Which ingredient of brain-inspired replay is needed, and which would be enough?
+
+Question
+    Figure 8 of van de Ven, Siegelmann & Tolias (2020): developmental lesions. Animals grow up without one ingredient
+    of brain-inspired replay, or with classic generative replay and only one of them. The ingredients: replay through
+    feedback (the hippocampus on top of the cortex, not beside it), modes of memory by class, gating of the feedback,
+    internal replay (memories re-created within the visual cortex; photographs only), and distillation (soft targets).
+Expected
+    Split CIFAR-100: internal replay matters most; without it the class scenario falls towards what the last context
+    alone gives. Permuted MNIST: gating and distillation. Digits and Split MNIST, where classic replay already works:
+    classic replay gains most by distillation; each lesion costs a few points at most.
+Run time
+    Digits (default, 6 animals): about 3 minutes on 2 cores. The others, from counts of operations at 50 GFLOP/s
+    a core and 30 TFLOP/s a GPU (estimated, not measured). Split MNIST: 2 TFLOP x 10 an animal, 11 arms x 6 animals,
+    8 hours on 2 cores. Split CIFAR-100, class scenario: 2.3 PFLOP an animal where early areas are frozen and replay
+    is internal, 6 PFLOP elsewhere; all arms together 45 PFLOP, 25 minutes an animal on a GPU. Permuted MNIST: 9 to 14
+    PFLOP an animal and arm, all arms 110 PFLOP, an hour an animal on a GPU.
+Hardware
+    Digits and Split MNIST: any. Permuted MNIST and Split CIFAR-100: a large GPU (``--device cuda``, all animals are one
+    computation; with 80 GB at most 10 of the lesions of Split CIFAR-100 at once), or ``--steps 100`` on a CPU.
+
+The paper chose the share of closed gates anew for each lesion; ``--closed common`` gives all the share of the intact
+brain, so that nothing but the ingredient differs. Digits and Split MNIST have one share only. An arm that is complete
+in the output folder is not simulated again. The paper has 10 animals (12:22) of Split CIFAR-100, 5 of permuted MNIST.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from replaysim.commandline import run_study
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from replaysim.arms import Preset
+
+INGREDIENTS = ("feedback", "modes", "gating", "internal", "distillation")
+GROUPS = {
+    "classic generative replay, one ingredient added": ("classic", *(f"+ {one}" for one in INGREDIENTS)),
+    "brain-inspired replay, one ingredient left out": ("intact", *(f"− {one}" for one in INGREDIENTS)),
+}
+LAST = "last context"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which ingredient of brain-inspired replay is needed, and which would be enough?"""
+
+    protocol: Literal["digits", "split-mnist", "permuted-mnist", "split-cifar100"] = field(
+        default="digits", metadata={"help": "what the animals meet"}
+    )
+    scenario: Literal["task", "domain", "class"] | None = field(
+        default=None, metadata={"help": "what is known at recall (default: class; permuted MNIST: domain)"}
+    )
+    closed: Literal["paper", "common"] = field(
+        default="paper", metadata={"help": "share of closed gates: the paper's for every arm, or one for all"}
+    )
+    arms: str = field(
+        default="all",
+        metadata={"help": "comma-separated, e.g. 'classic,+ modes,intact,− modes' (a minus is fine, too)"},
+    )
+    animals: tuple[int, ...] = field(
+        default=tuple(range(12, 18)), metadata={"help": "seeds of the animals, e.g. 12:22"}
+    )
+    steps: int | None = field(
+        default=None, metadata={"help": "steps per context instead of the paper's, to be compared with its like only"}
+    )
+    early: Path | None = field(
+        default=None, metadata={"help": "file with early areas (default: those that come with replaysim)"}
+    )
+    out: Path | None = field(
+        default=None, metadata={"help": "folder for logs, tables and figures (default: one in runs/)"}
+    )
+    overwrite: bool = field(default=False, metadata={"help": "simulate again what is complete in that folder"})
+    device: str = field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
+    workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: one a core)"})
+    quick: bool = field(default=False, metadata={"help": "a few steps only, to see that everything works"})
+
+    @property
+    def world(self) -> str:
+        """Name of the protocol in the names of presets."""
+        return self.protocol.replace("-", "_")
+
+    @property
+    def known(self) -> str:
+        """The scenario."""
+        return self.scenario or ("domain" if self.protocol == "permuted-mnist" else "class")
+
+    @property
+    def folder(self) -> Path:
+        """Where everything goes: all that can be compared with each other, and nothing else."""
+        words = [self.protocol, self.known]
+        words += ["common_gates"] if self.closed == "common" else []
+        words += [f"{self.steps}_steps"] if self.steps is not None else []
+        words += ["quick"] if self.quick else []
+        return self.out or Path("runs") / "lesions" / "_".join(words)
+
+
+def chosen(settings: Settings) -> dict[str, Preset]:
+    """The arms that are asked for."""
+    from replaysim.errors import check_choice
+    from replaysim.lesion_arms import lesion_arms
+
+    every = lesion_arms(settings.world, settings.known, settings.closed)
+    if settings.arms == "all":
+        return every
+    wanted = [name.strip().replace("- ", "− ") for name in settings.arms.split(",")]
+    for name in wanted:
+        check_choice("lesions", "arms", name, every)
+    return {name: arm for name, arm in every.items() if name in wanted}
+
+
+def simulate_arm(name: str, arm: Preset, settings: Settings) -> xr.DataTree:
+    """The log of one arm, simulated where it is not complete."""
+    from replaysim import presets
+    from replaysim.lesion_arms import folder_name
+    from replaysim.resumption import simulate_once
+
+    early = settings.early if arm.sees_photographs else None
+    protocol, brain, learning = presets.plan(arm, quick=settings.quick, steps=settings.steps, developed=early)
+    return simulate_once(
+        brain,
+        protocol,
+        animals=settings.animals,
+        learning=learning,
+        out=settings.folder / folder_name(name),
+        overwrite=settings.overwrite,
+        device=settings.device,
+        workers=settings.workers,
+        label=name,
+        **arm.mechanisms,
+    ).log
+
+
+def table(accuracy: Mapping[str, xr.DataArray], chance: float) -> str:
+    """Final accuracy of every arm, and what the ingredient adds to, or its loss takes from, the first of its group."""
+    from analysis.comparison import compare_conditions, summarise
+
+    head = f"{'arm':16s}{'final accuracy, %':>18s}{'difference, points':>24s}{'p (Holm)':>12s}{'n':>5s}"
+    lines = [head]
+    for arms in (*GROUPS.values(), (LAST,)):
+        there = {arm: accuracy[arm] for arm in arms if arm in accuracy}
+        lines += ["-" * len(head)] if there else []
+        compared = compare_conditions(there, arms[0]) if len(there) > 1 and arms[0] in there else None
+        for name, values in there.items():
+            one = summarise(values)
+            line = f"{name:16s}{100 * float(one['mean']):11.1f} ± {100 * float(one['standard_error']):4.1f}"
+            pair = f"{name} - {arms[0]}"
+            if compared is not None and pair in compared["pair"].values:
+                gap = compared.sel(pair=pair)
+                low, mean, high = (100 * float(gap[k]) for k in ("low", "mean", "high"))
+                line += f"{mean:+8.1f} [{low:+6.1f}, {high:+6.1f}]{float(gap['p_holm']):12.3f}"
+            else:
+                line += " " * 36
+            lines.append(f"{line}{int(one['n']):5d}")
+    return "\n".join(
+        [
+            *lines,
+            "-" * len(head),
+            f"{'chance':16s}{100 * chance:11.1f}",
+            "mean ± standard error over n animals. difference: to the first arm of the group, same animals, with 95 %",
+            "confidence interval (Student's t); p: sign flips, corrected for the arms of the group. + this ingredient",
+            "only; − all but this; last context: plain classifier that learned the last context only, tested on all",
+        ]
+    )
+
+
+def draw(accuracy: Mapping[str, xr.DataArray], chance: float, title: str, stem: Path) -> Sequence[Path]:
+    """The figure."""
+    from analysis import figures_replay, style
+
+    arms = {name: values for name, values in accuracy.items() if name != LAST}
+    if not arms:
+        return []
+    figure = figures_replay.lesion_effects(arms, GROUPS, chance=chance, floor=accuracy.get(LAST), title=title)
+    return style.save(figure, stem)
+
+
+def main(settings: Settings) -> None:
+    """Simulate every arm, print the table, draw the figure."""
+    import xarray as xr
+
+    from analysis.forgetting import chance_level, final_accuracy
+
+    accuracy, chance = {}, 0.0
+    for name, arm in chosen(settings).items():
+        log = simulate_arm(name, arm, settings)
+        accuracy[name], chance = final_accuracy(log), chance_level(log)
+    text = table(accuracy, chance)
+    print("\n" + text)
+    (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
+    arms = xr.Variable("arm", list(accuracy))
+    kept = xr.concat(list(accuracy.values()), arms, coords="minimal", compat="override", join="outer")
+    kept.assign_attrs(chance=chance).to_netcdf(settings.folder / "accuracy.nc")
+    title = f"{settings.protocol}, {settings.known} scenario"
+    if settings.steps is not None or settings.quick:
+        title += ", shortened"
+    saved = draw(accuracy, chance, title, settings.folder / "lesions")
+    print("\nFigure:  " + "  ".join(str(path) for path in saved))
+    print(f"Logs:    {settings.folder}/*/run.nc   (xarray.open_datatree)")
+
+
+if __name__ == "__main__":
+    run_study(main, Settings)

@@ -1,0 +1,199 @@
+"""Studies of lesions, of the amount and of the quality of replay: end to end, small, stopped and started again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from replaysim.errors import SettingError
+from replaysim.lesion_arms import folder_name, lesion_arms
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def study(name: str, *arguments: str, data: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "studies" / f"{name}.py"), "--quick", "--workers", "1", *arguments]
+    environment = {**os.environ, **({} if data is None else {"REPLAYSIM_DATA": str(data)})}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files in the form of MNIST and CIFAR-100 with a few meaningless images: the machinery, not the numbers."""
+    folder, chance = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    for name, classes, shape, test in (("mnist", 10, (28, 28), 5), ("cifar100", 100, (32, 32, 3), 2)):
+        arrays: dict[str, Any] = {"classes": np.array([str(c) for c in range(classes)])}
+        for part, each in (("train", 2 * test), ("test", test)):
+            arrays[f"y_{part}"] = np.arange(classes).repeat(each)
+            arrays[f"x_{part}"] = chance.integers(0, 256, (classes * each, *shape), dtype=np.uint8)
+        np.savez(folder / f"{name}.npz", **arrays)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("protocol", "scenario", "ingredients"),
+    [
+        ("digits", "task", 4),
+        ("split_mnist", "class", 4),
+        ("permuted_mnist", "domain", 4),
+        ("split_cifar100", "class", 5),
+        ("split_cifar100", "task", 5),
+    ],
+)
+@pytest.mark.parametrize("closed", ["paper", "common"])
+def test_arms_of_lesions(protocol: str, scenario: str, ingredients: int, closed: str) -> None:
+    arms = lesion_arms(protocol, scenario, closed)
+    assert next(iter(arms)) == "classic" and list(arms)[-1] == "last context"
+    assert sum(name.startswith("+ ") for name in arms) == sum(name.startswith("− ") for name in arms) == ingredients
+    targets = {name: arm.mechanisms["replay"].targets for name, arm in arms.items() if "replay" in arm.mechanisms}
+    assert {name for name, kind in targets.items() if kind == "hard"} == {
+        name for name in targets if (name[0] in "+c") != (name in ("+ distillation", "− distillation"))
+    }
+    assert arms["last context"].mechanisms == {"experience": "last"}
+    assert len({folder_name(name) for name in arms}) == len(arms)
+    shares = {arm.brain.keywords["closed"] for name, arm in arms.items() if name[0] in "i−"}  # type: ignore[attr-defined]
+    if closed == "common" or protocol in ("digits", "split_mnist"):
+        assert len(shares - {0.0}) == 1
+
+
+def test_arms_that_there_are_not() -> None:
+    with pytest.raises(SettingError, match="'domain' in permuted MNIST"):
+        lesion_arms("permuted_mnist", "class")
+    with pytest.raises(SettingError, match="must be one of 'digits'"):
+        lesion_arms("digits, too", "class")
+
+
+ARMS = "classic,+ gating,intact,− modes,last context"
+
+
+@pytest.fixture(scope="module")
+def lesions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("lesions") / "digits"
+    done = study("lesions", "--arms", ARMS, "--animals", "12:14", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def test_lesions_leave_table_figure_and_logs(lesions: tuple[Path, str]) -> None:
+    out, printed = lesions
+    assert (out / "table.txt").read_text(encoding="utf-8").strip() in printed
+    for words in ("+ gating", "− modes", "last context", "chance              10.0"):
+        assert words in printed
+    for name in ("classic", "plus_gating", "intact", "minus_modes", "last_context"):
+        log = xr.open_datatree(out / name / "run.nc")
+        assert log["behaviour/accuracy"].sizes["animal"] == 2
+        log.close()
+    accuracy = xr.load_dataarray(out / "accuracy.nc")
+    assert accuracy.sizes == {"arm": 5, "animal": 2} and float(accuracy.attrs["chance"]) == pytest.approx(0.1)
+    assert (out / "lesions.png").stat().st_size > 10_000 and (out / "lesions.svg").exists()
+
+
+def test_lesions_go_on_where_they_stopped(lesions: tuple[Path, str]) -> None:
+    """What is complete stays untouched, what was stopped is simulated again."""
+    out, printed = lesions
+    stopped, complete = out / "plus_gating", out / "classic"
+    (stopped / "run.nc").unlink()
+    before = (complete / "run.nc").stat().st_mtime_ns
+    done = study("lesions", "--arms", ARMS, "--animals", "12:14", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert (stopped / "run.nc").is_file() and (complete / "run.nc").stat().st_mtime_ns == before
+    assert "+ gating:" in done.stderr and "classic:" not in done.stderr, "bars of what is simulated"
+    assert done.stdout == printed, "the same animals live the same lives"
+
+
+def test_lesions_do_not_take_another_log_for_theirs(lesions: tuple[Path, str]) -> None:
+    out, _ = lesions
+    done = study("lesions", "--arms", "classic", "--animals", "12:15", "--out", str(out))
+    assert done.returncode == 2
+    assert "animals is [12, 13], not [12, 13, 14]" in done.stderr and "Traceback" not in done.stderr
+    done = study("lesions", "--arms", "- magic", "--out", str(out))
+    assert done.returncode == 2 and "must be one of 'classic'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("protocol", "arms"),
+    [
+        ("split-mnist", "classic,- feedback"),
+        ("permuted-mnist", "+ distillation,intact,last context"),
+        ("split-cifar100", "+ internal,- gating"),
+    ],
+)
+def test_lesions_of_the_papers_protocols(stand_in: Path, tmp_path: Path, protocol: str, arms: str) -> None:
+    options = ("--protocol", protocol, "--arms", arms, "--animals", "12:14", "--steps", "2", "--out", str(tmp_path))
+    done = study("lesions", *options, data=stand_in)
+    assert done.returncode == 0, done.stderr
+    assert all(arm.replace("- ", "− ") in done.stdout for arm in arms.split(","))
+    assert (tmp_path / "lesions.png").stat().st_size > 10_000
+
+
+def test_amount_of_replay(tmp_path: Path) -> None:
+    options = ("--animals", "12:14", "--brain", "both", "--out", str(tmp_path))
+    done = study("amount_of_replay", *options)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "table.txt").read_text(encoding="utf-8").strip() in done.stdout
+    kept = xr.open_datatree(tmp_path / "accuracy.nc")
+    for brain in ("classic", "brain_inspired"):
+        for axis, amounts in (("events", [1, 16]), ("units", [10, 200])):
+            found = kept[f"{brain}/{axis}/final_accuracy"]
+            assert found[axis].values.tolist() == amounts
+            assert found.sizes == {"reinitialised": 2, axis: 2, "animal": 2} and found.notnull().all()
+    usual = kept["classic/events/final_accuracy"].sel(events=16), kept["classic/units/final_accuracy"].sel(units=200)
+    assert np.array_equal(usual[0], usual[1]), "the same condition on both axes"
+    kept.close()
+    assert (tmp_path / "amount.png").stat().st_size > 10_000 and (tmp_path / "amount.svg").exists()
+    again = study("amount_of_replay", *options)
+    assert again.returncode == 0 and "step/s" not in again.stderr, "nothing is simulated again"
+    assert again.stdout == done.stdout
+
+
+def test_gates_that_close_everything_are_left_out(tmp_path: Path, stand_in: Path) -> None:
+    """Gates that close 0.8 of 10 units close all of them somewhere."""
+    options = ("--protocol", "split-mnist", "--brain", "brain-inspired", "--animals", "12", "--out", str(tmp_path))
+    done = study("amount_of_replay", *options, data=stand_in)
+    assert done.returncode == 0, done.stderr
+    assert "not with [10] units, of which gates would close all" in done.stdout
+    assert (tmp_path / "amount.png").stat().st_size > 10_000
+
+
+def test_quality_of_photographs(tmp_path: Path, stand_in: Path) -> None:
+    """Memories of early areas and of the retina enter the embedding network, each where it belongs."""
+    arms = "+ internal,- internal"
+    options = (
+        "--protocol",
+        "split-cifar100",
+        "--arms",
+        arms,
+        "--steps",
+        "2",
+        "--animals",
+        "12",
+        "--out",
+        str(tmp_path),
+    )
+    done = study("quality_of_replay", *options, data=stand_in)
+    assert done.returncode == 0, done.stderr
+    assert "all: the paper's measures, of 200 real stimuli and as many memories" in done.stdout
+    kept = xr.open_datatree(tmp_path / "quality.nc")
+    for arm in ("plus_internal", "minus_internal"):
+        one = kept[arm].to_dataset()
+        assert one["paper_precision"].sizes == {"animal": 1, "angle": 1001}
+        for name in ("paper_f8", "paper_frechet", "inception", "f8", "reference_f8"):
+            assert np.isfinite(one[name]).all()
+        assert one.attrs["real_available"] == 200 and one.attrs["n_generated"] == 100
+        log = xr.open_datatree(tmp_path / arm / "run.nc")
+        assert log["replay/activity"].sizes["unit"] == (1024 if arm == "plus_internal" else 3072)
+        log.close()
+    kept.close()
+    assert (tmp_path / "quality.png").stat().st_size > 10_000
+    before = (tmp_path / "plus_internal" / "quality.nc").stat().st_mtime_ns
+    again = study("quality_of_replay", *options, data=stand_in)
+    assert again.returncode == 0 and "step/s" not in again.stderr, again.stderr
+    assert (tmp_path / "plus_internal" / "quality.nc").stat().st_mtime_ns == before, "nor judged again"
+    assert again.stdout == done.stdout
