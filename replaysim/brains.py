@@ -19,11 +19,13 @@ from .gating import Gates, Gating
 from .hippocampus import HippocampusPlan, StandAlonePlan
 from .memory_modes import Modes
 from .protocol import AbstractProtocol, check_bernoulli
-from .visual_cortex import NAIVE, VisualPlan
+from .visual_cortex import NAIVE, VisualCortex, VisualPlan
 
 INGREDIENTS = ("feedback", "modes", "gating", "internal")
 """What a brain can be without; the fifth ingredient, distillation, is a setting of the replay."""
 FORMAT = 2
+READABLE = (1, FORMAT)
+"""Formats of saved brains that are understood; in the first there were dense cortices only."""
 Cortex = Callable[[], AbstractCortex]
 
 
@@ -291,8 +293,8 @@ def load_brain(path: str | Path, *, cortex: Callable[[], AbstractCortex] | None 
     if "replaysim_brain" not in metadata:
         raise LogError(f"{path} is a safetensors file, but not one written by save_brain")
     about = json.loads(metadata["replaysim_brain"])
-    if about["format"] != FORMAT:
-        raise LogError(f"{path}: brain format {about['format']}, but this replaysim reads format {FORMAT}")
+    if about["format"] not in READABLE:
+        raise LogError(f"{path}: brain format {about['format']}, but this replaysim reads formats {READABLE}")
     return fresh_copy(_plan_from(about["plan"], cortex), state, about["animal"], about["class_identity"])
 
 
@@ -310,23 +312,38 @@ def _plan_from(values: dict[str, Any], cortex: Cortex | None) -> BrainPlan:
         "hippocampus": hippocampus,
         "modes": Modes(**values["modes"]) if values["modes"] else None,
         "gating": Gating(**values["gating"]) if values["gating"] else None,
-        "context_gating": ContextGating(**values["context_gating"]) if values["context_gating"] else None,
+        "context_gating": ContextGating(**values["context_gating"]) if values.get("context_gating") else None,
     }
     return BrainPlan(**{**values, **parts})
 
 
 def _cortex_from(values: dict[str, Any]) -> CortexPlan:
-    """Plan of a cortex whose state is at hand: early areas need no file."""
     given = {name: value for name, value in values.items() if name != "kind"}
-    return VisualPlan(**{**given, "developed": NAIVE}) if values["kind"] == "visual" else DensePlan(**given)
+    return VisualPlan(**given) if values.get("kind") == "visual" else DensePlan(**given)
+
+
+def _without_files(plan: BrainPlan) -> BrainPlan:
+    """A plan of the same parts whose early areas come from no file, and which draws no gates: the state is at hand."""
+
+    def naive(cortex: CortexPlan) -> CortexPlan:
+        return dataclasses.replace(cortex, developed=NAIVE) if isinstance(cortex, VisualPlan) else cortex
+
+    hippocampus = plan.hippocampus
+    if isinstance(hippocampus, StandAlonePlan):
+        hippocampus = dataclasses.replace(hippocampus, areas=naive(hippocampus.areas))
+    return dataclasses.replace(
+        plan, cortex=naive(plan.cortex), hippocampus=hippocampus, gating=None, context_gating=None
+    )
 
 
 def fresh_copy(
     plan: BrainPlan, state: dict[str, torch.Tensor], animal: int | None, class_identity: Sequence[int]
 ) -> Brain:
     """One animal's brain from its state, gates included: none are drawn."""
-    brain = dataclasses.replace(plan, gating=None, context_gating=None).grow(0)
+    brain = _without_files(plan).grow(0)
     brain.plan = plan
+    if isinstance(brain.cortex, VisualCortex) and isinstance(plan.cortex, VisualPlan):
+        brain.cortex.alike = plan.cortex.developed != NAIVE
     layers = sum(name.startswith("gates.") for name in state)
     patterns = [state[f"gates.layer_{layer}"].numpy() for layer in range(1, layers + 1)]
     if patterns:

@@ -19,6 +19,7 @@ from .consolidation import ConsolidationRule, ConsolidationState
 from .cortex import RETINA
 from .events import Appraisal, Cues, Episodes, Events, Reactivation, ReplayRound
 from .fisher import Judgement, fisher_information
+from .layout import Adam, by_input
 from .learning import Entrances, Experience, Trials
 from .replay import ReplayMechanism
 
@@ -90,7 +91,9 @@ class Cohort:
         self.replay, self.consolidation, self.presented = replay, consolidation, presented
         placed = [copy.deepcopy(brain).to(self.device, dtype) for brain in brains]
         plastic, fixed = stack_module_state(placed)
-        self.synapses = {name: value.detach().requires_grad_(value.requires_grad) for name, value in plastic.items()}
+        self.synapses = {
+            name: by_input(value.detach()).requires_grad_(value.requires_grad) for name, value in plastic.items()
+        }
         self.fixed = {name: value.detach() for name, value in fixed.items()}
         learner = placed[0].to("meta").train()  # values come from the stacks
         self.template = copy.deepcopy(learner).eval()
@@ -106,8 +109,7 @@ class Cohort:
         self._reactivation = Reactivation(self.template, temperature)
         self._appraisal = Appraisal(self.template, temperature, presented, known=source == "episodes" and not soft)
         leaves = [value for value in self.synapses.values() if value.requires_grad]
-        fused = self.device.type in ("cpu", "cuda")
-        self.adam = torch.optim.Adam(leaves, lr=rate, betas=(0.9, 0.999), eps=1e-8, fused=fused)
+        self.adam = Adam(leaves, rate, fused=self.device.type in ("cpu", "cuda"))
         self.covered = [
             name
             for name, value in self.synapses.items()
@@ -191,7 +193,7 @@ class Cohort:
         if rule is not None and state is not None and state.consolidated:
             penalty = rule.penalty(state, self._covered())
             total = total + rule.strength * penalty
-        self.adam.zero_grad(set_to_none=True)
+        self.adam.zero_grad()
         total.sum().backward()
         if rule is not None and state is not None and rule.watches_steps:
             before = {name: value.detach().clone() for name, value in self._covered().items()}
@@ -260,7 +262,7 @@ class Cohort:
                 )
                 for a, own in enumerate(stimuli(trials))
             ]
-            return {name: torch.stack([f[f"brain.{name}"] for f in found]) for name in self.covered}
+            return {name: by_input(torch.stack([f[f"brain.{name}"] for f in found])) for name in self.covered}
 
         self.state = self.consolidation.consolidate(self.state, self._covered(), information)
 
@@ -301,7 +303,9 @@ class Cohort:
 
     def brain_state(self, index: int) -> dict[str, Tensor]:
         """State of one animal's brain, on the CPU; loads into an ordinary brain."""
-        return {name: value[index].detach().cpu().clone() for name, value in {**self.synapses, **self.fixed}.items()}
+        values = {**self.synapses, **self.fixed}
+        plain = torch.contiguous_format
+        return {name: value[index].detach().cpu().clone(memory_format=plain) for name, value in values.items()}
 
 
 def _nested(values: Mapping[str, Tensor]) -> dict[str, Tensor]:

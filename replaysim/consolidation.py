@@ -80,6 +80,8 @@ class _Parabola(torch.autograd.Function):
         gap = value - anchor
         weighed = importance * gap
         ctx.save_for_backward(weighed)
+        if not weighed.is_contiguous():  # synapses that lie input after input: flattened as they lie, without a copy
+            weighed, gap = weighed.mT, gap.mT
         return torch.bmm(weighed.flatten(1)[:, None], gap.flatten(1)[..., None])[:, 0, 0]
 
     @staticmethod

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import check_number
-from .objectives import gaussian_log_density, log_mixture
+from .objectives import gaussian_log_densities, gaussian_log_density, log_mixture
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class MemoryModes(nn.Module):
         Tensor
             (trial,), in nats, without the constants of 2 pi.
         """
-        density = gaussian_log_density(code[..., None, :], self.mean, self.log_variance)
+        density = gaussian_log_densities(code, self.mean, self.log_variance)
         weight = class_weight.repeat_interleave(self.per_class, dim=-1) if self.per_class > 1 else class_weight
         return log_mixture(density, weight) - math.log(self.per_class)
 
