@@ -27,14 +27,16 @@ from replaysim import objectives, simulation
 from replaysim.brain import Brain
 from replaysim.cohort import Cohort
 from replaysim.consolidation import ElasticWeightConsolidation, SynapticIntelligence
-from replaysim.early_activity import forget
+from replaysim.early_activity import forget, keep
 from replaysim.early_areas import load_early_areas
 from replaysim.events import Cues, Episodes, Events, ReplayRound, plan_round
 from replaysim.experience import plan_context
+from replaysim.fisher import Judgement, fisher_information
 from replaysim.learning import Learning, Trials
 from replaysim.life import Condition, present
 from replaysim.recording import Recording
 from replaysim.replay import CurrentInputReplay, ExactReplay, GenerativeReplay
+from replaysim.retina import adapt
 
 pytestmark = pytest.mark.filterwarnings("ignore:replay enters at")
 EVERYTHING: tuple[Any, ...] = (
@@ -435,6 +437,26 @@ def test_kept_activity_gives_the_same_life(name: str, tmp_path: Path, monkeypatc
             np.testing.assert_allclose(
                 found.values, wanted.values, rtol=0, atol=1e-5, err_msg=f"{node.path} {variable}"
             )
+
+
+def test_information_from_kept_activity_is_that_from_images(tmp_path: Path) -> None:
+    """Nothing below is covered, so that the Fisher information may start where the early areas end."""
+    own, file = protocol("class"), developed(tmp_path)
+    grown = classifier(own, developed=file).grow(12).double()
+    shown = (torch.from_numpy(own.stimuli.train.copy()).double() / 255)[:20]
+    shown = adapt(shown, own.stimuli.light)  # type: ignore[arg-type]
+    kept = keep(own.stimuli.train, grown.cortex, own.stimuli.light, 255.0, dtype=torch.float64)[:20]  # type: ignore[arg-type]
+    answers = torch.tensor([True, True, True, True, False, False])
+    found = []
+    for area, seen in (("retina", shown), ("early_5", torch.from_numpy(kept.copy()))):
+        judgement = Judgement(grown, area).eval()
+        values = {name: value.detach() for name, value in judgement.state_dict().items()}
+        covered = [f"brain.{name}" for name, p in grown.named_parameters() if p.requires_grad]
+        found.append(fisher_information(judgement, values, covered, seen, answers))
+    assert len(found[0]) == 6
+    for name, value in found[0].items():
+        assert value.any()
+        torch.testing.assert_close(found[1][name], value, rtol=0, atol=1e-12)
 
 
 def test_nothing_is_kept_where_replay_enters_below() -> None:

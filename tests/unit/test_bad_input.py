@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import re
 import stat
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import seeing
+import torch
 import xarray as xr
 from small import brain, protocol, simulate, stimuli
 
@@ -30,6 +33,47 @@ def nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("computing began")
 
     monkeypatch.setattr(Crew, "run", run)
+
+
+class Ungated(rs.AbstractCortex):
+    """A colleague's cortex that no context can gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.areas, self.sizes, self.reentry = ("retina", "v1"), {"retina": 16, "v1": 12}, "retina"
+        self.v1 = torch.nn.Linear(16, 12)
+
+    def forward(
+        self, activity: torch.Tensor, start: str = "retina", stop: str | None = None
+    ) -> dict[str, torch.Tensor]:
+        evoked = {start: activity.flatten(1)}
+        if "v1" not in evoked and stop != "retina":
+            evoked["v1"] = torch.relu(self.v1(evoked["retina"]))
+        return evoked
+
+
+class Frozen(Ungated):
+    """A colleague's cortex in which nothing is plastic."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requires_grad_(False)
+
+
+class Nowhere(Ungated):
+    """A colleague's cortex whose re-entry area does not exist."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reentry = "v4"
+
+
+def xdg(**kwargs: Any) -> rs.BrainPlan:
+    return rs.classifier(protocol("task"), units=(20, 20), context_gating=rs.ContextGating(0.5), **kwargs)
+
+
+def seen_brain(**kwargs: Any) -> rs.BrainPlan:
+    return rs.brain_inspired(seeing.protocol(), units=(20, 20), code_units=5, closed=0.5, **kwargs)
 
 
 def holes() -> np.ndarray:
@@ -76,7 +120,7 @@ SETTINGS: list[tuple[str, Callable[[], Any], str]] = [
     (
         "ingredient",
         lambda: brain(protocol(), without="cortex"),
-        r"without: got 'cortex', must be one of 'modes', 'gating'",
+        r"without: got 'cortex', must be one of 'feedback', 'modes', 'gating', 'internal'",
     ),
     ("re-entry area", lambda: brain(protocol(), reentry="v4").grow(0), r"got 'v4', must be one of"),
     (
@@ -88,6 +132,87 @@ SETTINGS: list[tuple[str, Callable[[], Any], str]] = [
         "bernoulli above the retina",
         lambda: brain(protocol(), reentry="association_1", reconstruction="bernoulli"),
         r"must be 'gaussian' at association_1",
+    ),
+    (
+        "distillation is no ingredient of a brain",
+        lambda: brain(protocol(), without="distillation"),
+        r"without: got 'distillation', must be GenerativeReplay\(targets='hard'\)",
+    ),
+    (
+        "internal in a dense cortex",
+        lambda: brain(protocol(), without=("internal",)),
+        r"without: got 'internal', must be left out: these stimuli are re-created at the retina anyway",
+    ),
+    (
+        "internal and an area",
+        lambda: seen_brain(without=("internal",), reentry="early_5"),
+        r"reentry: got 'early_5', must be left out where 'internal' is left out",
+    ),
+    (
+        "units of a hippocampus that has none",
+        lambda: brain(protocol(), hippocampal_units=(5,)),
+        r"hippocampal_units: got \(5,\), must be left out: only without=\('feedback',\) or in generative_pair",
+    ),
+    (
+        "stand-alone beside an own cortex",
+        lambda: rs.generative_pair(protocol(), cortex=Ungated),
+        r"without: got 'feedback', must be left out with a cortex of your own",
+    ),
+    (
+        "early areas thawed",
+        lambda: seen_brain(early="thawed"),
+        r"VisualPlan.early: got 'thawed', must be one of 'frozen', 'plastic'",
+    ),
+    (
+        "early area that does not exist",
+        lambda: seen_brain(reentry="early_9"),
+        r"VisualPlan.reentry: got 'early_9', must be one of 'retina', 'early_1'",
+    ),
+    (
+        "re-entry at the top",
+        lambda: seen_brain(reentry="association_2"),
+        r"VisualPlan.reentry: got 'association_2', must be one of 'retina', .*'association_1'",
+    ),
+    (
+        "re-entry area of an own cortex",
+        lambda: rs.brain_inspired(protocol(), cortex=Nowhere).grow(0),
+        r"Nowhere.reentry: got 'v4', must be one of 'retina'",
+    ),
+    (
+        "photographs as intensities",
+        lambda: seen_brain(reentry="retina", reconstruction="bernoulli"),
+        r'reconstruction="bernoulli" needs stimuli in \[0, 1\]; the train stimuli of .photographs. reach from',
+    ),
+    (
+        "early activity as intensities",
+        lambda: seen_brain(reconstruction="bernoulli"),
+        r"reconstruction: got 'bernoulli', must be 'gaussian' at early_5: its activity exceeds 1",
+    ),
+    (
+        "XdG in the class scenario",
+        lambda: rs.classifier(protocol("class"), context_gating=rs.ContextGating(0.5)),
+        r"context_gating: got .*in the class scenario.*left out: it gates the cortex by the context",
+    ),
+    (
+        "XdG in the domain scenario",
+        lambda: rs.classifier(protocol("domain"), context_gating=rs.ContextGating(0.5)),
+        r"context_gating: got .*in the domain scenario.*only the task scenario makes known at recall",
+    ),
+    (
+        "no context told",
+        lambda: xdg().grow(0).perceive(torch.zeros(2, 16)),
+        r"Brain.context: got None, must be given: this cortex is gated by context \(from 0\)",
+    ),
+    ("no episodes", lambda: rs.ExactReplay(budget=0), r"ExactReplay.budget: got 0, must be a whole number >= 1"),
+    (
+        "rearranged vectors",
+        lambda: rs.PermutedProtocol(IMAGES, LABELS, contexts=3),
+        r"permutations of non-square stimuli are not defined: those of .* have shape \(16,\), must be square images",
+    ),
+    (
+        "rearranged oblongs",
+        lambda: rs.PermutedProtocol(IMAGES.reshape(-1, 2, 8), LABELS, contexts=3),
+        r"permutations of non-square stimuli .* have shape \(2, 8\), must be square images",
     ),
     ("closed gates", lambda: rs.Gating(closed=1.0), r"Gating.closed: got 1.0, must be a number >= 0 and < 1"),
     ("c", lambda: rs.SynapticIntelligence(c=-1), r"SynapticIntelligence.c: got -1, must be a number >= 0"),
@@ -114,7 +239,12 @@ SIMULATIONS: list[tuple[str, dict[str, Any], str]] = [
     ("replay with joint", {"experience": "joint", "replay": rs.GenerativeReplay()}, r"left out with joint experience"),
     ("experience", {"experience": "dreamt"}, r"one of 'sequential', 'joint'"),
     ("rule", {"consolidation": "si"}, r"consolidation: got 'si', must be a rule"),
-    ("replay", {"replay": "soft"}, r"replay: got 'soft', must be a GenerativeReplay"),
+    ("replay", {"replay": "soft"}, r"replay: got 'soft', must be GenerativeReplay, ExactReplay or CurrentInputReplay"),
+    (
+        "stored episodes with joint",
+        {"experience": "joint", "replay": rs.ExactReplay(5)},
+        r"replay: got ExactReplay\(budget=5.*left out with joint experience: all contexts so far are met again anyway",
+    ),
     ("precision", {"precision": "float16"}, r"precision: got 'float16', must be one of"),
     ("workers", {"workers": 0}, r"workers: got 0, must be a whole number >= 1"),
     ("brain", {"brain": "big"}, r"brain: got 'big', must be a BrainPlan"),
@@ -146,6 +276,134 @@ def test_a_classifier_cannot_replay() -> None:
         simulate(brain=plan, record=[rs.HippocampalCodes()])
     with pytest.raises(ReplaysimError, match="grow one with brain_inspired"):
         plan.grow(0).recall([0])
+
+
+# --- mechanisms that do not fit the brain or the scenario
+
+
+@pytest.mark.parametrize("scenario", ["class", "domain"])
+def test_gates_by_context_where_the_context_is_not_known(scenario: str) -> None:
+    """Also for a plan that was put together by hand."""
+    own = protocol(scenario)
+    plan = dataclasses.replace(rs.classifier(own, units=(20, 20)), context_gating=rs.ContextGating(0.5))
+    message = rf"simulate.brain: got .*gated by context in the {scenario} scenario.*one without context_gating"
+    with pytest.raises(ReplaysimError, match=message):
+        simulate(protocol=own, brain=plan)
+
+
+@pytest.mark.parametrize("replay", [rs.GenerativeReplay(), rs.ExactReplay(5), rs.CurrentInputReplay()])
+def test_gates_by_context_and_replay(replay: Any) -> None:
+    message = rf"replay: got '{type(replay).__name__}', must be left out: a replayed event has no context to gate it by"
+    with pytest.raises(ReplaysimError, match=message):
+        simulate(protocol=protocol("task"), brain=xdg(), replay=replay)
+    whole = dataclasses.replace(brain(protocol("task")), context_gating=rs.ContextGating(0.5))
+    with pytest.raises(ReplaysimError, match=r"left out where the cortex is gated by context"):
+        replay.check(whole.grow(12))
+
+
+def test_gates_by_context_in_a_cortex_without_gates() -> None:
+    plan = rs.classifier(protocol("task"), cortex=Ungated, context_gating=rs.ContextGating(0.5))
+    message = r"context_gating: got 'Ungated', must be left out: this cortex has no area that can be gated"
+    for slip in (lambda: simulate(protocol=protocol("task"), brain=plan), lambda: plan.grow(0)):
+        with pytest.raises(ReplaysimError, match=message):
+            slip()
+
+
+def test_gates_by_context_in_areas_of_few_units() -> None:
+    plan = dataclasses.replace(xdg(), context_gating=rs.ContextGating(0.01))
+    with pytest.raises(ReplaysimError, match=r"closed: got 0.01, must be at least 1/20 .*raise `closed` or take more"):
+        simulate(protocol=protocol("task"), brain=plan)
+
+
+def test_current_stimuli_through_the_gates_of_every_context() -> None:
+    own = protocol("task")
+    message = r"replay: got 'CurrentInputReplay', must be used with a plain classifier\(\) in the task scenario"
+    for plan in (brain(own), rs.generative_pair(own, units=(20, 20), code_units=5)):
+        with pytest.raises(ReplaysimError, match=message):
+            simulate(protocol=own, brain=plan, replay=rs.CurrentInputReplay())
+
+
+RULES = [rs.SynapticIntelligence(1.0), rs.ElasticWeightConsolidation(1.0), rs.OnlineElasticWeightConsolidation(1.0)]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_nothing_to_consolidate(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The readout counts as covered and always learns: this needs a brain that was tampered with."""
+    grow = rs.BrainPlan.grow
+
+    def tampered(self: rs.BrainPlan, *given: Any) -> Any:
+        grown = grow(self, *given)
+        grown.readout.requires_grad_(False)
+        return grown
+
+    plan = rs.classifier(protocol(), cortex=Frozen)
+    monkeypatch.setattr(rs.BrainPlan, "grow", tampered)
+    name = type(rule).__name__
+    message = rf"consolidation: got '{name}', must be left out: no synapse of cortex and readout is plastic"
+    with pytest.raises(ReplaysimError, match=message):
+        simulate(brain=plan, consolidation=rule)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_frozen_cortex_leaves_the_readout_to_consolidate(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    plan = rs.classifier(protocol(), cortex=Frozen)
+    result = simulate(brain=plan, consolidation=rule, record=[rs.SynapticImportance()])
+    assert set(result.log["synapses"].children) == {"readout"}
+    assert (abs(result.log["synapses/readout/importance_sum"]) > 0).all()
+    naive = plan.grow(12).cortex.state_dict()
+    for name, value in result.brains[12].cortex.state_dict().items():
+        assert torch.equal(value, naive[name])
+
+
+# --- early areas from files
+
+
+def test_early_areas_that_cannot_be_used(tmp_path: Path) -> None:
+    own, file = seeing.protocol(), Path(seeing.developed(tmp_path))
+    whole = file.read_bytes()
+    plan = seeing.brain(own, developed=str(file))
+    with pytest.raises(AssertionError, match="computing began"):
+        simulate(protocol=own, brain=plan)
+    for damaged in (whole[:-11], whole[:30], b""):
+        file.write_bytes(damaged)
+        with pytest.raises(ReplaysimError, match=r"areas.safetensors cannot be read .*truncated, or something else"):
+            simulate(protocol=own, brain=plan)
+    file.write_bytes(whole)
+    with pytest.raises(ReplaysimError, match=r"channels: got \(16, .*, must be \(2, 3, 4, 5, 6\), those of the early"):
+        simulate(protocol=own, brain=seen_brain(developed=str(file)))
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    with safe_open(str(file), framework="pt") as held:
+        about = held.metadata()
+    wrong = {**load_file(str(file)), "early_3.synapses.weight": torch.zeros(4, 3, 5, 5)}
+    save_file(wrong, str(file), metadata=about)
+    with pytest.raises(ReplaysimError, match=r"early_3.synapses.weight is .* of shape \(4, 3, 5, 5\), must be"):
+        simulate(protocol=own, brain=plan)
+    file.unlink()
+    with pytest.raises(ReplaysimError, match=r"no early areas at .*areas.safetensors"):
+        simulate(protocol=own, brain=plan)
+
+
+def test_slips_are_found_before_activity_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = seeing.protocol()
+    plan = seeing.brain(own, developed=seeing.developed(tmp_path))
+    monkeypatch.setattr("replaysim.simulation.keep", lambda *_given: pytest.fail("activity was computed"))
+    for settings, message in (
+        ({"record": [rs.CorticalActivity("v4")]}, "got 'v4', must be one of 'retina', 'early_1'"),
+        ({"workers": 0}, "workers: got 0"),
+        ({"animals": (12, 12)}, "given twice"),
+        ({"device": "tpu9"}, "device: got 'tpu9'"),
+    ):
+        with pytest.raises(ReplaysimError, match=message):
+            simulate(protocol=own, brain=plan, **settings)
+
+
+def test_stimuli_that_do_not_fit_the_retina() -> None:
+    own = seeing.protocol()
+    with pytest.raises(ReplaysimError, match=r"VisualPlan.image: got \(3, 16, 16\), must be \(3, 32, 32\), those of"):
+        simulate(protocol=own, brain=seen_brain())
 
 
 def test_a_brain_of_another_protocol() -> None:
