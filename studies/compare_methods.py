@@ -315,7 +315,8 @@ def table(outcomes: Mapping[str, xr.Dataset], what: str, heading: str) -> str:
         cells = []
         for measure in ("final", "forgetting"):
             found = summarise(one[measure])
-            cells.append(f"{100 * float(found['mean']):6.2f} ± {100 * float(found['standard_error']):4.2f}")
+            error = f"{100 * float(found['standard_error']):4.2f}" if int(found["n"]) > 1 else "   –"
+            cells.append(f"{100 * float(found['mean']):6.2f} ± {error}")
         n = int(one["final"].notnull().sum())
         lines.append(f"{name:{wide}s} {cells[0]:>20s} {cells[1]:>20s} {n:4d}")
     chance = 100 * float(next(iter(outcomes.values()))["level"])
