@@ -123,6 +123,8 @@ def quality_of_conditions(
         for ax, (name, group) in zip(axes, groups.items(), strict=False):
             precision_recall_curves(group, ax, reference=reference)
             ax.set_title(name)
+            if len(groups) > 1:  # there is room beside square panels
+                ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         for ax, measure, label in zip(
             axes[len(groups) :], ("frechet", "inception"), ("Frechet distance", "inception score"), strict=True
         ):
