@@ -51,16 +51,17 @@ _WHERE = {
     "brain_inspired": "brains",
     "classifier": "brains",
     "generative_pair": "brains",
-    "load_brain": "brains",
+    "load_brain": "brain_files",
     "open_log": "log",
-    "save_brain": "brains",
+    "save_brain": "brain_files",
     "simulate": "simulation",
 }
 __all__ = ["__version__", *sorted(_WHERE)]
 
 if TYPE_CHECKING:
     from .brain import Brain, BrainPlan
-    from .brains import brain_inspired, classifier, generative_pair, load_brain, save_brain
+    from .brain_files import load_brain, save_brain
+    from .brains import brain_inspired, classifier, generative_pair
     from .consolidation import ElasticWeightConsolidation, OnlineElasticWeightConsolidation, SynapticIntelligence
     from .context_gating import ContextGating
     from .cortex import AbstractCortex, DenseCortex

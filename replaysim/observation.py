@@ -34,6 +34,11 @@ def described(dims: Sequence[str], data: Any, long_name: str, units: str = "1", 
     return xr.Variable(dims, data, {"long_name": long_name, "units": units, **attrs})
 
 
+def count(dim: str, n: int) -> dict[str, xr.Variable]:
+    """A coordinate that only counts."""
+    return {dim: described((dim,), np.arange(n, dtype=np.int32), dim.replace("_", " "))}
+
+
 def animal_coordinate(seeds: Sequence[int]) -> xr.Variable:
     """Animals, labelled by their seeds."""
     return described(("animal",), np.asarray(seeds, dtype=np.int32), "animal: seed of all its chance")

@@ -21,6 +21,7 @@ from .learning import COMPONENTS, Learning
 from .presentation import Presentation
 from .protocol import ANSWERS, AbstractProtocol, Curriculum
 from .recorder import Behaviour, CorticalActivity, Electrode, HippocampalCodes, ReplayActivity, SynapticImportance
+from .replay_log import replay_table
 
 Piece = dict[str, xr.Dataset]
 Write = Callable[[str, Piece], None]
@@ -97,8 +98,8 @@ class Recording:
                 },
                 coords={
                     "animal": see.animal_coordinate(self.seeds),
-                    **_count("gate", value.shape[1]),
-                    **_count("unit", value.shape[2]),
+                    **see.count("gate", value.shape[1]),
+                    **see.count("unit", value.shape[2]),
                 },
             )
             for name, value in self.cohort.fixed.items()
@@ -152,7 +153,10 @@ class Recording:
     def end_context(self, learned: int) -> None:
         """A context has ended; its pieces of the log are finished."""
         if self._events:
-            self.write(f"replay/{learned:04d}", {"/replay": self._replay_events(learned)})
+            self.write(
+                f"replay/{learned:04d}",
+                {"/replay": replay_table(self._events, self.cohort, self.protocol, self.seeds, learned)},
+            )
         wanted = self._get(SynapticImportance)
         if wanted is not None:
             self.write(f"synapses/{learned:04d}", self._importance(learned, wanted.quantiles))
@@ -201,7 +205,7 @@ class Recording:
             own = {name: coordinates[name] for name in ("animal", "snapshot", "stimulus")}
             about = see.about_area(template, area)
             piece[f"/cortex/{area}"] = xr.Dataset(
-                {"activity": activity}, coords={**own, **_count("unit", found[area].shape[-1])}, attrs=about
+                {"activity": activity}, coords={**own, **see.count("unit", found[area].shape[-1])}, attrs=about
             )
         return piece
 
@@ -217,48 +221,15 @@ class Recording:
         dims = ("animal", "snapshot", "stimulus", "code_unit")
         values = {n: see.described(dims, found[n][:, None], n.replace("_", " ")) for n in names}
         units = found["code_mean"].shape[-1]
-        coordinates |= _count("code_unit", units)
+        coordinates |= see.count("code_unit", units)
         if "modes.mean" in self.cohort.synapses:
             dims = ("animal", "snapshot", "mode", "code_unit")
             for name in ("mean", "log_variance"):
                 array = self.cohort.synapses[f"modes.{name}"].detach().float().cpu().numpy()
                 long_name = f"{name.replace('_', ' ')} of the memory modes"
                 values[f"mode_{name}"] = see.described(dims, array[:, None].copy(), long_name)
-            coordinates |= _count("mode", array.shape[1])
+            coordinates |= see.count("mode", array.shape[1])
         return xr.Dataset(values, coords=coordinates)
-
-    def _replay_events(self, learned: int) -> xr.Dataset:
-        joined = {name: torch.cat([e[name] for e in self._events], dim=1).cpu().numpy() for name in self._events[0]}
-        replay, plan = self.cohort.replay, self.cohort.template.plan
-        assert replay is not None
-        recalled = replay.source == "recall"
-        area = self.cohort.template.cortex.reentry if recalled else self.presentation.area
-        by_class = plan.gating is not None and plan.gating.by == "class"
-        if recalled and plan.modes is None and not by_class:
-            joined["cued_class"][:] = -1
-        by_context = plan.gating is not None and plan.gating.by == "context"
-        domain = self.protocol.scenario == "domain"
-        if recalled and ((plan.modes is None and plan.gating is None) or (domain and not by_context)):
-            joined["cued_context"][:] = -1
-        if not recalled:
-            del joined["code"]
-        position = "readout unit, the class within its context" if domain else "position in the animal's class order"
-        names = about_events(("animal", "contexts_learned", "event"), position, area, recalled)
-        values = {}
-        for name, array in joined.items():
-            stored = array[:, None].astype(np.float32 if array.dtype.kind == "f" else np.int32)
-            values[name] = see.described(*names[name][:1], stored, names[name][1])
-        coordinates = {
-            "animal": see.animal_coordinate(self.seeds),
-            "contexts_learned": see.described(
-                ("contexts_learned",),
-                np.array([learned], np.int32),
-                "number of the context during which it was replayed",
-            ),
-            **_count("event", joined["step"].shape[1]),
-            **_count("class", joined["target"].shape[2]),
-        }
-        return xr.Dataset(values, coords=coordinates, attrs={"area": area})
 
     def _importance(self, learned: int, quantiles: Sequence[float]) -> Piece:
         dims = ("animal", "contexts_learned", "quantile")
@@ -316,29 +287,3 @@ class Recording:
     def alive(self) -> np.ndarray:
         """Whether each animal's losses have been finite so far, (animal,)."""
         return torch.isfinite(self._loss[:, : self._done]).all(dim=2).all(dim=1).cpu().numpy()
-
-
-def about_events(
-    event: tuple[str, ...], position: str, area: str, recalled: bool
-) -> dict[str, tuple[tuple[str, ...], str]]:
-    """Dims and meaning of what is recorded of replay events; ``position`` says how classes are counted."""
-    came = "re-created activity at the re-entry area" if recalled else "activity evoked by the stimulus at"
-    asked = "that was asked for" if recalled else "of the stimulus"
-    within = asked if recalled else "of the stimulus or, in the task scenario, within which it was judged"
-    known = "" if recalled else "; of a stored stimulus with hard targets, what it was"
-    return {
-        "code": ((*event, "code_unit"), "code that was drawn"),
-        "activity": ((*event, "unit"), f"{came}, {area}" if recalled else f"{came} {area}"),
-        "target": (
-            (*event, "class"),
-            f"soft target: tempered probability that the earlier self gives each answer{known}",
-        ),
-        "decision": (event, f"decision of the earlier self, {position}{known}"),
-        "cued_class": (event, f"class {asked}, {position}, -1 = none"),
-        "cued_context": (event, f"context {within}, -1 = none"),
-        "step": (event, "weight update at which the event was replayed"),
-    }
-
-
-def _count(dim: str, n: int) -> dict[str, xr.Variable]:
-    return {dim: see.described((dim,), np.arange(n, dtype=np.int32), dim.replace("_", " "))}

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import xarray as xr
 
 from .brain import Brain, BrainPlan
-from .brains import load_brain, save_brain
+from .brain_files import load_brain, save_brain
 from .errors import LogError
 from .learning import Learning
 from .life import Condition
 from .log import open_log
+from .preparation import check_animals
 from .protocol import AbstractProtocol
-from .simulation import check_animals, describe, simulate
+from .simulation import describe, simulate
 
 _BRAINS = "brains"
 _COMPUTATION = ("computation", "replaysim_schema")  # says where and how it was computed, not what

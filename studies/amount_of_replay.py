@@ -118,7 +118,7 @@ def grown(condition: Condition, setup: Matched) -> rs.BrainPlan:
 def possible(condition: Condition, setup: Matched, animals: Sequence[int]) -> bool:
     """Whether no gate would close all units of a layer."""
     from replaysim.errors import SettingError
-    from replaysim.simulation import check_gates
+    from replaysim.preparation import check_gates
 
     try:
         check_gates(grown(condition, setup), setup.protocol, animals)

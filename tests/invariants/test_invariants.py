@@ -16,7 +16,7 @@ import replaysim as rs
 from analysis.comparison import factorial_table
 from analysis.forgetting import average_accuracy, final_accuracy, retention
 from replaysim import rng
-from replaysim.brains import load_brain, save_brain
+from replaysim.brain_files import load_brain, save_brain
 from replaysim.cohort import Cohort
 from replaysim.consolidation import ElasticWeightConsolidation, SynapticIntelligence
 from replaysim.crew import Crew
@@ -24,8 +24,8 @@ from replaysim.errors import DataError
 from replaysim.events import plan_round
 from replaysim.experience import Chance, plan_context
 from replaysim.learning import Trials
+from replaysim.preparation import prepare
 from replaysim.replay import GenerativeReplay
-from replaysim.simulation import prepare
 
 SCENARIOS = ("task", "domain", "class")
 EVERYTHING: tuple[Any, ...] = (

@@ -23,7 +23,7 @@ from small import assert_bitwise, state
 from torch import Tensor
 
 import replaysim as rs
-from replaysim import objectives, simulation
+from replaysim import objectives, preparation, simulation
 from replaysim.brain import Brain
 from replaysim.cohort import Cohort
 from replaysim.consolidation import ElasticWeightConsolidation, SynapticIntelligence
@@ -465,9 +465,9 @@ def test_nothing_is_kept_where_replay_enters_below() -> None:
     for reentry, kept in (("early_3", False), ("retina", False), ("early_5", True), ("association_1", True)):
         plan = brain(own, "frozen", reentry)
         condition = Condition(plan, own, LEARNING)
-        assert simulation.kept_activity(condition, progress=False) is None, "naive early areas differ between animals"
+        assert preparation.kept_activity(condition, progress=False) is None, "naive early areas differ between animals"
         alike = dataclasses.replace(plan, cortex=Alike(plan))
-        found = simulation.kept_activity(dataclasses.replace(condition, brain=alike), progress=False)
+        found = preparation.kept_activity(dataclasses.replace(condition, brain=alike), progress=False)
         assert (found is not None) == kept, reentry
         assert found is None or (found.area, found.train.shape) == ("early_5", (48, 6))
 

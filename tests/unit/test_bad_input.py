@@ -389,7 +389,7 @@ def test_early_areas_that_cannot_be_used(tmp_path: Path) -> None:
 def test_slips_are_found_before_activity_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = seeing.protocol()
     plan = seeing.brain(own, developed=seeing.developed(tmp_path))
-    monkeypatch.setattr("replaysim.simulation.keep", lambda *_given: pytest.fail("activity was computed"))
+    monkeypatch.setattr("replaysim.preparation.keep", lambda *_given: pytest.fail("activity was computed"))
     for settings, message in (
         ({"record": [rs.CorticalActivity("v4")]}, "got 'v4', must be one of 'retina', 'early_1'"),
         ({"workers": 0}, "workers: got 0"),

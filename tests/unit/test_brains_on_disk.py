@@ -18,7 +18,7 @@ from torch import nn
 
 import replaysim as rs
 from replaysim.brain import Brain
-from replaysim.brains import FORMAT, describe_plan, load_brain, save_brain
+from replaysim.brain_files import FORMAT, describe_plan, load_brain, save_brain
 from replaysim.cortex import DenseCortex
 from replaysim.replay import CurrentInputReplay, ExactReplay, GenerativeReplay
 from replaysim.visual_cortex import VisualPlan, standing_area

@@ -20,8 +20,8 @@ from replaysim.consolidation import (
 from replaysim.cortex import DensePlan
 from replaysim.errors import SettingError
 from replaysim.hippocampus import HippocampusPlan, StandAlonePlan
+from replaysim.preparation import prepare
 from replaysim.retina import LIGHT
-from replaysim.simulation import prepare
 from replaysim.stimuli import StimulusSet
 from replaysim.visual_cortex import VisualPlan
 

@@ -22,8 +22,8 @@ from replaysim.drift import Drift, similarity
 from replaysim.events import Events, plan_round
 from replaysim.learning import Trials
 from replaysim.observation import plastic_reentry
+from replaysim.preparation import prepare
 from replaysim.replay import CurrentInputReplay, ExactReplay, GenerativeReplay
-from replaysim.simulation import prepare
 
 IGNORED = pytest.mark.filterwarnings("ignore:replay enters at")
 DENSE = ("retina", "association_1", "association_2")

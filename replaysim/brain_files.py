@@ -1,0 +1,155 @@
+"""Brains on disk: state and plan in one file in which nothing can be executed, and a brain from both."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .brain import Brain, BrainPlan
+from .context_gating import ContextGates, ContextGating
+from .cortex import AbstractCortex, CortexPlan, DensePlan, OwnCortex
+from .errors import LogError, SettingError
+from .gating import Gates, Gating
+from .hippocampus import HippocampusPlan, StandAlonePlan
+from .memory_modes import Modes
+from .visual_cortex import NAIVE, VisualCortex, VisualPlan
+
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""Formats of saved brains that are understood; in the first there were dense cortices only."""
+Cortex = Callable[[], AbstractCortex]
+
+
+def describe_plan(plan: BrainPlan) -> dict[str, Any]:
+    """Settings of a brain as plain values, for a log's configuration or a saved brain."""
+    values = {f.name: getattr(plan, f.name) for f in dataclasses.fields(plan)}
+    for name, value in values.items():
+        if isinstance(value, OwnCortex | DensePlan | VisualPlan):
+            values[name] = _describe_cortex(value)
+        elif isinstance(value, StandAlonePlan):
+            values[name] = {"areas": _describe_cortex(value.areas), "code_units": value.code_units}
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            values[name] = dataclasses.asdict(value)
+    return values
+
+
+def _describe_cortex(plan: CortexPlan) -> dict[str, Any]:
+    if isinstance(plan, OwnCortex):
+        make = plan.make
+        return {"own": f"{make.__module__}.{make.__qualname__}" if hasattr(make, "__qualname__") else repr(make)}
+    assert isinstance(plan, DensePlan | VisualPlan)
+    return {"kind": "visual" if isinstance(plan, VisualPlan) else "dense", **dataclasses.asdict(plan)}
+
+
+def save_brain(brain: Brain, path: str | Path) -> Path:
+    """Write a brain (synapses, modes, gates, settings) as a safetensors file: nothing in it can be executed."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    about = {
+        "format": FORMAT,
+        "plan": describe_plan(brain.plan),
+        "animal": brain.animal,
+        "class_identity": list(brain.class_identity),
+    }
+    state = {name: value.detach().cpu().contiguous() for name, value in brain.state_dict().items()}
+    try:
+        save_file(state, str(path), metadata={"replaysim_brain": json.dumps(about)})
+    except (OSError, SafetensorError) as error:
+        raise LogError(f"cannot write the brain to {path}: {error}") from error
+    return path
+
+
+def load_brain(path: str | Path, *, cortex: Callable[[], AbstractCortex] | None = None) -> Brain:
+    """Read a brain back; it answers as it did when it was saved.
+
+    Parameters
+    ----------
+    path
+        File written by :func:`save_brain`.
+    cortex
+        The class or function that made the cortex, where it was your own.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.exists():
+        raise LogError(f"no brain at {path}")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise LogError(f"{path} is not a readable brain ({error}): truncated, or not written by save_brain?") from error
+    if "replaysim_brain" not in metadata:
+        raise LogError(f"{path} is a safetensors file, but not one written by save_brain")
+    about = json.loads(metadata["replaysim_brain"])
+    if about["format"] not in READABLE:
+        raise LogError(f"{path}: brain format {about['format']}, but this replaysim reads formats {READABLE}")
+    return fresh_copy(_plan_from(about["plan"], cortex), state, about["animal"], about["class_identity"])
+
+
+def _plan_from(values: dict[str, Any], cortex: Cortex | None) -> BrainPlan:
+    own = values["cortex"].get("own")
+    if own is not None and cortex is None:
+        raise SettingError("load_brain", "cortex", None, f"given: this brain has a cortex of its own, made by {own}")
+    hippocampus: Any = values["hippocampus"]
+    if hippocampus is not None and "areas" in hippocampus:
+        hippocampus = StandAlonePlan(_cortex_from(hippocampus["areas"]), hippocampus["code_units"])
+    elif hippocampus is not None:
+        hippocampus = HippocampusPlan(**hippocampus)
+    parts: dict[str, Any] = {
+        "cortex": OwnCortex(cortex) if cortex is not None else _cortex_from(values["cortex"]),
+        "hippocampus": hippocampus,
+        "modes": Modes(**values["modes"]) if values["modes"] else None,
+        "gating": Gating(**values["gating"]) if values["gating"] else None,
+        "context_gating": ContextGating(**values["context_gating"]) if values.get("context_gating") else None,
+    }
+    return BrainPlan(**{**values, **parts})
+
+
+def _cortex_from(values: dict[str, Any]) -> CortexPlan:
+    given = {name: value for name, value in values.items() if name != "kind"}
+    return VisualPlan(**given) if values.get("kind") == "visual" else DensePlan(**given)
+
+
+def _without_files(plan: BrainPlan) -> BrainPlan:
+    """A plan of the same parts whose early areas come from no file, and which draws no gates: the state is at hand."""
+
+    def naive(cortex: CortexPlan) -> CortexPlan:
+        return dataclasses.replace(cortex, developed=NAIVE) if isinstance(cortex, VisualPlan) else cortex
+
+    hippocampus = plan.hippocampus
+    if isinstance(hippocampus, StandAlonePlan):
+        hippocampus = dataclasses.replace(hippocampus, areas=naive(hippocampus.areas))
+    return dataclasses.replace(
+        plan, cortex=naive(plan.cortex), hippocampus=hippocampus, gating=None, context_gating=None
+    )
+
+
+def fresh_copy(
+    plan: BrainPlan, state: dict[str, torch.Tensor], animal: int | None, class_identity: Sequence[int]
+) -> Brain:
+    """One animal's brain from its state, gates included: none are drawn."""
+    brain = _without_files(plan).grow(0)
+    brain.plan = plan
+    if isinstance(brain.cortex, VisualCortex) and isinstance(plan.cortex, VisualPlan):
+        brain.cortex.alike = plan.cortex.developed != NAIVE
+    layers = sum(name.startswith("gates.") for name in state)
+    patterns = [state[f"gates.layer_{layer}"].numpy() for layer in range(1, layers + 1)]
+    if patterns:
+        brain.gates = Gates(patterns)
+    silenced = {n.removeprefix("context_gates."): v.numpy() for n, v in state.items() if n.startswith("context_gates.")}
+    if silenced:
+        brain.context_gates = ContextGates({area: silenced[area] for area in brain.cortex.gateable})
+    brain.to(state["readout.weight"].dtype)
+    brain.load_state_dict(state)
+    brain.animal = animal
+    brain.class_identity = tuple(int(c) for c in class_identity)
+    return brain.eval()
