@@ -118,8 +118,8 @@ def quality_of_conditions(
         if len(groups) == 1:
             axes = list(figure.subplots(1, 3, width_ratios=(1.3, 1, 1)))
         else:
-            rows: Any = [list(groups), ["frechet", *["inception"] * (len(groups) - 1)]]
-            axes = list(figure.subplot_mosaic(rows).values())
+            rows: Any = figure.subfigures(2, 1)
+            axes = [*rows[0].subplots(1, len(groups)), *rows[1].subplots(1, 2)]
         for ax, (name, group) in zip(axes, groups.items(), strict=False):
             precision_recall_curves(group, ax, reference=reference)
             ax.set_title(name)

@@ -10,10 +10,10 @@ Expected
     on from where it was: replay then only has to keep what is there. With synapses drawn anew, replay has to teach
     everything from the beginning, and both number and quality of the events count.
 Run time
-    Digits (default, 6 animals, classic replay; a thinner grid): about 3 minutes on 2 cores. Split MNIST at the paper's
-    settings, from counts of operations at 50 GFLOP/s a core (estimated, not measured): 15 amounts, twice, about 12
-    TFLOP an animal each, 6 animals: 7 hours on 2 cores for one scenario; on a GPU, where small products are
-    limited by what it takes to start them, an hour.
+    Digits (default, 6 animals; a thinner grid): about 10 minutes on one core. Split MNIST at the paper's settings, from
+    counts of operations at 50 GFLOP/s a core (estimated, not measured): 15 amounts, twice, about 12 TFLOP an animal
+    each, 6 animals: 7 hours on 2 cores for one scenario and one brain; on a GPU, where small products are limited by
+    what it takes to start them, an hour.
 Hardware
     Any.
 
@@ -51,13 +51,16 @@ class Settings(MatchedOptions):
 
     scenario: Literal["task", "domain", "class"] = field(default="class", metadata={"help": "what is known at recall"})
     brain: Literal["classic", "brain-inspired", "both"] = field(
-        default="classic", metadata={"help": "what replays: classic generative replay, or the brain-inspired one"}
+        default="both", metadata={"help": "what replays: classic generative replay, or the brain-inspired one"}
+    )
+    steps: int | None = field(
+        default=None, metadata={"help": "steps per context instead of the usual, to be compared with its like only"}
     )
 
     @property
     def folder(self) -> Path:
         """Where everything goes."""
-        short = "_quick" if self.quick else ""
+        short = ("" if self.steps is None else f"_{self.steps}_steps") + ("_quick" if self.quick else "")
         return self.out or Path("runs") / "amount_of_replay" / f"{self.protocol}_{self.scenario}{short}"
 
     @property
@@ -225,6 +228,8 @@ def main(settings: Settings) -> None:
     from replaysim.log import open_log
 
     setup = presets.matched(settings.protocol, settings.scenario, quick=settings.quick)
+    if settings.steps is not None:
+        setup = replace(setup, learning=replace(setup.learning, steps=settings.steps))
     classifier = rs.classifier(setup.protocol, units=setup.units)
     references = {
         "nothing": simulate("nothing", classifier, setup, settings),
@@ -247,7 +252,7 @@ def main(settings: Settings) -> None:
         chance=chance,
         references=references,
         usual={AXES["events"]: setup.learning.batch, AXES["units"]: setup.units[0]},
-        title=f"{settings.protocol}, {settings.scenario} scenario{', shortened' if settings.quick else ''}",
+        title=f"{settings.protocol}, {settings.scenario} scenario, {setup.learning.steps} steps per context",
     )
     saved = style.save(figure, settings.folder / "amount")
     print("\nFigure:  " + "  ".join(str(path) for path in saved))

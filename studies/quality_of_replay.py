@@ -185,7 +185,8 @@ def simulate_arm(name: str, arm: Arm, settings: Settings) -> Resumed:
     from replaysim.lesion_arms import folder_name
     from replaysim.resumption import simulate_once
 
-    record: list[Any] = [rs.ReplayActivity(events=100 if settings.quick else 200)]
+    events = min(100 if settings.quick else 200, arm.learning.steps * arm.learning.batch)
+    record: list[Any] = [rs.ReplayActivity(events=events)]
     return simulate_once(
         arm.brain,
         arm.protocol,

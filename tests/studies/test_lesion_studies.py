@@ -28,7 +28,7 @@ def study(name: str, *arguments: str, data: Path | None = None) -> subprocess.Co
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files in the form of MNIST and CIFAR-100 with a few meaningless images: the machinery, not the numbers."""
     folder, chance = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    for name, classes, shape, test in (("mnist", 10, (28, 28), 5), ("cifar100", 100, (32, 32, 3), 2)):
+    for name, classes, shape, test in (("mnist", 10, (28, 28), 5), ("cifar100", 100, (32, 32, 3), 4)):
         arrays: dict[str, Any] = {"classes": np.array([str(c) for c in range(classes)])}
         for part, each in (("train", 2 * test), ("test", test)):
             arrays[f"y_{part}"] = np.arange(classes).repeat(each)
@@ -84,7 +84,7 @@ def lesions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_lesions_leave_table_figure_and_logs(lesions: tuple[Path, str]) -> None:
     out, printed = lesions
     assert (out / "table.txt").read_text(encoding="utf-8").strip() in printed
-    for words in ("+ gating", "− modes", "last context", "chance              10.0"):
+    for words in ("+ gating", "− modes", "last context", "chance                 10.0"):
         assert words in printed
     for name in ("classic", "plus_gating", "intact", "minus_modes", "last_context"):
         log = xr.open_datatree(out / name / "run.nc")
@@ -179,14 +179,14 @@ def test_quality_of_photographs(tmp_path: Path, stand_in: Path) -> None:
     )
     done = study("quality_of_replay", *options, data=stand_in)
     assert done.returncode == 0, done.stderr
-    assert "all: the paper's measures, of 200 real stimuli and as many memories" in done.stdout
+    assert "all: the paper's measures, of 400 real stimuli and as many memories" in done.stdout
     kept = xr.open_datatree(tmp_path / "quality.nc")
     for arm in ("plus_internal", "minus_internal"):
         one = kept[arm].to_dataset()
         assert one["paper_precision"].sizes == {"animal": 1, "angle": 1001}
         for name in ("paper_f8", "paper_frechet", "inception", "f8", "reference_f8"):
             assert np.isfinite(one[name]).all()
-        assert one.attrs["real_available"] == 200 and one.attrs["n_generated"] == 100
+        assert one.attrs["real_available"] == 400 and one.attrs["n_generated"] == 200
         log = xr.open_datatree(tmp_path / arm / "run.nc")
         assert log["replay/activity"].sizes["unit"] == (1024 if arm == "plus_internal" else 3072)
         log.close()
