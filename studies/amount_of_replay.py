@@ -11,8 +11,8 @@ Expected
     everything from the beginning, and both number and quality of the events count.
 Run time
     Digits (default, 6 animals; a thinner grid): about 10 minutes on one core. Split MNIST at the paper's settings, from
-    counts of operations at 50 GFLOP/s a core (estimated, not measured): 15 amounts, twice, about 12 TFLOP an animal
-    each, 6 animals: 7 hours on 2 cores for one scenario and one brain; on a GPU, where small products are limited by
+    counts of operations at 50 GFLOP/s a core (estimated, not measured): 15 amounts, twice, about 17 TFLOP an animal
+    each, 6 animals: 9 hours on 2 cores for one scenario and one brain; on a GPU, where small products are limited by
     what it takes to start them, an hour.
 Hardware
     Any.

@@ -12,13 +12,13 @@ Expected
     animal ask for a class, bring it near; no single lesion costs more than a few points, as one stands in for another.
 Run time
     Digits (default, 6 animals): 3 minutes on one core. The others, from counts of operations at 50 GFLOP/s
-    a core and 30 TFLOP/s a GPU (estimated, not measured). Split MNIST: 2 TFLOP x 10 an animal, 11 arms x 6 animals,
-    8 hours on 2 cores. Split CIFAR-100, class scenario: 2.3 PFLOP an animal where early areas are frozen and replay
+    a core and 30 TFLOP/s a GPU (estimated, not measured). Split MNIST: 17 to 25 TFLOP an animal and arm, 11 arms
+    of 6 animals in 5 hours on 2 cores. Split CIFAR-100, class scenario: 2.3 PFLOP an animal where early areas are frozen and replay
     is internal, 6 PFLOP elsewhere; all arms together 45 PFLOP, 25 minutes an animal on a GPU. Permuted MNIST: 9 to 14
     PFLOP an animal and arm, all arms 110 PFLOP, an hour an animal on a GPU.
 Hardware
     Digits and Split MNIST: any. Permuted MNIST and Split CIFAR-100: a large GPU (``--device cuda``, all animals are one
-    computation; with 80 GB at most 10 of the lesions of Split CIFAR-100 at once), or ``--steps 100`` on a CPU.
+    computation), or ``--steps 100`` on a CPU.
 
 The paper chose the share of closed gates anew for each lesion; ``--closed common`` gives all the share of the intact
 brain, so that nothing but the ingredient differs. Digits and Split MNIST have one share only. An arm that is complete
