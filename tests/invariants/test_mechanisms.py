@@ -369,14 +369,14 @@ def test_another_chance_is_another_life_in_the_same_world(name: str, monkeypatch
         "permuted": lambda: {**generative(permuted(), gates_by="context"), "replay": GenerativeReplay()},
     }[name]()
     brains, seen = born(monkeypatch), spy(monkeypatch)
-    runs = [simulate(chance=chance, **settings) for chance in (0, 1, 2, 1)]
+    runs = [simulate(chance=chance, learning=Learning(4, 8, 3e-3), **settings) for chance in (0, 1, 2, 1)]
     naive = [{n: v.clone() for n, v in cohort[0].state_dict().items()} for cohort in brains]
     gates = [n for n in naive[0] if n.startswith(("gates.", "context_gates."))]
     assert (name == "permuted" or gates) and all(torch.equal(naive[0][n], naive[1][n]) for n in gates)
     for one, other in ((0, 1), (0, 2), (1, 2)):
         for key, value in naive[one].items():
             assert key in gates or key.startswith("modes") or not torch.equal(value, naive[other][key]), key
-        first = seen[one * 36].stimulus, seen[other * 36].stimulus
+        first = seen[one * 12].stimulus, seen[other * 12].stimulus
         assert not torch.equal(*first), "other trials"
         assert not np.array_equal(runs[one].log["learning/loss"].values, runs[other].log["learning/loss"].values)
     assert_bitwise(state(runs[1], 12), state(runs[3], 12))
@@ -399,9 +399,9 @@ def test_noise_and_stored_episodes_follow_the_chance(monkeypatch: pytest.MonkeyP
     kept = []
     for chance in (0, 1):
         settings = {**generative(small.protocol()), "replay": ExactReplay(2)}
-        result = simulate(chance=chance, record=[rs.ReplayActivity(8)], **settings)
+        result = simulate(chance=chance, record=[rs.ReplayActivity(8)], learning=Learning(4, 8, 3e-3), **settings)
         kept.append(result.log["replay/activity"].values)
-    assert not torch.equal(noise[0], noise[36]) and not torch.equal(noise[35], noise[71])
+    assert not torch.equal(noise[0], noise[12]) and not torch.equal(noise[11], noise[23])
     assert not np.array_equal(*kept)
 
 

@@ -137,7 +137,7 @@ def test_watching_and_judging_leave_everything_bitwise_unchanged(name: str, monk
     assert {k: v for k, v in calls.items() if k in ("reactivate", "appraise")} == wanted[source]
 
 
-@pytest.mark.parametrize("name", ["generative pair, task", "integrated, early_5, SI", "exact replay, task", "XdG"])
+@pytest.mark.parametrize("name", ["generative pair, task", "integrated, early_5, SI", "exact replay, task"])
 def test_recording_changes_nothing(name: str) -> None:
     settings = LIVES[name]()
     silent, watched = simulate(settings), simulate(settings, record=electrodes(settings))
@@ -154,7 +154,7 @@ def test_fisher_information_changes_nothing() -> None:
     assert_bitwise(state(simulate(settings), 12), state(idle, 12))
 
 
-@pytest.mark.parametrize("name", ["generative pair, task", "integrated, early_5, SI", "current input, task", "XdG"])
+@pytest.mark.parametrize("name", ["integrated, early_3, task", "current input, task", "XdG"])
 def test_same_seed_same_life(name: str) -> None:
     settings = LIVES[name]()
     one, other = (simulate(settings, record=electrodes(settings)) for _ in range(2))
@@ -171,7 +171,9 @@ DRIFTING = re.compile(r"(early_[1-4]|area_[123])\.(synapses\.bias|normalisation\
 """A bias before a normalisation has a gradient that is zero up to rounding, of which Adam makes steps of some size."""
 
 
-@pytest.mark.parametrize("name", LIVES)
+@pytest.mark.parametrize(
+    "name", [name for name in LIVES if name not in ("generative pair, class", "current input, class")]
+)
 def test_an_animal_lives_alone_as_in_company(name: str) -> None:
     settings = {**LIVES[name](), "learning": Learning(7, 6, 1e-3), "precision": "float64"}
     alone, accompanied = state(simulate(settings, (13,)), 13), state(simulate(settings, (40, 12, 13)), 13)
