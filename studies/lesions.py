@@ -13,9 +13,9 @@ Expected
 Run time
     Digits (default, 6 animals): 3 minutes on one core. The others, from counts of operations at 50 GFLOP/s
     a core and 30 TFLOP/s a GPU (estimated, not measured). Split MNIST: 17 to 25 TFLOP an animal and arm, 11 arms
-    of 6 animals in 5 hours on 2 cores. Split CIFAR-100, class scenario: 2.3 PFLOP an animal where early areas are frozen and replay
-    is internal, 6 PFLOP elsewhere; all arms together 45 PFLOP, 25 minutes an animal on a GPU. Permuted MNIST: 9 to 14
-    PFLOP an animal and arm, all arms 110 PFLOP, an hour an animal on a GPU.
+    of 6 animals in 5 hours on 2 cores. Split CIFAR-100, class scenario: 2.3 PFLOP an animal where early areas are
+    frozen and replay is internal, 6 PFLOP elsewhere; all arms together 45 PFLOP, 25 minutes an animal on a GPU.
+    Permuted MNIST: 9 to 14 PFLOP an animal and arm, all arms 110 PFLOP, an hour an animal on a GPU.
 Hardware
     Digits and Split MNIST: any. Permuted MNIST and Split CIFAR-100: a large GPU (``--device cuda``, all animals are one
     computation), or ``--steps 100`` on a CPU.
