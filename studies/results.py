@@ -134,6 +134,12 @@ Further deviations:
    code divergence was divided by 1024 (here 3072, but for the arms that end in `_1024`), and strengths and shares of
    closed gates were others.
 10. Gains of the normalisation in the feedback pathway begin at 1, not uniform in [0, 1] as in the library of 2019.
+
+The short runs of animal 12: lives of one animal share its class order and gates, and differ in initial synapses, order
+of trials and noise. They scatter by √n times the standard error shown, and the published code was run once, so that its
+number carries the same chance. One life was lived with both divisors of the code divergence, by the same chance: they
+are closer to each other than two lives of one arm, so that at this length the divisor does not explain a difference
+between codes.
 """,
     ),
 }
