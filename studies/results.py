@@ -194,7 +194,7 @@ KEPT = {
     "Speed": (
         "speed*.txt",
         "Two machines. The first table and that of photographs: this version, where a thread multiplies matrices at 95 "
-        "GFLOP/s. The others were printed by an earlier version, whose step took a sixth longer, where a thread does so "
+        "GFLOP/s. The others: an earlier version, whose step took a sixth longer, where a thread does so "
         "at about 190: there what is not a product of matrices weighs more, so that the fraction is lower.",
     ),
 }
