@@ -191,11 +191,8 @@ class Reactivation(nn.Module):
         activity = brain.recreate(code, weight)
         logits = brain.readout(brain.re_experience(activity)[brain.top])
         context = torch.where(row_context < 0, cues.cued_context[row_event], row_context)
-        if repeated:
-            logits = logits[row_event]
-        decision = competing(logits, teacher_answers).argmax(-1)
-        target = belief(logits, teacher_answers, self.temperature)
-        return Events(code, activity, cues.cued_class, logits, target, decision, context)
+        judged = _judge(logits, row_event if repeated else None, teacher_answers, self.temperature)
+        return Events(code, activity, cues.cued_class, *judged, context)
 
 
 class Appraisal(nn.Module):
@@ -230,8 +227,13 @@ class Appraisal(nn.Module):
             certain = one_hot(target, brain.plan.answers, nothing.dtype)
             return Events(nothing, met.activity, met.target, certain, certain, target, context)
         logits = brain.readout(brain.climb(met.activity, self.area)[brain.top])
-        if repeated:
-            logits = logits[row_event]
-        decision = competing(logits, teacher_answers).argmax(-1)
-        soft = belief(logits, teacher_answers, self.temperature)
-        return Events(nothing, met.activity, met.target, logits, soft, decision, context)
+        judged = _judge(logits, row_event if repeated else None, teacher_answers, self.temperature)
+        return Events(nothing, met.activity, met.target, *judged, context)
+
+
+def _judge(
+    logits: Tensor, row_event: Tensor | None, answers: Tensor, temperature: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, tempered probabilities and decision of every row; rows are the events unless ``row_event`` says which."""
+    rows = logits if row_event is None else logits[row_event]
+    return rows, belief(rows, answers, temperature), competing(rows, answers).argmax(-1)

@@ -138,8 +138,7 @@ Further deviations:
 The short runs of animal 12: lives of one animal share its class order and gates, and differ in initial synapses, order
 of trials and noise. They scatter by √n times the standard error shown, and the published code was run once, so that its
 number carries the same chance. One life was lived with both divisors of the code divergence, by the same chance: they
-are closer to each other than two lives of one arm, so that at this length the divisor does not explain a difference
-between codes.
+differ by less than lives of one arm scatter. That is one pair, at this length only.
 """,
     ),
 }
