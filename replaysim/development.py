@@ -111,7 +111,9 @@ class Development:
     @property
     def about(self) -> dict[str, Any]:
         """What made the early areas what they are, as plain values, lists in place of tuples."""
-        light, recipe = asdict(self.light), {k: v for k, v in asdict(self.recipe).items() if k != "epochs"}
+        light, recipe = asdict(self.light), asdict(self.recipe)
+        if not self.recipe.closing:  # then the epochs that are over do not depend on how many are to come
+            del recipe["epochs"]
         same = {"seed": self.seed, "recipe": recipe, "light": light, "stimuli": self.world}
         return {**json.loads(json.dumps(same)), "epochs": len(self.history)}
 
@@ -124,8 +126,10 @@ class Development:
         seen = Glimpses(*(part.to(self.device) for part in drawn))
         batch = self.recipe.batch
         updates = len(self.label) // batch
+        before, of = len(self.history) * updates, self.recipe.epochs * updates
         total = torch.zeros(2, dtype=torch.float64, device=self.device)
-        for first in range(0, updates * batch, batch):
+        for update, first in enumerate(range(0, updates * batch, batch)):
+            self.optimiser.param_groups[0]["lr"] = self.recipe.rate_after(before + update, of)
             now = Glimpses(*(part[first : first + batch] for part in seen))
             image = adapt(glimpse(self.photographs, now), self.light)
             total += learn(self.areas, self.readout, self.optimiser, image, self.label[now.photograph])

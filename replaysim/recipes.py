@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from .early_areas import GAINS
@@ -19,7 +20,10 @@ class Recipe:
     batch
         Glimpses per weight update; what is left of an epoch is dropped.
     rate
-        Learning rate of Adam (0.9, 0.999, 1e-8, no decay), constant.
+        Learning rate of Adam (0.9, 0.999, 1e-8, no decay), constant until plasticity begins to fade.
+    closing
+        Share of the critical period, at its end, over which plasticity fades: the rate falls to nothing along half a
+        cosine. With 0 it is constant and the period closes at once, as the published script does it.
     gain
         Initial gains of the normalisation, see :class:`~replaysim.early_areas.EarlyAreas`.
     jitter
@@ -37,6 +41,7 @@ class Recipe:
     jitter: int = 4
     mirrored: float = 0.5
     units: tuple[int, int] = (2000, 2000)
+    closing: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", tuple(self.units))
@@ -45,17 +50,32 @@ class Recipe:
         check_number("Recipe", "rate", self.rate, above=0)
         check_choice("Recipe", "gain", self.gain, GAINS)
         check_number("Recipe", "jitter", self.jitter, least=0, whole=True)
-        check_number("Recipe", "mirrored", self.mirrored, least=0)
-        if self.mirrored > 1:
-            raise SettingError("Recipe", "mirrored", self.mirrored, "a share from 0 to 1")
+        for name in ("mirrored", "closing"):
+            check_number("Recipe", name, getattr(self, name), least=0)
+            if getattr(self, name) > 1:
+                raise SettingError("Recipe", name, getattr(self, name), "a share from 0 to 1")
         for units in self.units:
             check_number("Recipe", "units", units, least=1, whole=True)
 
+    def rate_after(self, updates: int, of: int) -> float:
+        r"""Learning rate once ``updates`` of ``of`` weight updates are over.
 
-RECIPES = {"weights": Recipe(), "script": Recipe(batch=256, rate=1e-4, gain="ones")}
-"""Two answers to how the paper's early areas developed.
+        :math:`\tfrac{\eta}{2} (1 + \cos \pi f)`, where :math:`f` is how much of the fading is over, 0 before it.
+        """
+        fading = self.closing * of
+        over = (updates - (of - fading)) / fading if fading > 0 else 0.0
+        return self.rate * (1 + math.cos(math.pi * over)) / 2 if over > 0 else self.rate
+
+
+RECIPES = {
+    "weights": Recipe(),
+    "script": Recipe(batch=256, rate=1e-4, gain="ones"),
+    "closing": Recipe(epochs=60, closing=1.0),
+}
+"""Two answers to how the paper's early areas developed, and a recipe of our own.
 
 ``"script"`` is the published script of pre-training. The published weights were not made by it: ``"weights"`` is what
 they betray, 39,000 updates (100 epochs in batches of 128), synapses as large as a tenfold rate makes them, and gains
-that began uniform in [0, 1].
+that began uniform in [0, 1]. ``"closing"`` is ``"weights"`` with plasticity that fades over the critical period, as it
+does in animals, and in 60 epochs.
 """

@@ -44,11 +44,16 @@ PAPER = {"discriminant_test": 0.445, "variance": 0.125, "variance_least": 0.017,
 class Settings:
     """What do early visual areas learn before their critical period closes?"""
 
-    recipe: Literal["weights", "script"] = field(
+    recipe: Literal["weights", "script", "closing"] = field(
         default="weights",
-        metadata={"help": "weights: batches of 128, rate 1e-3, gains begin uniform; script: 256, 1e-4, ones"},
+        metadata={
+            "help": "weights: batches of 128, rate 1e-3, gains begin uniform; script: 256, 1e-4, ones; closing: as "
+            "weights, but plasticity fades"
+        },
     )
-    epochs: int | None = field(default=None, metadata={"help": "how often every photograph is seen (default: 100)"})
+    epochs: int | None = field(
+        default=None, metadata={"help": "how often every photograph is seen (default: 100; closing: 60)"}
+    )
     seed: int = field(default=0, metadata={"help": "initial synapses, order of photographs and glimpses"})
     device: str = field(default="cpu", metadata={"help": "where to compute: cpu, cuda, ..."})
     out: Path | None = field(

@@ -259,6 +259,27 @@ def test_development_goes_on_as_if_it_had_never_stopped(photographs: StimulusSet
     assert not same(whole.areas.state_dict(), develop(photographs, TINY, 6, progress=False).areas.state_dict())
 
 
+def test_plasticity_fades_where_the_recipe_says_so_also_after_an_interruption(
+    photographs: StimulusSet, tmp_path: Path
+) -> None:
+    rates = [Recipe(rate=0.2, closing=0.5).rate_after(update, 8) for update in range(9)]
+    assert rates[:5] == [0.2] * 5 and rates[6] == pytest.approx(0.1) and rates[8] == pytest.approx(0, abs=1e-12)
+    assert sorted(rates, reverse=True) == rates
+    assert Recipe(rate=0.2).rate_after(7, 8) == 0.2
+    fading = replace(TINY, closing=1.0)
+    whole = develop(photographs, fading, 5, progress=False)
+    assert not same(whole.areas.state_dict(), develop(photographs, TINY, 5, progress=False).areas.state_dict())
+    stopped = Development(photographs, fading, 5)
+    stopped.epoch()
+    stopped.save(tmp_path)
+    with pytest.raises(LogError, match="made with recipe"):  # how fast it fades depends on how many are to come
+        develop(photographs, replace(fading, epochs=3), 5, out=tmp_path, progress=False)
+    rest = develop(photographs, fading, 5, out=tmp_path, progress=False)
+    assert same(whole.areas.state_dict(), rest.areas.state_dict())
+    with pytest.raises(SettingError, match=r"Recipe\.closing: got 1\.5"):
+        replace(TINY, closing=1.5)
+
+
 def test_an_interruption_in_the_middle_of_an_epoch_loses_that_epoch_only(
     photographs: StimulusSet, tmp_path: Path
 ) -> None:
