@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
 
+from . import tensor_files
 from .brain import Brain, BrainPlan
 from .context_gating import ContextGates, ContextGating
 from .cortex import AbstractCortex, CortexPlan, DensePlan, OwnCortex
@@ -19,7 +20,7 @@ from .hippocampus import HippocampusPlan, StandAlonePlan
 from .memory_modes import Modes
 from .visual_cortex import NAIVE, VisualCortex, VisualPlan
 
-FORMAT = 2
+KIND, FORMAT = "brain", 2
 READABLE = (1, FORMAT)
 """Formats of saved brains that are understood; in the first there were dense cortices only."""
 Cortex = Callable[[], AbstractCortex]
@@ -40,30 +41,30 @@ def describe_plan(plan: BrainPlan) -> dict[str, Any]:
 
 def _describe_cortex(plan: CortexPlan) -> dict[str, Any]:
     if isinstance(plan, OwnCortex):
-        make = plan.make
-        return {"own": f"{make.__module__}.{make.__qualname__}" if hasattr(make, "__qualname__") else repr(make)}
+        return {"own": _name_of(plan.make)}
     assert isinstance(plan, DensePlan | VisualPlan)
     return {"kind": "visual" if isinstance(plan, VisualPlan) else "dense", **dataclasses.asdict(plan)}
 
 
-def save_brain(brain: Brain, path: str | Path) -> Path:
-    """Write a brain (synapses, modes, gates, settings) as a safetensors file: nothing in it can be executed."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+def _name_of(make: Cortex) -> str:
+    """Where a class or function can be imported from; other callables (a ``partial``) as they show themselves."""
+    if isinstance(make, type | FunctionType | MethodType):
+        return f"{make.__module__}.{make.__qualname__}"
+    return repr(make)
 
-    path = Path(path)
+
+def save_brain(brain: Brain, path: str | Path) -> Path:
+    """Write a brain (synapses, modes, gates, settings) as a safetensors file: nothing in it can be executed.
+
+    See :func:`replaysim.tensor_files.write`: a missing folder is made, and an interruption leaves no half of a file.
+    """
     about = {
         "format": FORMAT,
         "plan": describe_plan(brain.plan),
         "animal": brain.animal,
         "class_identity": list(brain.class_identity),
     }
-    state = {name: value.detach().cpu().contiguous() for name, value in brain.state_dict().items()}
-    try:
-        save_file(state, str(path), metadata={"replaysim_brain": json.dumps(about)})
-    except (OSError, SafetensorError) as error:
-        raise LogError(f"cannot write the brain to {path}: {error}") from error
-    return path
+    return tensor_files.write(path, KIND, brain.state_dict(), about)
 
 
 def load_brain(path: str | Path, *, cortex: Callable[[], AbstractCortex] | None = None) -> Brain:
@@ -75,21 +76,15 @@ def load_brain(path: str | Path, *, cortex: Callable[[], AbstractCortex] | None 
         File written by :func:`save_brain`.
     cortex
         The class or function that made the cortex, where it was your own.
-    """
-    from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
-    if not path.exists():
-        raise LogError(f"no brain at {path}")
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-    except (SafetensorError, OSError) as error:
-        raise LogError(f"{path} is not a readable brain ({error}): truncated, or not written by save_brain?") from error
-    if "replaysim_brain" not in metadata:
-        raise LogError(f"{path} is a safetensors file, but not one written by save_brain")
-    about = json.loads(metadata["replaysim_brain"])
+    Raises
+    ------
+    LogError
+        If there is no such file, if it is truncated or foreign, or of a format that is not understood.
+    SettingError
+        If the brain has a cortex of its own and ``cortex`` is not given.
+    """
+    state, about = tensor_files.read(path, KIND)
     if about["format"] not in READABLE:
         raise LogError(f"{path}: brain format {about['format']}, but this replaysim reads formats {READABLE}")
     return fresh_copy(_plan_from(about["plan"], cortex), state, about["animal"], about["class_identity"])

@@ -5,7 +5,7 @@ Every function here reads; none of them draws from the animals' chance or writes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,26 @@ def count(dim: str, n: int) -> dict[str, xr.Variable]:
 def animal_coordinate(seeds: Sequence[int]) -> xr.Variable:
     """Animals, labelled by their seeds."""
     return described(("animal",), np.asarray(seeds, dtype=np.int32), "animal: seed of all its chance")
+
+
+def gate_patterns(fixed: Mapping[str, torch.Tensor], seeds: Sequence[int]) -> dict[str, xr.Dataset]:
+    """Which units every gate leaves open: log group to dataset.
+
+    Gates of the feedback pathway are named by layer (``/gates/feedback_1``), those of the cortex (XdG) by area
+    (``/gates/association_1``); a ``gate`` is a class or a context, in the order in which the animal meets them.
+    """
+
+    def patterns(value: torch.Tensor) -> xr.Dataset:
+        about: dict[str, Any] = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "closed open"}
+        data = value.cpu().numpy().astype(np.int8)
+        open_ = described(("animal", "gate", "unit"), data, "whether a gate leaves the unit open", **about)
+        counts = {**count("gate", value.shape[1]), **count("unit", value.shape[2])}
+        return xr.Dataset({"open": open_}, coords={"animal": animal_coordinate(seeds), **counts})
+
+    of_feedback = {n.removeprefix("gates."): v for n, v in fixed.items() if n.startswith("gates.")}
+    of_cortex = {n.removeprefix("context_gates."): v for n, v in fixed.items() if n.startswith("context_gates.")}
+    named = {f"feedback_{layer}": v for layer, v in of_feedback.items()} | of_cortex
+    return {f"/gates/{name}": patterns(value) for name, value in named.items()}
 
 
 def balanced(position: np.ndarray, n: int) -> np.ndarray:

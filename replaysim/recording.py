@@ -84,27 +84,8 @@ class Recording:
         return {name: value.detach().clone() for name, value in self.cohort.synapses.items()}
 
     def naive(self) -> None:
-        """Before anything is learned: row 0 of everything, and the gates."""
-        gates = {
-            f"/gates/feedback_{name.removeprefix('gates.')}": xr.Dataset(
-                {
-                    "open": see.described(
-                        ("animal", "gate", "unit"),
-                        value.cpu().numpy().astype(np.int8),
-                        "whether a gate leaves the unit open",
-                        flag_values=np.array([0, 1], np.int8),
-                        flag_meanings="closed open",
-                    )
-                },
-                coords={
-                    "animal": see.animal_coordinate(self.seeds),
-                    **see.count("gate", value.shape[1]),
-                    **see.count("unit", value.shape[2]),
-                },
-            )
-            for name, value in self.cohort.fixed.items()
-            if name.startswith("gates.")
-        }
+        """Before anything is learned: row 0 of everything, and the gates of cortex and feedback."""
+        gates = see.gate_patterns(self.cohort.fixed, self.seeds)
         if gates:
             self.write("gates", gates)
         self._snapshot(0)

@@ -155,6 +155,8 @@ def test_gates_are_drawn_after_the_class_order_and_stay() -> None:
         for area, pattern in gates_of(result.brains[seed]).items():
             assert np.array_equal(pattern.numpy(), wanted[area])
             assert (pattern == 0).sum(1).tolist() == [pattern.shape[1] // 2] * 3
+            logged = result.log[f"/gates/{area}/open"].sel(animal=seed)
+            assert logged.dims == ("gate", "unit") and np.array_equal(logged.values, pattern.numpy())
     one, other = (gates_of(result.brains[seed])["association_1"] for seed in (12, 13))
     assert not torch.equal(one, other)
 
