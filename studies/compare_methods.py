@@ -60,6 +60,7 @@ class Settings:
         metadata={"help": "steps per context instead of the paper's; labelled, compared with its like only"},
     )
     chances: int = field(default=1, metadata={"help": "lives of every animal: other synapses, trials and noise"})
+    first_chance: int = field(default=0, metadata={"help": "number of the first of these lives"})
     early: Path | None = field(
         default=None, metadata={"help": "file with early areas (default: those that come with replaysim)"}
     )
@@ -84,6 +85,7 @@ class Settings:
         from replaysim.errors import SettingError, check_number
 
         check_number("compare_methods", "chances", self.chances, least=1, whole=True)
+        check_number("compare_methods", "first_chance", self.first_chance, least=0, whole=True)
         for name in ("steps", "at_once", "workers"):
             if getattr(self, name) is not None:
                 check_number("compare_methods", name, getattr(self, name), least=1, whole=True)
@@ -255,7 +257,7 @@ def outcome(settings: Settings, name: str) -> xr.Dataset | None:
     from analysis import figures_methods, forgetting
 
     lives, level = [], {}
-    for chance in range(settings.chances):
+    for chance in range(settings.first_chance, settings.first_chance + settings.chances):
         logs = {id(log): log for log in live(settings, name, chance).values()}.values()
         keep(settings, name, logs)
         found = []

@@ -127,6 +127,8 @@ def test_shorter_lives_are_labelled(data: Path, study: Study, simulated: list[An
         ("split_mnist/task/si", "0", "none", "2"),
         ("split_mnist/task/si", "1", "none", "2"),
     ]
+    study(animals=(12,), arms="si", scenario="task", steps=2, chances=2, first_chance=1)
+    assert simulated == [("si", (12,), 0), ("si", (12,), 1), ("si", (12,), 2)]
     lives = [rs.open_log(folder / "si" / f"chance_{chance}" / "animals_12") for chance in (0, 1)]
     first, second = (log["learning"]["loss"].values for log in lives)
     assert first.shape == second.shape and not np.array_equal(first, second), "another life"
@@ -178,6 +180,7 @@ def test_nothing_to_draw(study: Study) -> None:
     [
         ({"arms": "magic"}, "presets.name"),
         ({"chances": 0}, "chances: got 0"),
+        ({"first_chance": -1}, "first_chance: got -1"),
         ({"steps": 0}, "steps: got 0"),
         ({"early": Path("x")}, "left out: digits need no early areas"),
         ({"protocol": "split-cifar100", "early": Path("not/there")}, "a file that is there"),
