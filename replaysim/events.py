@@ -147,7 +147,7 @@ def draw_cues(
         contexts = chance["context"].integers(learned + faithful, size=shape)
         classes = np.floor(chance["class"].random(shape) * np.asarray(protocol.class_counts)[contexts]).astype(np.int64)
     elif protocol.scenario == "task" and not plan.repeated:
-        contexts = np.broadcast_to(plan.row_context.numpy(), shape)
+        contexts = np.broadcast_to(np.arange(learned).repeat(plan.events // learned), shape)
         counts = np.asarray(protocol.class_counts)[contexts]
         classes = first[contexts] + np.floor(chance["class"].random(shape) * counts).astype(np.int64)
     else:
