@@ -23,7 +23,7 @@ from small import assert_bitwise, state
 from torch import Tensor
 
 import replaysim as rs
-from replaysim import objectives, preparation, simulation
+from replaysim import fisher, objectives, preparation, simulation
 from replaysim.brain import Brain
 from replaysim.cohort import Cohort
 from replaysim.consolidation import ElasticWeightConsolidation, SynapticIntelligence
@@ -459,6 +459,35 @@ def test_information_from_kept_activity_is_that_from_images(tmp_path: Path) -> N
     for name, value in found[0].items():
         assert value.any()
         torch.testing.assert_close(found[1][name], value, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("at_once", [2**25, 2500])
+def test_information_about_early_areas_is_that_of_single_trials(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convolutions and normalisations of many trials together, in portions or not; statistics stay as they are."""
+    own = protocol("class")
+    grown = classifier(own, "plastic").grow(12).double()
+    for name, statistics in grown.named_buffers():
+        if statistics.is_floating_point():
+            statistics.add_(0.3 * torch.rand(statistics.shape, generator=torch.Generator().manual_seed(len(name))))
+    shown = adapt((torch.from_numpy(own.stimuli.train.copy()).double() / 255)[:7], own.stimuli.light)  # type: ignore[arg-type]
+    judgement = Judgement(grown).eval()
+    values = {name: value.detach().clone() for name, value in judgement.state_dict().items()}
+    covered = [f"brain.{name}" for name, p in grown.named_parameters() if p.requires_grad]
+    answers = torch.tensor([True, True, False, True, False, False])
+    single = fisher._of_any(judgement, values, covered, shown, answers)
+    monkeypatch.setattr(fisher, "_FLOATS_AT_ONCE", at_once)
+
+    def never(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("trial after trial")
+
+    monkeypatch.setattr(fisher, "_of_any", never)
+    found = fisher_information(judgement, values, covered, shown, answers)
+    kinds = {name.split(".")[-2] for name in covered}
+    assert {"synapses", "normalisation", "association_1", "readout"} <= kinds
+    for name in covered:
+        assert found[name].shape == values[name].shape
+        torch.testing.assert_close(found[name], single[name] / 7, rtol=1e-10, atol=1e-16)
+    assert all(torch.equal(value, values[name]) for name, value in judgement.state_dict().items())
 
 
 def test_nothing_is_kept_where_replay_enters_below() -> None:
