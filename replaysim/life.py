@@ -130,7 +130,8 @@ def live(condition: Condition, seeds: tuple[int, ...], write: Write, progress: P
             reinitialise(cohort, own, context)
         learn_context(rounds, context, recording, progress)
         competing = torch.from_numpy(protocol.answers(protocol.rule, context, context + 1)).to(cohort.device)
-        cohort.consolidate(partial(rounds.fresh_trials, context), competing, context)
+        if context + 1 < protocol.n_contexts or recording.listens_to_synapses:  # else nobody asks any more
+            cohort.consolidate(partial(rounds.fresh_trials, context), competing, context)
         rounds.end_context(context)
         recording.end_context(context + 1)
         if not recording.alive().any():

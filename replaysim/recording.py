@@ -79,9 +79,14 @@ class Recording:
         return self.electrodes.get(kind)
 
     def _copy_synapses(self) -> dict[str, torch.Tensor]:
-        if self._get(SynapticImportance) is None:
+        if not self.listens_to_synapses:
             return {}
         return {name: value.detach().clone() for name, value in self.cohort.synapses.items()}
+
+    @property
+    def listens_to_synapses(self) -> bool:
+        """Whether the importance of synapses is recorded."""
+        return self._get(SynapticImportance) is not None
 
     def naive(self) -> None:
         """Before anything is learned: row 0 of everything, and the gates of cortex and feedback."""
