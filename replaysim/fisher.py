@@ -24,6 +24,8 @@ from .cortex import RETINA
 from .objectives import competing
 
 _FLOATS_AT_ONCE = 2**25  # bound on the gradients of single trials that are held together
+_FEW_PLACES = 4
+"""Up to so many places, a squared sum over places is cheaper as a sum over pairs of places: it needs no room a trial."""
 
 
 class Judgement(nn.Module):
@@ -146,13 +148,20 @@ def _of_layers(
 
 def _received(name: str, layer: nn.Module, given: Tensor, values: Mapping[str, Tensor]) -> Tensor:
     """What the layer's synapses are multiplied with; dense: its square, (trial, input)."""
-    if isinstance(layer, nn.Conv2d):  # (trial, input and offset, place)
-        return functional.unfold(given, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+    if isinstance(layer, nn.Conv2d):  # (trial, input and offset, place), or (pair and trial, input and offset)
+        patches = functional.unfold(given, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+        return _pairs(patches) if patches.shape[2] <= _FEW_PLACES else patches
     if isinstance(layer, nn.BatchNorm2d):  # (trial, channel, row, column)
         mean, variance = values[f"{name}.running_mean"], values[f"{name}.running_var"]
         deviation = (variance + layer.eps).sqrt()
         return (given - mean[:, None, None]) / deviation[:, None, None]
     return given.square()
+
+
+def _pairs(places: Tensor) -> Tensor:
+    """Products of every two places, (trial, channel, place) to (pair and trial, channel)."""
+    one, other = torch.triu_indices(places.shape[2], places.shape[2], device=places.device)
+    return (places[:, :, one] * places[:, :, other]).permute(2, 0, 1).flatten(0, 1)
 
 
 def _squared(layer: nn.Module, received: Tensor, slope: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
@@ -164,6 +173,11 @@ def _squared(layer: nn.Module, received: Tensor, slope: Tensor, p: Tensor) -> tu
     bias = p @ places.sum(2).square()
     if isinstance(layer, nn.BatchNorm2d):
         return p @ (places * received.flatten(2)).sum(2).square(), bias
+    if received.dim() == 2:
+        pairs = _pairs(places).view(-1, *places.shape[:2])
+        one, other = torch.triu_indices(places.shape[2], places.shape[2], device=places.device)
+        pairs = pairs * torch.where(one == other, 1.0, 2.0).to(p.dtype)[:, None, None] * p[:, None]
+        return pairs.flatten(0, 1).T @ received, bias
     single = torch.bmm(places, received.transpose(1, 2))  # (trial, channel, input and offset)
     return p @ single.square_().flatten(1), bias
 
