@@ -206,6 +206,13 @@ def _stand_alone(plan: CortexPlan, code_units: int, units: Sequence[int] | None)
     assert isinstance(plan, DensePlan)
     above = plan.areas.index(plan.reentry)
     inputs = plan.inputs if above == 0 else plan.units[above - 1]
+    if units is None and above == len(plan.units):
+        raise SettingError(
+            "brain_inspired",
+            "hippocampal_units",
+            units,
+            f"given: above {plan.reentry} the cortex has no areas of which a stand-alone hippocampus could have its own",
+        )
     return StandAlonePlan(DensePlan(inputs, plan.units[above:] if units is None else tuple(units)), code_units)
 
 

@@ -100,7 +100,8 @@ class DensePlan:
     units
         Units of ``association_1``, ``association_2``, ... (the paper: two areas of 400 or 2000 units).
     reentry
-        Area at which feedback re-creates activity: ``"retina"`` or an association area below the top.
+        Area at which feedback re-creates activity: ``"retina"`` or an association area. At the highest
+        one, replay teaches the readout and the hippocampus only.
     """
 
     inputs: int
@@ -114,7 +115,7 @@ class DensePlan:
             raise SettingError("DensePlan", "units", self.units, "the sizes of at least one association area")
         for units in self.units:
             check_number("DensePlan", "units", units, least=1, whole=True)
-        check_choice("DensePlan", "reentry", self.reentry, self.areas[:-1])
+        check_choice("DensePlan", "reentry", self.reentry, self.areas)
 
     @property
     def areas(self) -> tuple[str, ...]:
@@ -203,7 +204,7 @@ def check_cortex(cortex: AbstractCortex, stimulus_size: int) -> None:
         raise SettingError(
             owner, "sizes", dict(cortex.sizes), f"the number of units of every area in {tuple(cortex.areas)}"
         )
-    check_choice(owner, "reentry", cortex.reentry, tuple(cortex.areas)[:-1])
+    check_choice(owner, "reentry", cortex.reentry, tuple(cortex.areas))
     if cortex.sizes[RETINA] != stimulus_size:
         raise SettingError(
             owner,

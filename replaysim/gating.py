@@ -46,6 +46,14 @@ class Gating:
 
         A uniform number below ``closed`` shuts the unit, layer after layer, as in the published simulations.
         """
+        if not layer_units:
+            raise SettingError(
+                "Gating",
+                "closed",
+                self.closed,
+                "0 (or 'gating' left out) where memories are re-created at the highest area: no layer of feedback "
+                "lies between, and the last is never gated",
+            )
         patterns = [(stream.uniform(size=(n_gates, units)) >= self.closed).astype(np.uint8) for units in layer_units]
         for layer, pattern in enumerate(patterns, 1):
             check_open(pattern, f"feedback layer {layer} (closed={self.closed:g})")

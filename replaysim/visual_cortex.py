@@ -39,7 +39,8 @@ class VisualPlan:
     units
         Units of ``association_1``, ``association_2``, ... (the paper: two areas of 2000 units).
     reentry
-        Area at which feedback re-creates activity, any but the highest (the paper: ``"early_5"``).
+        Area at which feedback re-creates activity (the paper: ``"early_5"``). At the highest one, replay teaches the
+        readout and the hippocampus only.
     early
         ``"frozen"`` (brain-inspired replay) or ``"plastic"`` (all other methods of the paper).
     developed
@@ -67,7 +68,7 @@ class VisualPlan:
         if len(self.image) != 3:
             raise SettingError("VisualPlan", "image", self.image, "(channel, row, column)")
         check_choice("VisualPlan", "early", self.early, EARLY)
-        check_choice("VisualPlan", "reentry", self.reentry, self.areas[:-1])
+        check_choice("VisualPlan", "reentry", self.reentry, self.areas)
         if isinstance(self.developed, os.PathLike):
             object.__setattr__(self, "developed", os.fspath(self.developed))
         if not isinstance(self.developed, str | None):
@@ -130,7 +131,7 @@ class VisualCortex(AbstractCortex):
     units
         Units of the association areas.
     reentry
-        Area at which feedback re-creates activity, any but the highest.
+        Area at which feedback re-creates activity.
     alike
         Whether all animals have the same early areas when their life in the simulation begins.
 
@@ -149,7 +150,7 @@ class VisualCortex(AbstractCortex):
         association = tuple(f"association_{i}" for i in range(1, len(units) + 1))
         self.areas = (*early.areas, *association)
         self.sizes = {**early.sizes, **dict(zip(association, units, strict=True))}
-        check_choice("VisualCortex", "reentry", reentry, self.areas[:-1])
+        check_choice("VisualCortex", "reentry", reentry, self.areas)
         self.reentry, self.alike = reentry, alike
         linear = (RETINA, early.top)
         self.nonlinearities = {area: "none" if area in linear else "relu" for area in self.areas}

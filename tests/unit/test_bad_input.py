@@ -169,9 +169,9 @@ SETTINGS: list[tuple[str, Callable[[], Any], str]] = [
         r"VisualPlan.reentry: got 'early_9', must be one of 'retina', 'early_1'",
     ),
     (
-        "re-entry at the top",
-        lambda: seen_brain(reentry="association_2"),
-        r"VisualPlan.reentry: got 'association_2', must be one of 'retina', .*'association_1'",
+        "gates where re-entry is at the top",
+        lambda: seen_brain(reentry="association_2", closed=0.5).grow(0),
+        r"Gating.closed: got 0.5, must be 0 .* no layer of feedback lies between",
     ),
     (
         "re-entry area of an own cortex",

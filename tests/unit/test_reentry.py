@@ -26,15 +26,17 @@ from replaysim.preparation import prepare
 from replaysim.replay import CurrentInputReplay, ExactReplay, GenerativeReplay
 
 IGNORED = pytest.mark.filterwarnings("ignore:replay enters at")
-DENSE = ("retina", "association_1", "association_2")
-VISUAL = ("retina", "early_1", "early_2", "early_3", "early_4", "early_5", "association_1")
+DENSE = ("retina", "association_1", "association_2", "association_3")
+VISUAL = ("retina", "early_1", "early_2", "early_3", "early_4", "early_5", "association_1", "association_2")
 WITHOUT = ("modes", "gating")
 
 
 def dense(reentry: str, *, stand_alone: bool = False, without: tuple[str, ...] = WITHOUT) -> rs.BrainPlan:
-    """Three association areas."""
-    given = (*without, "feedback") if stand_alone else without
-    return small.brain(small.protocol(), units=(9, 8, 7), reentry=reentry, without=given, reconstruction="gaussian")
+    """Three association areas; where re-entry is at the highest, a stand-alone hippocampus needs units of its own."""
+    given: dict[str, Any] = {"without": (*without, "feedback") if stand_alone else without}
+    if stand_alone and reentry == "association_3":
+        given["hippocampal_units"] = (6,)
+    return small.brain(small.protocol(), units=(9, 8, 7), reentry=reentry, reconstruction="gaussian", **given)
 
 
 def visual(reentry: str, *, stand_alone: bool = False, early: str = "plastic") -> rs.BrainPlan:
@@ -106,7 +108,7 @@ def test_areas_below_re_entry_learn_nothing_from_replay(
             # a bias before a normalisation, which takes it away again, may have none
             assert gradient is not None and (gradient.any() or name.endswith("synapses.bias")), name
             taught["cortex"] += 1
-    assert taught["cortex"] >= 2 and (taught["below"] > 0) == (area != "retina")
+    assert (taught["cortex"] >= 2) == (area != areas[-1]) and (taught["below"] > 0) == (area != "retina")
     for name, gradient in gradients(learn(plan, share=1.0)).items():
         if name.startswith("cortex."):
             taught_now = gradient is not None and (gradient.any() or name.endswith("synapses.bias"))
@@ -226,7 +228,7 @@ def warned(plan: rs.BrainPlan, own: rs.SplitProtocol, replay: Any) -> list[str]:
     [
         *[(dense, area, None, area != "retina") for area in DENSE],
         *[(visual, area, "plastic", area != "retina") for area in VISUAL],
-        *[(visual, area, "frozen", area == "association_1") for area in VISUAL],
+        *[(visual, area, "frozen", area.startswith("association")) for area in VISUAL],
     ],
 )
 def test_a_warning_where_the_re_entry_area_goes_on_learning(
@@ -339,5 +341,20 @@ def test_plans_with_an_area_that_does_not_exist() -> None:
     for make, wanted in ((dense, "'retina', 'association_1', 'association_2'"), (visual, "'retina', 'early_1'")):
         with pytest.raises(rs.ReplaysimError, match=f"reentry: got 'v4', must be one of {wanted}"):
             make("v4")
-    with pytest.raises(rs.ReplaysimError, match="reentry: got 'association_2'"):
-        dataclasses.replace(seeing.cortex(), reentry="association_2")
+    with pytest.raises(rs.ReplaysimError, match="reentry: got 'association_3'"):
+        dataclasses.replace(seeing.cortex(), reentry="association_3")
+
+
+def test_re_entry_at_the_highest_area() -> None:
+    """Replay keeps the readout of what the cortex no longer evokes: nothing lies between code and area."""
+    with pytest.raises(rs.SettingError, match="closed: got 0.5, must be 0 .* no layer of feedback lies between"):
+        small.brain(small.protocol(), units=(9, 8), reentry="association_2", closed=0.5).grow(12)
+    with pytest.raises(rs.SettingError, match="hippocampal_units: got None, must be given: above association_2"):
+        small.brain(small.protocol(), units=(9, 8), reentry="association_2", without=("feedback",), closed=0)
+    plan = small.brain(small.protocol(), units=(9, 8), reentry="association_2", closed=0)
+    with pytest.warns(UserWarning, match="replay enters at association_2"):
+        record = [rs.ReplayActivity(events=5)]
+        result = small.simulate(brain=plan, protocol=small.protocol(), replay=GenerativeReplay(), record=record)
+    assert np.isfinite(result.log["learning/loss"].sel(component="total")).all()
+    assert result.log["reentry"].attrs["area"] == "association_2"
+    assert result.log["replay/activity"].sizes["unit"] == 8

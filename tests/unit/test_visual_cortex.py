@@ -256,8 +256,8 @@ def test_a_plan_is_plain_values(file: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"reentry": "early_6"}, "reentry: got 'early_6', must be one of 'retina', 'early_1', .* 'association_1'$"),
-        ({"reentry": "association_2"}, "reentry: got 'association_2', must be one of 'retina'"),
+        ({"reentry": "early_6"}, "reentry: got 'early_6', must be one of 'retina', 'early_1', .* 'association_2'$"),
+        ({"reentry": "association_3"}, "reentry: got 'association_3', must be one of 'retina'"),
         ({"reentry": "hippocampus"}, "reentry: got 'hippocampus'"),
         ({"early": "thawed"}, "early: got 'thawed', must be one of 'frozen', 'plastic'"),
         ({"units": ()}, r"units: got \(\), must be at least one number"),
