@@ -55,6 +55,23 @@ class ConsolidationRule(Protocol):
         ...
 
 
+def check_rule(rule: object) -> None:
+    """Raise :class:`SettingError` unless this is a rule, ready-made or a user's own."""
+    if isinstance(rule, type):
+        must = f"an instance: add (), as in {rule.__name__}()"
+        raise SettingError("simulate", "consolidation", rule, must)
+    if not isinstance(rule, ConsolidationRule):
+        must = "a rule, e.g. SynapticIntelligence(c=0.1), or left out"
+        raise SettingError("simulate", "consolidation", rule, must)
+    owner = type(rule).__name__
+    check_number(owner, "strength", rule.strength, least=0)
+    if not isinstance(rule.watches_steps, bool):
+        raise SettingError(owner, "watches_steps", rule.watches_steps, "True or False")
+    for name in ("begin", "observe", "consolidate", "penalty"):
+        if not callable(getattr(rule, name)):
+            raise SettingError(owner, name, getattr(rule, name), "a method, see `ConsolidationRule`")
+
+
 class ConsolidationState(NamedTuple):
     """What a rule remembers; every mapping is name to (animal, ...)."""
 

@@ -10,18 +10,19 @@ import torch
 
 from . import rng
 from .brain import Brain, BrainPlan, gateable
-from .consolidation import ConsolidationRule
+from .consolidation import ConsolidationRule, check_rule
 from .cortex import RETINA
 from .early_activity import keep
 from .errors import DataError, SettingError, check_choice, check_number
-from .experience import check_experience
+from .experience import EXPERIENCES, check_experience
 from .learning import Learning
 from .life import Condition, KeptActivity
 from .observation import plastic_reentry
 from .pathways import feedback_units
-from .protocol import AbstractProtocol
+from .protocol import AbstractProtocol, check_bernoulli
 from .recorder import Electrode, Preparation, check_electrodes
-from .replay import ReplayMechanism
+from .rehearsal import rehearse
+from .replay import ReplayMechanism, check_replay
 from .visual_cortex import VisualCortex, standing_area
 
 PRECISIONS = ("float32", "float64")
@@ -44,16 +45,21 @@ def check_animals(animals: Iterable[int]) -> tuple[int, ...]:
 
 def check_device(device: str) -> str:
     """Name of a device that is there; ``"auto"`` takes a CUDA device where there is one, else the CPU."""
+    device = str(device) if isinstance(device, torch.device) else device
+    if not isinstance(device, str):
+        raise SettingError("simulate", "device", device, "'cpu', 'cuda', 'cuda:1', 'mps' or 'auto'")
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        kind = torch.device(device).type
+        kind, index = torch.device(device).type, torch.device(device).index or 0
     except (RuntimeError, TypeError):
-        kind = ""
+        kind, index = "", 0
     check_choice("simulate", "device", kind or device, ("cpu", "cuda", "mps", "auto"))
+    if kind != "cuda" and index > 0:
+        raise SettingError("simulate", "device", device, f"{kind!r}: only CUDA devices are counted")
     if kind == "cuda" and not torch.cuda.is_available():
         raise SettingError("simulate", "device", device, "'cpu' on this machine: torch finds no CUDA device")
-    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
+    if kind == "cuda" and index >= torch.cuda.device_count():
         raise SettingError(
             "simulate", "device", device, f"one of the {torch.cuda.device_count()} CUDA devices of this machine"
         )
@@ -82,16 +88,12 @@ def prepare(
     ):
         if not isinstance(value, kind):
             raise SettingError("simulate", name, value, f"a {kind.__name__}")
-    if replay is not None and not isinstance(replay, ReplayMechanism):
-        raise SettingError(
-            "simulate", "replay", replay, "GenerativeReplay, ExactReplay or CurrentInputReplay(), or left out"
-        )
-    if consolidation is not None and not isinstance(consolidation, ConsolidationRule):
-        raise SettingError(
-            "simulate", "consolidation", consolidation, "a rule, e.g. SynapticIntelligence(c=0.1), or left out"
-        )
-    check_choice("simulate", "precision", precision, PRECISIONS)
+    if consolidation is not None:
+        check_rule(consolidation)
+    for name, word, known in (("precision", precision, PRECISIONS), ("experience", experience, EXPERIENCES)):
+        check_choice("simulate", name, word if isinstance(word, str) else repr(word), known)
     check_number("simulate", "chance", chance, least=0, whole=True)
+    device = check_device(device)
     if precision == "float64" and device.startswith("mps"):
         raise SettingError("simulate", "precision", precision, "'float32' on an MPS device")
     check_experience(experience, replay)
@@ -106,26 +108,22 @@ def prepare(
             f"{protocol.n_contexts}: plan it with the same protocol"
         )
     naive = replace(brain, gating=None, context_gating=None).grow(0)  # gates: see check_gates
-    check_mechanisms(brain, naive, protocol, replay, consolidation)
+    if naive.hippocampus is not None and brain.reconstruction == "bernoulli" and naive.cortex.reentry == RETINA:
+        check_bernoulli(protocol)  # not only of the protocol that the brain was planned for
+    check_mechanisms(brain, naive, protocol, learning, replay, consolidation)
     electrodes = check_electrodes(record, Preparation(naive, protocol, learning, replay, consolidation))
-    return Condition(
-        brain,
-        protocol,
-        learning,
-        replay,
-        consolidation,
-        experience,
-        electrodes,
-        check_device(device),
-        precision,
-        chance,
+    condition = Condition(
+        brain, protocol, learning, replay, consolidation, experience, electrodes, device, precision, chance
     )
+    rehearse(condition, naive)
+    return condition
 
 
 def check_mechanisms(
     plan: BrainPlan,
     naive: Brain,
     protocol: AbstractProtocol,
+    learning: Learning,
     replay: ReplayMechanism | None,
     consolidation: ConsolidationRule | None,
 ) -> None:
@@ -154,7 +152,7 @@ def check_mechanisms(
         )
     if replay is None:
         return
-    replay.check(naive)
+    check_replay(replay, naive, learning.batch)
     if replay.source == "current" and naive.hippocampus is not None and protocol.scenario == "task":
         raise SettingError(
             "simulate",
@@ -187,7 +185,8 @@ def check_gates(brain: BrainPlan, protocol: AbstractProtocol, seeds: Sequence[in
 
 def kept_activity(condition: Condition, progress: bool) -> KeptActivity | None:
     """Activity that all stimuli evoke in an area that stands still, or None where there is none to learn from."""
-    cortex = condition.brain.cortex.build()
+    with torch.random.fork_rng(devices=[]):
+        cortex = condition.brain.cortex.build()
     area = standing_area(cortex)
     if not isinstance(cortex, VisualCortex) or area == RETINA:
         return None

@@ -14,14 +14,16 @@ from .brain import Brain
 from .errors import SettingError, check_choice, check_number
 
 TARGETS = ("soft", "hard")
+SOURCES = ("recall", "episodes", "current")
 
 
 @runtime_checkable
 class ReplayMechanism(Protocol):
     """What a mechanism offers.
 
-    ``source`` is one of ``"recall"`` (the hippocampus of the earlier self), ``"episodes"`` (stored stimuli) and
-    ``"current"`` (the stimuli that are being learned).
+    ``source`` is one of ``"recall"`` (the hippocampus of the earlier self), ``"episodes"`` (stored stimuli; only in
+    :class:`ExactReplay` and what inherits from it, whose ``budget`` says how many are stored) and ``"current"`` (the
+    stimuli that are being learned, as many as there are).
     """
 
     source: ClassVar[str]
@@ -51,6 +53,37 @@ def _check(owner: str, targets: str, temperature: float, batch: int | None) -> N
     check_number(owner, "temperature", temperature, above=0)
     if batch is not None:
         check_number(owner, "batch", batch, least=1, whole=True)
+
+
+def check_replay(replay: object, brain: Brain, batch: int) -> None:
+    """Raise :class:`SettingError` unless a mechanism, ready-made or a user's own, can work in this brain.
+
+    Parameters
+    ----------
+    batch
+        Current trials per step.
+    """
+    if isinstance(replay, type):
+        raise SettingError("simulate", "replay", replay, f"an instance: add (), as in {replay.__name__}()")
+    if not isinstance(replay, ReplayMechanism) or not callable(replay.check):
+        must = (
+            "GenerativeReplay, ExactReplay or CurrentInputReplay(), left out, or a kind of your own, with `source`, "
+            "`targets`, `temperature`, `batch` and `check`"
+        )
+        raise SettingError("simulate", "replay", replay, must)
+    owner = type(replay).__name__
+    check_choice(owner, "source", replay.source, SOURCES)
+    _check(owner, replay.targets, replay.temperature, replay.batch)
+    if replay.source == "episodes" and not isinstance(replay, ExactReplay):
+        must = "'recall' or 'current', or a class that inherits from ExactReplay: its `budget` says what is stored"
+        raise SettingError(owner, "source", replay.source, must)
+    if replay.source == "current" and replay.batch not in (None, batch):
+        must = f"None or {batch}, the trials that are being learned: none but these are seen again"
+        raise SettingError(owner, "batch", replay.batch, must)
+    replay.check(brain)
+    if replay.source == "recall" and brain.hippocampus is None:
+        must = "'episodes' or 'current' in a plain classifier, which has no feedback to recall through"
+        raise SettingError(owner, "source", replay.source, must)
 
 
 def _check_ungated(owner: str, brain: Brain) -> None:

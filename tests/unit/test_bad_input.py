@@ -170,7 +170,7 @@ SETTINGS: list[tuple[str, Callable[[], Any], str]] = [
     ),
     (
         "gates where re-entry is at the top",
-        lambda: seen_brain(reentry="association_2", closed=0.5).grow(0),
+        lambda: brain(protocol(), reentry="association_2").grow(0),
         r"Gating.closed: got 0.5, must be 0 .* no layer of feedback lies between",
     ),
     (

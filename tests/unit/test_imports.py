@@ -71,8 +71,9 @@ ALLOWED = {
     "log": "errors attributes schema netcdf pieces provenance",
     "describe": "errors log schema",
     "crew": "errors life log recording",
+    "rehearsal": "errors brain consolidation cortex layout life visual_cortex",
     "preparation": "errors rng protocol cortex visual_cortex early_activity pathways brain replay learning "
-    "consolidation experience recorder observation life",
+    "consolidation experience recorder observation life rehearsal",
     "simulation": "errors protocol brain replay learning consolidation recorder life provenance log crew brain_files "
     "preparation",
     "arms": "brain brains consolidation context_gating learning permuted protocol replay",
@@ -119,7 +120,11 @@ ANALYSIS = {
     "figures_replay": "comparison style",
     "figures_methods": "comparison forgetting style",
     "summaries": "forgetting",
-    "summary_tables": "",
+    "csv_tables": "",
+    "bounds": "csv_tables",
+    "origins": "summaries",
+    "summary_tables": "bounds csv_tables origins",
+    "vanished": "",
     "page": "style",
     "report_behaviour": "comparison figures forgetting page style",
     "report_geometry": None,

@@ -1,0 +1,226 @@
+"""Rehearsal: parts that are a user's own are tried out once, as a cohort will run them, before any animal lives.
+
+A cortex climbs a few trials of some animals at once, a rule sees their synapses through two short contexts. What goes
+wrong is said in a sentence, and before a folder is made; nothing of it is left, and no chance is used up.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call, stack_module_state, vmap
+
+from .brain import Brain
+from .consolidation import (
+    ConsolidationRule,
+    ElasticWeightConsolidation,
+    OnlineElasticWeightConsolidation,
+    Synapses,
+    SynapticIntelligence,
+)
+from .cortex import RETINA, AbstractCortex, DensePlan
+from .errors import ReplaysimError, SettingError, check_number
+from .layout import by_input
+from .life import Condition
+from .visual_cortex import VisualPlan
+
+READY_MADE = (SynapticIntelligence, ElasticWeightConsolidation, OnlineElasticWeightConsolidation)
+ANIMALS, TRIALS = 3, 2
+_LONG = 200  # characters of somebody else's error
+
+
+def rehearse(condition: Condition, naive: Brain) -> None:
+    """Try out a cortex or a rule that is a user's own; ready-made ones need no rehearsal.
+
+    Parameters
+    ----------
+    condition
+        How the animals will live.
+    naive
+        One brain, without gates.
+
+    Raises
+    ------
+    SettingError
+        Names the class, and what to do.
+    """
+    with _nothing_left():
+        if type(condition.brain.cortex) not in (DensePlan, VisualPlan):
+            _climb(condition, naive)
+        if condition.consolidation is not None and type(condition.consolidation) not in READY_MADE:
+            _consolidate(condition, naive, condition.consolidation)
+
+
+@contextmanager
+def _nothing_left() -> Iterator[None]:
+    """Put the random states of torch and numpy back, and keep warnings for the simulation itself."""
+    legacy = np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        np.random.set_state(legacy)
+
+
+@contextmanager
+def _answers_for(owner: str, method: str, must: Callable[[str], str]) -> Iterator[None]:
+    """Turn what goes wrong in somebody else's method into a sentence; ``must`` says the way out."""
+    try:
+        yield
+    except ReplaysimError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        line = said.splitlines()[0]
+        raise SettingError(owner, method, line[:_LONG], must(said)) from error
+
+
+# --- cortex
+
+
+def _climb(condition: Condition, naive: Brain) -> None:
+    """Let activity climb from wherever the cohort will let it enter, while learning and while tested."""
+    owner, plan = type(naive.cortex).__name__, condition.brain
+    shape, reentry = condition.protocol.stimuli.shape, naive.cortex.reentry
+    passes: list[tuple[str, str | None, tuple[int, ...]]] = [(RETINA, None, shape)]
+    if naive.hippocampus is not None:
+        passes += [(RETINA, reentry, shape), (reentry, None, (naive.cortex.sizes[reentry],))]
+    if condition.replay is not None and condition.replay.source != "recall":
+        passes += [(RETINA, RETINA, shape), (RETINA, None, (naive.cortex.sizes[RETINA],))]
+    gated = naive.cortex.gateable if plan.context_gating is not None else ()
+    for training in (True, False):
+        for start, stop, shown in dict.fromkeys(passes):
+            with _answers_for(owner, "forward", lambda said, at=(start, stop): _way_out(said, *at, bool(gated))):
+                _one_pass(condition, naive.cortex, training, start, stop, shown, gated)
+
+
+def _one_pass(
+    condition: Condition,
+    cortex: AbstractCortex,
+    training: bool,
+    start: str,
+    stop: str | None,
+    shown: tuple[int, ...],
+    gated: tuple[str, ...],
+) -> None:
+    own = copy.deepcopy(cortex).to(condition.device, condition.dtype)
+    plastic, fixed = stack_module_state([own] * ANIMALS)
+    shell = own.to("meta").train(training)
+    like: dict[str, Any] = {"device": condition.device, "dtype": condition.dtype}
+    stimulus = torch.full((ANIMALS, TRIALS, *shown), 0.5, **like)
+    units = {area: torch.ones(ANIMALS, TRIALS, cortex.sizes[area], **like).to(torch.uint8) for area in gated}
+
+    def one(each: dict[str, Tensor], activity: Tensor, openness: dict[str, Tensor]) -> Tensor:
+        given = {"start": start, "stop": stop, **({"openness": openness} if openness else {})}
+        evoked = functional_call(shell, each, (activity,), given)
+        _check_evoked(cortex, evoked, start, stop)
+        return torch.stack([evoked[area].sum() for area in _areas(cortex, start, stop)]).sum()
+
+    total = vmap(one)({**plastic, **fixed}, stimulus, units).sum()
+    if training and total.requires_grad:
+        total.backward()
+
+
+def _areas(cortex: AbstractCortex, start: str, stop: str | None) -> tuple[str, ...]:
+    areas = tuple(cortex.areas)
+    return areas[areas.index(start) : None if stop is None else areas.index(stop) + 1]
+
+
+def _check_evoked(cortex: AbstractCortex, evoked: object, start: str, stop: str | None) -> None:
+    """Raise :class:`SettingError` unless every area has activity of its size."""
+    owner, wanted = type(cortex).__name__, _areas(cortex, start, stop)
+    if not isinstance(evoked, Mapping):
+        must = f"a mapping of areas to their activity, {{area: (trial, unit)}}, of {', '.join(map(repr, wanted))}"
+        raise SettingError(owner, "forward", type(evoked).__name__, must)
+    for area in wanted:
+        activity = evoked.get(area)
+        if not isinstance(activity, Tensor):
+            must = f"activity of {area!r}, too, (trial, unit): it climbs from {start!r} to {stop or wanted[-1]!r}"
+            raise SettingError(owner, "forward", sorted(map(str, evoked)), must)
+        if activity.shape == (TRIALS, cortex.sizes[area]):
+            continue
+        if activity.ndim == 2 and len(activity) == TRIALS:
+            must = f"{activity.shape[1]}, the units that `forward` gives this area; or mend `forward`"
+            raise SettingError(owner, f"sizes[{area!r}]", cortex.sizes[area], must)
+        must = f"(trial, unit), here {(TRIALS, cortex.sizes[area])}: flatten it, one row a trial"
+        raise SettingError(owner, f"forward()[{area!r}]", f"shape {tuple(activity.shape)}", must)
+
+
+def _way_out(said: str, start: str, stop: str | None, gated: bool) -> str:
+    """What a cortex must do instead, told from what torch says."""
+    if "data-dependent" in said or ".item()" in said:
+        return (
+            "free of branches on values (if, while, .item()): torch.func.vmap runs it for all animals at once; "
+            "torch.where chooses without branching"
+        )
+    if "random" in said:
+        return "free of random numbers (dropout, torch.rand): an animal's chance comes from streams of its own"
+    arguments = "activity, start='retina', stop=None" + (", openness=None" if gated else "")
+    if "argument" in said:
+        return f"forward(self, {arguments})" + (": `gateable` names areas that a context can silence" if gated else "")
+    where = f"from {start!r} up to {stop!r}" if stop else f"from {start!r} to the top"
+    return f"a forward({arguments}) that climbs {where} for one animal in torch.func.vmap, see docs/extending.md"
+
+
+# --- rule
+
+
+def _consolidate(condition: Condition, naive: Brain, rule: ConsolidationRule) -> None:
+    """Let a rule see two contexts of one step each."""
+    owner, own = type(rule).__name__, copy.deepcopy(rule)
+    synapses = {
+        name: by_input(torch.stack([value.detach().to(condition.device, condition.dtype)] * ANIMALS)).requires_grad_()
+        for name, value in naive.named_parameters()
+        if value.requires_grad and name.split(".")[0] in ("cortex", "readout")
+    }
+
+    def information(trials: int) -> Synapses:
+        check_number(owner, "information(trials)", trials, least=1, whole=True)
+        return {name: torch.ones_like(value.detach()) for name, value in synapses.items()}
+
+    def hint(method: str) -> Callable[[str], str]:
+        must = f"a method that works on a mapping of synapses, name to (animal, ...); see {method}() of the rules in "
+        return lambda _said: f"{must}replaysim/consolidation.py"
+
+    with _answers_for(owner, "begin", hint("begin")):
+        state = own.begin(synapses)
+    _check_state(owner, "begin", state, least=0)
+    for learned in (1, 2):
+        if rule.watches_steps:
+            before = {name: value.detach() - 0.01 for name, value in synapses.items()}
+            slope = {name: torch.ones_like(value) for name, value in before.items()}
+            with _answers_for(owner, "observe", hint("observe")):
+                own.observe(state, before, slope, synapses)
+        with _answers_for(owner, "consolidate", hint("consolidate")):
+            state = own.consolidate(state, synapses, information)
+        _check_state(owner, "consolidate", state, least=learned)
+        with _answers_for(owner, "penalty", hint("penalty")):
+            penalty = own.penalty(state, synapses)
+        shape = tuple(penalty.shape) if isinstance(penalty, Tensor) else None
+        if shape != (ANIMALS,):
+            got = type(penalty).__name__ if shape is None else f"a tensor of shape {shape}"
+            must = (
+                f"a tensor (animal,), one number for each animal, here of shape {(ANIMALS,)}: sum over all but axis 0"
+            )
+            raise SettingError(owner, "penalty", got, must)
+        if penalty.requires_grad:
+            with _answers_for(owner, "penalty", hint("penalty")):
+                penalty.sum().backward()
+
+
+def _check_state(owner: str, method: str, state: Any, least: int) -> None:
+    """Raise :class:`SettingError` unless a rule gives back a state that counts the contexts."""
+    if not isinstance(getattr(state, "importance", None), Mapping) or not hasattr(state, "consolidated"):
+        must = "a ConsolidationState: what the rule remembers is handed in and out"
+        raise SettingError(owner, method, state if state is None else type(state).__name__, must)
+    if isinstance(state.consolidated, bool) or not isinstance(state.consolidated, int) or state.consolidated < least:
+        must = f"a state whose `consolidated` counts the contexts, here {least}: without it there is no penalty"
+        raise SettingError(owner, method, f"consolidated={state.consolidated!r}", must)

@@ -1,0 +1,333 @@
+"""A user's own replay, cortex or rule: what does not fit is said before any animal lives, and no chance is used."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from small import brain, protocol, simulate, stimuli
+from torch import Tensor, nn
+
+import replaysim as rs
+from replaysim import preparation
+from replaysim.consolidation import ConsolidationState, SynapticIntelligence
+from replaysim.crew import Crew
+from replaysim.errors import SettingError
+
+
+@pytest.fixture
+def nothing_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Crew, "run", lambda *_given, **_settings: pytest.fail("computing began"))
+
+
+def refused(message: str, tmp_path: Path, **settings: Any) -> None:
+    """Before a folder is made, too."""
+    with pytest.raises(SettingError, match=message):
+        simulate(out=tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+
+
+# --- replay
+
+
+@dataclass(frozen=True)
+class Dreams:
+    """A colleague's kind of replay."""
+
+    source: str = "recall"  # type: ignore[misc]
+    targets: str = "soft"
+    temperature: float = 2.0
+    batch: int | None = None
+
+    def check(self, brain: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.mark.usefixtures("nothing_lives")
+@pytest.mark.parametrize(
+    ("replay", "message"),
+    [
+        (Dreams(source="dream"), r"Dreams.source: got 'dream', must be one of 'recall', 'episodes', 'current'"),
+        (Dreams(targets="fuzzy"), r"Dreams.targets: got 'fuzzy', must be one of 'soft', 'hard'"),
+        (Dreams(temperature=-1), r"Dreams.temperature: got -1, must be a number > 0"),
+        (Dreams(batch=0), r"Dreams.batch: got 0, must be a whole number >= 1"),
+        (
+            Dreams(source="episodes"),
+            r"Dreams.source: got 'episodes', must be .*inherits from ExactReplay: its `budget`",
+        ),
+        (Dreams(source="current", batch=5), r"Dreams.batch: got 5, must be None or 8, the trials that are being"),
+        (rs.GenerativeReplay, r"replay: got <class .*must be an instance: add \(\), as in GenerativeReplay\(\)"),
+    ],
+)
+def test_own_replay_that_does_not_fit(replay: Any, message: str, tmp_path: Path) -> None:
+    refused(message, tmp_path, replay=replay)
+
+
+@pytest.mark.usefixtures("nothing_lives")
+def test_own_recall_in_a_classifier(tmp_path: Path) -> None:
+    plan = rs.classifier(protocol(), units=(20, 20))
+    refused(
+        r"Dreams.source: got 'recall', must be 'episodes' or 'current' in a plain",
+        tmp_path,
+        brain=plan,
+        replay=Dreams(),
+    )
+
+
+@dataclass(frozen=True)
+class Few(rs.ExactReplay):
+    """Inherits the storage."""
+
+    source: ClassVar[str] = "episodes"
+    budget: int = 2
+
+
+def test_own_replay_that_fits() -> None:
+    for own, known in (
+        (Dreams(), rs.GenerativeReplay()),
+        (Few(), rs.ExactReplay(2)),
+        (Dreams(source="current"), rs.CurrentInputReplay()),
+        (Dreams(source="current", batch=8), rs.CurrentInputReplay()),
+    ):
+        losses = [simulate(replay=one).log["learning/loss"].values for one in (own, known)]
+        assert np.array_equal(*losses)
+
+
+# --- rules
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A colleague's rule, which is right."""
+
+    strength: float = 1.0
+    watches_steps: bool = True
+    gives: str = "right"
+
+    def begin(self, synapses: Any) -> Any:
+        return {} if self.gives == "no state" else SynapticIntelligence().begin(synapses)
+
+    def observe(self, state: ConsolidationState, before: Any, gradient: Any, after: Any) -> None:
+        np.random.rand()
+        torch.rand(1)
+        if self.gives == "unknown synapse":
+            before["readout.nowhere"]
+        SynapticIntelligence().observe(state, before, gradient, after)
+
+    def consolidate(self, state: ConsolidationState, synapses: Any, information: Any) -> Any:
+        if self.gives == "nothing":
+            return None
+        found = SynapticIntelligence().consolidate(state, synapses, information)
+        return found._replace(consolidated=0) if self.gives == "no count" else found
+
+    def penalty(self, state: ConsolidationState, synapses: Any) -> Any:
+        right = SynapticIntelligence().penalty(state, synapses)
+        return {"scalar": right.sum(), "float": 1.0, "by synapse": right[:, None]}.get(self.gives, right)
+
+
+RULES = [
+    ("no state", r"Rule.begin: got 'dict', must be a ConsolidationState"),
+    (
+        "unknown synapse",
+        r"Rule.observe: got \"KeyError: 'readout.nowhere'\", must be a method that works on a mapping of synapses",
+    ),
+    ("nothing", r"Rule.consolidate: got None, must be a ConsolidationState"),
+    (
+        "no count",
+        r"Rule.consolidate: got 'consolidated=0', must be a state whose `consolidated` counts the contexts, here 1",
+    ),
+    ("scalar", r"Rule.penalty: got 'a tensor of shape \(\)', must be a tensor \(animal,\), one number for each animal"),
+    ("float", r"Rule.penalty: got 'float', must be a tensor \(animal,\)"),
+    ("by synapse", r"Rule.penalty: got 'a tensor of shape \(3, 1\)', must be a tensor \(animal,\)"),
+]
+
+
+@pytest.mark.usefixtures("nothing_lives")
+@pytest.mark.parametrize(("gives", "message"), RULES)
+def test_own_rule_that_does_not_fit(gives: str, message: str, tmp_path: Path) -> None:
+    refused(message, tmp_path, consolidation=Rule(gives=gives))
+
+
+@pytest.mark.usefixtures("nothing_lives")
+def test_rules_are_instances_with_numbers(tmp_path: Path) -> None:
+    refused(
+        r"consolidation: got <class .*add \(\), as in SynapticIntelligence",
+        tmp_path,
+        consolidation=SynapticIntelligence,
+    )
+    refused(r"Rule.strength: got -1, must be a number >= 0", tmp_path, consolidation=Rule(strength=-1))
+    refused(r"Rule.watches_steps: got 'yes', must be True or False", tmp_path, consolidation=Rule(watches_steps="yes"))  # type: ignore[arg-type]
+
+
+# --- cortices
+
+
+class Own(rs.AbstractCortex):
+    """A colleague's cortex, which is right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.areas, self.sizes, self.reentry = ("retina", "v1", "it"), {"retina": 16, "v1": 12, "it": 9}, "v1"
+        self.v1, self.it = nn.Linear(16, 12), nn.Linear(12, 9)
+
+    def forward(self, activity: Tensor, start: str = "retina", stop: str | None = None) -> Any:
+        evoked = {start: activity.flatten(1)}
+        for area, below in (("v1", "retina"), ("it", "v1")):
+            if below in evoked and stop not in evoked:
+                evoked[area] = self.climbed(area, evoked[below])
+        return evoked
+
+    def climbed(self, area: str, below: Tensor) -> Tensor:
+        return torch.tanh(self.get_submodule(area)(below))
+
+
+class OtherSizes(Own):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes = {"retina": 16, "v1": 12, "it": 8}
+
+
+class Nothing(Own):
+    def forward(self, activity: Tensor, start: str = "retina", stop: str | None = None) -> Any:
+        super().forward(activity, start, stop)
+
+
+class TopOnly(Own):
+    def forward(self, activity: Tensor, start: str = "retina", stop: str | None = None) -> Any:
+        return list(super().forward(activity, start, stop).values())[-1]
+
+
+class FromBelow(Own):
+    def forward(self, activity: Tensor, stop: str | None = None) -> Any:  # type: ignore[override]
+        return super().forward(activity, "retina", stop)
+
+
+class Branches(Own):
+    def climbed(self, area: str, below: Tensor) -> Tensor:
+        drive = super().climbed(area, below)
+        return drive if drive.mean() > 0 else -drive
+
+
+class Noisy(Own):
+    def climbed(self, area: str, below: Tensor) -> Tensor:
+        return nn.functional.dropout(super().climbed(area, below), 0.5, self.training)
+
+
+class Images(Own):
+    def forward(self, activity: Tensor, start: str = "retina", stop: str | None = None) -> Any:
+        evoked = super().forward(activity, start, stop)
+        return {area: a if area == start else a[:, :, None] for area, a in evoked.items()}
+
+
+class AreaMissing(Own):
+    def forward(self, activity: Tensor, start: str = "retina", stop: str | None = None) -> Any:
+        return {area: a for area, a in super().forward(activity, start, stop).items() if area != "v1"}
+
+
+class Gateable(Own):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gateable = ("it",)
+
+
+CORTICES = [
+    (OtherSizes, r"OtherSizes.sizes\['it'\]: got 8, must be 9, the units that `forward` gives this area"),
+    (Nothing, r"Nothing.forward: got 'NoneType', must be a mapping of areas to their activity"),
+    (TopOnly, r"TopOnly.forward: got 'Tensor', must be a mapping of areas to their activity"),
+    (
+        FromBelow,
+        r"FromBelow.forward: got .*unexpected keyword argument 'start'.*, must be forward\(self, activity, start=",
+    ),
+    (Branches, r"Branches.forward: got .*must be free of branches on values .*torch.where chooses"),
+    (Noisy, r"Noisy.forward: got .*must be free of random numbers \(dropout"),
+    (
+        Images,
+        r"Images.forward\(\)\['v1'\]: got 'shape \(2, 12, 1\)', must be \(trial, unit\), here \(2, 12\): flatten it",
+    ),
+    (AreaMissing, r"AreaMissing.forward: got \['it', 'retina'\], must be activity of 'v1', too"),
+]
+
+
+@pytest.mark.usefixtures("nothing_lives")
+@pytest.mark.parametrize(("cortex", "message"), CORTICES, ids=[c.__name__ for c, _ in CORTICES])
+@pytest.mark.parametrize("make", [rs.brain_inspired, rs.classifier])
+def test_own_cortex_that_does_not_fit(make: Any, cortex: Any, message: str, tmp_path: Path) -> None:
+    refused(message, tmp_path, brain=make(protocol(), cortex=cortex))
+
+
+@pytest.mark.usefixtures("nothing_lives")
+def test_own_cortex_that_cannot_be_gated(tmp_path: Path) -> None:
+    own = protocol("task")
+    plan = rs.classifier(own, cortex=Gateable, context_gating=rs.ContextGating(0.5))
+    message = r"Gateable.forward: got .*'openness'.*must be forward\(self, .*openness=None\): `gateable` names areas"
+    refused(message, tmp_path, protocol=own, brain=plan)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_rehearsal_leaves_nothing(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Same seed, same life, with and without; and the user's own chance is where it was."""
+    settings: dict[str, Any] = {
+        "brain": rs.brain_inspired(protocol(), cortex=Own, code_units=4, closed=0.3),
+        "replay": rs.GenerativeReplay(),
+        "consolidation": Rule(),
+        "precision": precision,
+    }
+    done: list[str] = []
+    rehearse = preparation.rehearse
+    with pytest.warns(UserWarning, match="replay enters at v1"):
+        monkeypatch.setattr(preparation, "rehearse", lambda *given: done.append("rehearsed") or rehearse(*given))
+        torch.manual_seed(3), np.random.seed(3)
+        condition_states = torch.get_rng_state(), np.random.get_state()[1].copy()
+        own = protocol()
+        preparation.prepare(
+            settings["brain"], own, rs.Learning(2, 8), settings["replay"], Rule(), "sequential", (), "cpu", precision
+        )
+        assert torch.equal(torch.get_rng_state(), condition_states[0])
+        assert np.array_equal(np.random.get_state()[1], condition_states[1])
+        with_it = simulate(**settings)
+        monkeypatch.setattr(preparation, "rehearse", lambda *_given: None)
+        without = simulate(**settings)
+    assert done == ["rehearsed", "rehearsed"]
+    assert np.array_equal(with_it.log["learning/loss"].values, without.log["learning/loss"].values)
+
+
+def test_ready_made_parts_need_no_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_climb", "_consolidate"):
+        monkeypatch.setattr(f"replaysim.rehearsal.{name}", lambda *_given: pytest.fail("rehearsed"))
+    simulate(consolidation=rs.SynapticIntelligence(), replay=rs.ExactReplay(2))
+
+
+def test_an_own_cortex_meets_other_stimuli() -> None:
+    """Stored episodes and current stimuli enter an own cortex at the retina; gates by context are heard."""
+    own = protocol("task")
+    for replay in (rs.ExactReplay(2), rs.CurrentInputReplay()):
+        simulate(protocol=own, brain=rs.classifier(own, cortex=Own), replay=replay)
+
+
+# --- stimuli that were not planned for
+
+
+@pytest.mark.usefixtures("nothing_lives")
+def test_intensities_of_the_protocol_that_is_met(tmp_path: Path) -> None:
+    """A brain planned for images meets vectors of the same size that no Bernoulli variable could be."""
+    images, label = stimuli()
+    other = rs.SplitProtocol(images.astype(np.float32) / 30 - 4, label, contexts=3)
+    with pytest.raises(
+        rs.ReplaysimError, match=r'"bernoulli" needs stimuli in \[0, 1\]; the train stimuli of .* reach'
+    ):
+        simulate(protocol=other, brain=brain(protocol()), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "plan", [brain(protocol(), reconstruction="gaussian"), rs.classifier(protocol(), units=(9, 9))]
+)
+def test_intensities_where_none_are_re_created(plan: rs.BrainPlan) -> None:
+    images, label = stimuli()
+    other = rs.SplitProtocol(images.astype(np.float32) / 30 - 4, label, contexts=3)
+    assert np.isfinite(simulate(protocol=other, brain=dataclasses.replace(plan)).log["learning/loss"]).all()
