@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import math
+import re
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from replaysim.errors import LogError
+from replaysim.errors import DataError
 
-Row = Mapping[str, str]
+from .bounds import Bound, bound_on, scatter, verdict
+from .csv_tables import number, read_table
+from .origins import Row, Runs
+
+COLUMNS = ("preset", "steps", "what", "value", "error", "source")
+MEAN, YARDSTICK = "mean", 12
+"""What a published number is: a mean over seeds, or that of ``animal 12``, a single run with that seed."""
+SINGLE = "†"
+"""Marks a difference from a single published run."""
 FROM_MEMORY = "memory"
 """Source of numbers that were not looked up: marked wherever they are shown."""
 NOT_YET = "not run yet"
@@ -44,42 +52,26 @@ Known = Mapping[tuple[str, int, str], Published]
 
 
 def published(path: Path) -> dict[tuple[str, int, str], Published]:
-    """Published numbers by preset, steps and what they are: ``mean`` or ``animal 12``."""
-    if not path.exists():
-        raise LogError(f"no published numbers at {path}")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {
-        (row["preset"], int(row["steps"]), row["what"]): Published(row["value"], row["error"], row["source"])
-        for row in rows
-    }
+    """Published numbers by preset, steps and what they are: ``mean`` or, of one run, ``animal 12``.
 
-
-class Runs:
-    """Numbers of the footnotes that say how rows came about."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, str, str], list[Row]] = {}
-
-    def number(self, rows: Iterable[Row]) -> str:
-        """Numbers of all that made these rows."""
-        found = set()
-        for row in rows:
-            made = (row["command"], row["device"], row["torch"])
-            self._rows.setdefault(made, []).append(row)
-            found.add(list(self._rows).index(made) + 1)
-        return ", ".join(map(str, sorted(found)))
-
-    def lines(self) -> list[str]:
-        """One line a command, machine and version of torch."""
-        lines = []
-        for number, ((command, device, torch), rows) in enumerate(self._rows.items(), 1):
-            dates = sorted({row["date"] for row in rows})
-            days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-            commits = ", ".join(sorted({row["commit"] for row in rows}))
-            where = "CPU, one thread a worker" if device == "cpu" else device
-            lines.append(f"- run {number}: `{command}`; {where}; torch {torch}; {days}; commit {commits}")
-        return lines
+    Raises
+    ------
+    LogError, DataError
+        If there is no such file, or it holds something else, or less than it should.
+    """
+    found: dict[tuple[str, int, str], Published] = {}
+    for row in read_table(path, COLUMNS, "published numbers"):
+        number(path, row, "value")
+        if row["error"]:
+            number(path, row, "error", least=0)
+        steps = number(path, row, "steps", least=1)
+        if not re.fullmatch(rf"{MEAN}|animal \d+", row["what"]):
+            raise DataError(f"{path}, row of {row['preset']}: what is {row['what']!r}, must be 'mean' or 'animal 12'")
+        key = row["preset"], int(steps), row["what"]
+        if key in found:
+            raise DataError(f"{path}: {row['preset']}, {int(steps)} steps, {row['what']}, is given twice")
+        found[key] = Published(row["value"], row["error"], row["source"])
+    return found
 
 
 def animals(rows: Sequence[Row]) -> dict[int, list[float]]:
@@ -92,10 +84,28 @@ def animals(rows: Sequence[Row]) -> dict[int, list[float]]:
     return dict(sorted(lives.items()))
 
 
-def ours(rows: Sequence[Row], mean: Published | None) -> list[str]:
-    """Cells: mean and standard error, difference from the published mean, animals.
+def ours(
+    rows: Sequence[Row],
+    mean: Published | None,
+    *,
+    run: Published | None = None,
+    within: float | None = None,
+) -> list[str]:
+    """Cells: mean and standard error, difference from what is published, animals.
 
     The standard error is over animals, or over the lives of a single animal.
+
+    Parameters
+    ----------
+    rows
+        Of a summary.
+    mean
+        Published mean, from which ours differs.
+    run
+        A single published run of animal 12; where no mean is published, the lives of our animal 12 differ from it, and
+        the difference is marked.
+    within
+        Largest difference that is demanded, in points.
     """
     lives = animals(rows)
     lost = len({row["animal"] for row in rows}) - len(lives)
@@ -105,12 +115,27 @@ def ours(rows: Sequence[Row], mean: Published | None) -> list[str]:
     values = next(iter(lives.values())) if single else [statistics.fmean(v) for v in lives.values()]
     found = statistics.fmean(values)
     error = f" ± {statistics.stdev(values) / len(values) ** 0.5:.2f}" if len(values) > 1 else ""
-    gap = f"{found - float(mean.value):+.1f}".replace("-0.0", "0.0").replace("+0.0", "0.0") if mean else ""
     which = [_seeds(list(lives))]
     most = max(len(v) for v in lives.values())
     which += [f"{most} lives"] if most > 1 else []
     which += [f"losses of {lost} more became infinite"] if lost else []
+    gap = ""
+    if mean:
+        gap = _gap(found - float(mean.value), within)
+    elif run and YARDSTICK in lives:
+        gap = _gap(statistics.fmean(lives[YARDSTICK]) - float(run.value), within, SINGLE)
     return [f"{found:.2f}{error}", gap, f"{len(lives)} ({', '.join(which)})"]
+
+
+def _gap(difference: float, within: float | None, mark: str = "") -> str:
+    judged = f" ({verdict(difference, within)})" if within is not None else ""
+    return f"{signed(difference)}{mark}{judged}"
+
+
+def signed(difference: float) -> str:
+    """Points with their sign; none where they are 0.0."""
+    text = f"{difference:+.1f}"
+    return "0.0" if float(text) == 0 else text
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -132,11 +157,14 @@ class Tables:
         Published numbers, see :func:`published`.
     sources
         Name of a source to its words.
+    bounds
+        On the difference of ours from published numbers.
     """
 
     cohorts: Sequence[Cohort]
     known: Known
     sources: Mapping[str, str]
+    bounds: Sequence[Bound] = ()
 
     def table(self, names: Sequence[str], steps: int, rows: Mapping[str, Sequence[Row]]) -> list[str]:
         """Lines of a table, its sources, and how its rows came about.
@@ -156,22 +184,55 @@ class Tables:
         head += [" / ".join(["animal 12: published code", *(cohort.short for cohort in self.cohorts)]), "run"]
         lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
         runs, shown = Runs(), {cohort.early for cohort in self.cohorts}
+        judged: list[str] = []
         for name in names:
             own = [row for row in rows.get(name, ()) if int(row["steps"]) == steps and row["early"] in shown]
             lines.append(f"{self._line(name, steps, own)} {runs.number(own)} |")
+            judged += self._judged(name, steps, own)
         quoted = {value.source for (name, many, _), value in self.known.items() if name in names and many == steps}
         if quoted:
             words = "; ".join(words for source, words in self.sources.items() if source in quoted)
             lines += ["", f"Published numbers: {words}."]
+        if any(SINGLE in line for line in lines):
+            lines += ["", f"{SINGLE} No mean is published: our animal {YARDSTICK} minus one run of the published code."]
+        if judged:
+            lines += ["", "Demanded of the difference from published numbers:", "", *judged]
         return [*lines, "", *([*runs.lines(), ""] if runs.lines() else [])]
 
     def _line(self, name: str, steps: int, rows: Sequence[Row]) -> str:
-        mean, code = (self.known.get((name, steps, what)) for what in ("mean", "animal 12"))
+        mean, code = (self.known.get((name, steps, what)) for what in (MEAN, f"animal {YARDSTICK}"))
+        within = bound_on(self.bounds, name, steps, MEAN if mean else f"animal {YARDSTICK}")
         cells = [name.rsplit("/", 1)[1], str(mean) if mean else "–"]
         twelve = [code.value if code else "–"]
         for cohort in self.cohorts:
             own = [row for row in rows if row["early"] == cohort.early]
-            cells += ours(own, mean)
-            lives = animals(own).get(12)
+            cells += ours(own, mean, run=code, within=within)
+            lives = animals(own).get(YARDSTICK)
             twelve.append(f"{statistics.fmean(lives):.1f}" if lives else "–")
         return f"| {' | '.join(cells)} | {' / '.join(twelve)} |"
+
+    def _judged(self, name: str, steps: int, rows: Sequence[Row]) -> list[str]:
+        """A line for every published number of an arm on whose difference from ours there is a bound."""
+        lines = []
+        known = {what: value for (arm, many, what), value in self.known.items() if (arm, many) == (name, steps)}
+        for what, value in known.items():
+            within = bound_on(self.bounds, name, steps, what)
+            for cohort in self.cohorts if within is not None else ():
+                lives = animals([row for row in rows if row["early"] == cohort.early])
+                own = [statistics.fmean(v) for v in lives.values()]
+                if what != MEAN:
+                    own = lives.get(int(what.removeprefix("animal ")), [])
+                if own:
+                    words = [name.rsplit("/", 1)[1], *([cohort.title] if len(self.cohorts) > 1 else []), what]
+                    lines.append(f"- {', '.join(words)}: {_sentence(own, value, within or 0.0, what)}")
+        return lines
+
+
+def _sentence(own: Sequence[float], value: Published, within: float, what: str) -> str:
+    """What was found, what is published, and whether that is near enough."""
+    found, there = statistics.fmean(own), float(value.value)
+    judged = verdict(found - there, within)
+    text = f"{found:.2f} is {signed(found - there)} from {value}, within {within:g} points: {judged}."
+    if judged == "met" or what == MEAN:
+        return text
+    return f"{text} {scatter(there, own)}"

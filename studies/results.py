@@ -3,8 +3,10 @@
 ``python studies/results.py`` writes ``docs/results.md``; with ``--check`` it only says whether that file is up to date.
 Run time: seconds.
 
-Our numbers are those that ``studies/compare_methods.py`` keeps, one CSV file a protocol; the published ones are in
-``docs/results/published.csv``.
+Our numbers are those that ``studies/compare_methods.py`` and ``studies/lesions.py`` keep, one CSV file a protocol (with
+a header only as long as nothing of it was run); the published ones are in ``docs/results/published.csv``, how far ours
+may lie from them in ``docs/results/bounds.csv``. A page that would show less than it does today is not written. Tables
+of other studies are the ``table.txt`` that they leave, copied to ``docs/results/`` under the names in :data:`KEPT`.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from analysis.bounds import Bound, read_bounds
+from analysis.origins import BEGINNING
 from analysis.summary_tables import Cohort, Known, Tables, published
 from replaysim.commandline import run_study
-from replaysim.errors import LogError
+from replaysim.errors import DataError, LogError, SettingError, check_choice
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ differ by less than lives of one arm scatter. That is one pair, at this length o
 }
 
 
-def section(world: str, rows: Sequence[Mapping[str, str]], known: Known) -> str:
+def section(world: str, rows: Sequence[Mapping[str, str]], known: Known, bounds: Sequence[Bound] = ()) -> str:
     """The section on one protocol."""
     from replaysim import presets
 
@@ -162,7 +166,7 @@ def section(world: str, rows: Sequence[Mapping[str, str]], known: Known) -> str:
             wanted = [n for n in names if (n, steps) in there or (steps == paper and not is_lesion(n))]
             if steps != paper:
                 parts += [f"**{steps} steps per context** (the paper: {paper}): compare with their like only.", ""]
-            parts += Tables(by.cohorts, known, SOURCES).table(wanted, steps, grouped)
+            parts += Tables(by.cohorts, known, SOURCES, bounds).table(wanted, steps, grouped)
     return "\n".join([*parts, by.deviations])
 
 
@@ -211,27 +215,96 @@ def printed(folder: Path, title: str) -> str:
         raise LogError(f"no summary {folder / pattern}: run the study first and keep what it prints, below its command")
     parts = [f"## {title}", ""] + ([about, ""] if about else [])
     for path in paths:
-        command, _, table = path.read_text(encoding="utf-8").partition("\n")
-        parts += [f"`{command}`", "", "```text", table.strip("\n"), "```", ""]
+        lines = path.read_text(encoding="utf-8").strip("\n").splitlines()
+        command = [f"`{lines.pop(0)}`"] if lines and lines[0].startswith("python ") else []
+        origins = [line for line in lines if line.startswith(BEGINNING)]
+        table = "\n".join(line for line in lines if not line.startswith(BEGINNING)).strip("\n")
+        command += [] if origins else ["(no provenance kept)"]
+        parts += [" ".join(command), ""] if command else []
+        parts += ["```text", table, "```", "", *([*origins, ""] if origins else [])]
     return "\n".join(parts)
+
+
+def check_names(folder: Path, ours: Mapping[str, Sequence[Mapping[str, str]]], known: Known) -> None:
+    """Raise :class:`DataError` for numbers of arms that there are not: no table would show them.
+
+    Parameters
+    ----------
+    folder
+        With the summaries.
+    ours
+        World to the rows of its summary.
+    known
+        Published numbers.
+    """
+    from replaysim import presets
+
+    for world, rows in ours.items():
+        arms = set(presets.names(f"{world}/"))
+        unknown = sorted({row["preset"] for row in rows} - arms)
+        if unknown:
+            raise DataError(
+                f"{folder / world}.csv: has rows of {', '.join(unknown[:3])}, which `replaysim run --list {world}` "
+                "does not show: mend the name, or remove the rows"
+            )
+    unknown = sorted({preset for preset, _, _ in known if preset not in presets.PRESETS})
+    if unknown:
+        raise DataError(
+            f"{folder / 'published.csv'}: has numbers of {', '.join(unknown[:3])}, which `replaysim run --list` does "
+            "not show: mend the name, or remove the rows"
+        )
+    for value in known.values():
+        check_choice(str(folder / "published.csv"), "source", value.source, SOURCES)
+
+
+def read(folder: Path) -> tuple[dict[str, list[dict[str, str]]], Known, tuple[Bound, ...]]:
+    """Summaries by world, published numbers and bounds, all checked."""
+    from analysis.summaries import read_rows
+
+    known, bounds = published(folder / "published.csv"), read_bounds(folder / "bounds.csv")
+    ours = {}
+    for world in WORLDS:
+        path = folder / f"{world}.csv"
+        if not path.is_file() or not path.stat().st_size:
+            raise LogError(
+                f"no summary at {path}, or an empty file: bring it back, name another folder with --summaries, or write "
+                "a file with a header only where nothing was run"
+            )
+        try:
+            ours[world] = read_rows(path)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path} is not a summary: {error}") from error
+    check_names(folder, ours, known)
+    return ours, known, bounds
 
 
 def main(settings: Settings) -> None:
     """Write the tables, or check them."""
-    from analysis.summaries import read_rows
+    from analysis.vanished import vanished
 
+    if settings.out.is_dir() or not settings.out.parent.is_dir():
+        raise SettingError("results", "out", str(settings.out), "a file in a folder that is there")
+    ours, known, bounds = read(settings.summaries)
     heading = (
         "# Published numbers and ours\n\nMade by `python studies/results.py` from the summaries in `docs/results/`.\n\n"
     )
-    known = published(settings.summaries / "published.csv")
-    sections = [section(world, read_rows(settings.summaries / f"{world}.csv"), known) for world in WORLDS]
+    sections = [section(world, rows, known, bounds) for world, rows in ours.items()]
     parts = [*sections, COMMON, *(printed(settings.summaries, title) for title in KEPT)]
     text = heading + "\n".join(part for part in parts if part)
+    before = settings.out.read_text(encoding="utf-8") if settings.out.exists() else ""
     if settings.check:
-        if not settings.out.exists() or settings.out.read_text(encoding="utf-8") != text:
+        if before != text:
             raise LogError(f"{settings.out} is not up to date: run studies/results.py")
         return
-    settings.out.write_text(text, encoding="utf-8")
+    gone = vanished(before, text)
+    if gone:
+        raise LogError(
+            f"{settings.out} shows numbers that {settings.summaries} lacks ({'; '.join(gone[:3])}): bring them back, or "
+            "remove the page first"
+        )
+    temporary = settings.out.with_name(f"{settings.out.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(settings.out)
     print(text)
 
 

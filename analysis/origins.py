@@ -1,0 +1,50 @@
+"""Origins: how numbers came about, from which command, code, machine and day, as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import xarray as xr
+
+Row = Mapping[str, str]
+BEGINNING = "- run "
+"""Of every such line."""
+
+
+class Runs:
+    """Numbers of the footnotes that say how rows came about."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str, str], list[Row]] = {}
+
+    def number(self, rows: Iterable[Row]) -> str:
+        """Numbers of all that made these rows (:data:`analysis.summaries.COLUMNS`)."""
+        found = set()
+        for row in rows:
+            made = (row["command"], row["device"], row["torch"])
+            self._rows.setdefault(made, []).append(row)
+            found.add(list(self._rows).index(made) + 1)
+        return ", ".join(map(str, sorted(found)))
+
+    def lines(self) -> list[str]:
+        """One line a command, machine and version of torch."""
+        lines = []
+        for number, ((command, device, torch), rows) in enumerate(self._rows.items(), 1):
+            dates = sorted({row["date"] for row in rows})
+            days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+            commits = ", ".join(sorted({row["commit"] for row in rows}))
+            where = "CPU, one thread a worker" if device == "cpu" else device
+            lines.append(f"{BEGINNING}{number}: `{command}`; {where}; torch {torch}; {days}; commit {commits}")
+        return lines
+
+
+def origin_lines(logs: Iterable[xr.DataTree]) -> list[str]:
+    """Lines about how these finished logs came about, to be kept below whatever is made from them."""
+    from .summaries import rows_of
+
+    runs = Runs()
+    for log in logs:
+        rows: list[Any] = rows_of(log, "")
+        runs.number(rows)
+    return runs.lines()

@@ -1,0 +1,113 @@
+"""The page of results is never made from less than there was, and damaged files are named."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from replaysim.errors import DataError, LogError, ReplaysimError, SettingError
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "studies"))
+import results  # noqa: E402
+
+sys.path.remove(str(ROOT / "studies"))
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A copy of the summaries, and of the page made from them."""
+    shutil.copytree(ROOT / "docs" / "results", tmp_path / "results")
+    results.main(results.Settings(tmp_path / "results", tmp_path / "results.md"))
+    return tmp_path
+
+
+def make(kept: Path, out: str = "results.md") -> None:
+    results.main(results.Settings(kept / "results", kept / out))
+
+
+def only_header(path: Path) -> None:
+    path.write_text(path.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
+
+
+def without(words: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        assert any(words in line for line in lines)
+        path.write_text("".join(line for line in lines if words not in line), encoding="utf-8")
+
+    return change
+
+
+def replaced(old: str, new: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "error", "words"),
+    [
+        ("split_mnist.csv", Path.unlink, LogError, "no summary at .*split_mnist.csv"),
+        ("split_mnist.csv", lambda p: p.write_text(""), LogError, "or an empty file"),
+        ("split_mnist.csv", lambda p: p.write_text("x,y\n1,2\n"), DataError, "is not a summary"),
+        ("split_mnist.csv", lambda p: p.write_bytes(b"\x89HDF\xff\xfe\n\x00"), ReplaysimError, "split_mnist.csv"),
+        (
+            "split_mnist.csv",
+            only_header,
+            LogError,
+            "shows numbers that .* lacks .*Split MNIST, Class scenario: nothing",
+        ),
+        ("split_mnist.csv", without("class/gr,"), LogError, r"lacks \(Split MNIST, Class scenario: gr\)"),
+        ("split_mnist.csv", replaced("class/gr,", "class/grr,"), DataError, "has rows of split_mnist/class/grr"),
+        ("published.csv", Path.unlink, LogError, "no published numbers"),
+        ("published.csv", lambda p: p.write_text(""), DataError, "no table of published numbers"),
+        ("published.csv", without("class/gr,2000,mean"), LogError, "lacks .*Class scenario: gr"),
+        ("published.csv", replaced("class/gr,", "class/grr,"), DataError, "has numbers of split_mnist/class/grr"),
+        ("published.csv", replaced(",classifiers", ",class"), SettingError, "source: got 'class'"),
+        ("bounds.csv", Path.unlink, LogError, "no bounds at"),
+        ("lesions_digits.txt", Path.unlink, LogError, "Lesions"),
+    ],
+)
+def test_the_page_never_loses_numbers(
+    kept: Path, name: str, change: Callable[[Path], object], error: type[Exception], words: str
+) -> None:
+    before = (kept / "results.md").read_text(encoding="utf-8")
+    change(kept / "results" / name)
+    with pytest.raises(error, match=words):
+        make(kept)
+    assert (kept / "results.md").read_text(encoding="utf-8") == before
+    assert sorted(path.name for path in kept.iterdir()) == ["results", "results.md"]
+
+
+def test_where_the_page_cannot_go(kept: Path) -> None:
+    for out in ("results", "nowhere/page.md"):
+        with pytest.raises(SettingError, match=r"results\.out: got .* a file in a folder that is there"):
+            make(kept, out)
+
+
+def test_difference_from_a_single_published_run_is_shown_and_judged(kept: Path) -> None:
+    page = (kept / "results.md").read_text(encoding="utf-8")
+    assert "| gr | 91.30 ± .60 | 92.20 ± 0.51 | +0.9 (met) |" in page
+    assert "- gr, animal 12: 92.50 is +0.2 from 92.3, within 2 points: met." in page
+    short = page.partition("**100 steps per context**")[2]
+    line = next(line for line in short.splitlines() if line.startswith("| brain_inspired |"))
+    assert "†" in line and ("(met)" in line or "(missed by " in line)
+
+
+def test_tables_without_provenance_say_so(kept: Path) -> None:
+    table = "arm   accuracy\nall   93.6\n"
+    origin = "- run 1: `python studies/lesions.py`; CPU, one thread a worker; torch 2.14.1; 2026-11-25; commit abc"
+    path = kept / "results" / "lesions_digits.txt"
+    path.write_text(f"python studies/lesions.py\n{table}", encoding="utf-8")
+    assert "`python studies/lesions.py` (no provenance kept)\n" in results.printed(kept / "results", "Lesions")
+    path.write_text(f"{table}\n{origin}\n", encoding="utf-8")
+    text = results.printed(kept / "results", "Lesions")
+    assert f"```text\n{table}```\n\n{origin}\n" in text and "no provenance" not in text
