@@ -1,4 +1,4 @@
-"""Bounds on the difference between our numbers and published ones: met, or missed by how much, and by how much chance."""
+"""Bounds on the difference between our numbers and published ones: met, or missed, by how much, by what chance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables in CSV files, checked when they are read: what is cut off, or something else, is not a table with fewer rows."""
+"""Tables in CSV files, checked when they are read: what was cut off, or is something else, is no shorter table."""
 
 from __future__ import annotations
 

@@ -48,8 +48,16 @@ def write_report(paths: Sequence[str | os.PathLike[str]], out: Path, *, overwrit
     Raises
     ------
     LogError
-        If a log cannot be read, or the file is there already or cannot be written; checked before anything is computed.
+        If a log cannot be read, or the file is there already, is one of the logs, is no ``.html`` or cannot be written;
+        checked before anything is computed.
     """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise LogError(f"{out}: a report is a page; choose a name that ends in .html")
+    inside = [path for path in paths if out.resolve() in _files(Path(path))]
+    if inside:
+        raise LogError(f"{out}: is a file of the log {inside[0]}; choose another name with --out")
+    if out.is_dir():
+        raise LogError(f"{out}: is a folder; choose another name with --out")
     if out.exists() and not overwrite:
         raise LogError(f"{out}: is there already; choose another name with --out, or replace it with --overwrite")
     if not out.parent.is_dir():
@@ -70,6 +78,11 @@ def write_report(paths: Sequence[str | os.PathLike[str]], out: Path, *, overwrit
     except OSError as error:
         raise LogError(f"{out}: cannot be written ({error.strerror})") from error
     return out
+
+
+def _files(log: Path) -> set[Path]:
+    """Files that a log consists of."""
+    return {path.resolve() for path in (log.rglob("*.nc") if log.is_dir() else [log])}
 
 
 def names(logs: Sequence[xr.DataTree], paths: Sequence[str | os.PathLike[str]]) -> list[str]:

@@ -267,8 +267,8 @@ def read(folder: Path) -> tuple[dict[str, list[dict[str, str]]], Known, tuple[Bo
         path = folder / f"{world}.csv"
         if not path.is_file() or not path.stat().st_size:
             raise LogError(
-                f"no summary at {path}, or an empty file: bring it back, name another folder with --summaries, or write "
-                "a file with a header only where nothing was run"
+                f"no summary at {path}, or an empty file: bring it back, name another folder with --summaries, "
+                "or, where nothing was run, write a file with the header only"
             )
         try:
             ours[world] = read_rows(path)
@@ -299,8 +299,8 @@ def main(settings: Settings) -> None:
     gone = vanished(before, text)
     if gone:
         raise LogError(
-            f"{settings.out} shows numbers that {settings.summaries} lacks ({'; '.join(gone[:3])}): bring them back, or "
-            "remove the page first"
+            f"{settings.out} shows numbers that {settings.summaries} lacks ({'; '.join(gone[:3])}): bring them back, "
+            "or remove the page first"
         )
     temporary = settings.out.with_name(f"{settings.out.name}.tmp")
     temporary.write_text(text, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -169,6 +170,25 @@ def test_slips(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(rs.LogError, match="no such file or folder"):
         report.write_report([tmp_path / "nothing.nc"], tmp_path / "new.html")
     assert not (tmp_path / "new.html").exists()
+
+
+def test_a_report_never_replaces_a_log(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not even with --overwrite, and under no name."""
+    log = tmp_path / "log"
+    shutil.copytree(folder / "bare", log)
+    before = (log / "run.nc").read_bytes()
+    renamed = tmp_path / "log.html"
+    shutil.copy(log / "run.nc", renamed)
+    cases = [(log, log / "run.nc", "ends in .html"), (log / "run.nc", log / "config.json", "ends in .html")]
+    for given, out, words in [*cases, (renamed, renamed, "is a file of the log")]:
+        with pytest.raises(SystemExit):
+            main(["report", str(given), "--out", str(out), "--overwrite"])
+        assert words in capsys.readouterr().err
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(rs.LogError, match="is a folder"):
+        report.write_report([log], tmp_path / "folder.html", overwrite=True)
+    assert (log / "run.nc").read_bytes() == before == renamed.read_bytes()
+    assert rs.open_log(log).attrs["status"] == "complete"
 
 
 def test_names_of_conditions(folder: Path) -> None:
