@@ -267,7 +267,10 @@ def load_early_areas(
     tensor_files.check_fit(where, state, areas.state_dict())
     areas.load_state_dict(state)
     areas.critical_period = critical_period
-    return areas.eval(), dict(about.get("development", {}))
+    development = about.get("development", {})
+    if not isinstance(development, dict):
+        raise LogError(f"{where}: its note about development is damaged: {development!r:.60}; fetch or make it again")
+    return areas.eval(), development
 
 
 def shipped() -> Path:
@@ -287,3 +290,8 @@ def shipped() -> Path:
         f"no trained early areas here; looked for {' and '.join(str(path) for path in looked)}. Let some develop with "
         "studies/develop_visual_cortex.py, and give the file it leaves to load_early_areas(path)"
     )
+
+
+def shipped_areas() -> str:
+    """Which early areas come with replaysim: the first twelve hexadecimal digits of their file's SHA-256."""
+    return tensor_files.fingerprint(shipped())[:12]

@@ -21,9 +21,10 @@ import xarray as xr
 from . import schema
 from .attributes import check_attributes, encode_attributes
 from .errors import LogError
-from .netcdf import Chunks, check_writable, make_folder, read, write_atomically, write_text_atomically
+from .folders import folder_named, make_room
+from .netcdf import Chunks, make_folder, read, write_atomically, write_text_atomically
 from .pieces import Piece, as_tree, assemble
-from .provenance import CONVENTIONS, config_attributes, config_text
+from .provenance import CONVENTIONS, config_attributes, config_text, read_settings, settings_of
 from .schema import validate
 
 __all__ = [
@@ -33,12 +34,18 @@ __all__ = [
     "assemble",
     "check_attributes",
     "encode_attributes",
+    "folder_named",
     "open_log",
+    "settings_of",
     "validate",
     "write_atomically",
 ]
 
 _RUN, _CONFIG, _STATUS, _ANIMALS = "run.nc", "config.json", "status.json", "animals"
+BRAINS = "brains"
+"""Folder beside a log in which :mod:`replaysim.resumption` keeps trained brains, ``<animal>.safetensors``."""
+CHECKPOINT = "checkpoint.safetensors"
+"""Beside the pieces of a chunk of animals: where they are between two contexts, see :mod:`replaysim.checkpoints`."""
 _PART = re.compile(r"\d+-\d+")
 
 
@@ -110,23 +117,21 @@ class RunFolder:
         path
             The folder; its parents are made, too.
         overwrite
-            Remove an earlier log first: only files that a simulation writes.
+            Remove an earlier log first, and the brains of its animals that were kept beside it: only files that a
+            simulation writes.
         attrs
             Provenance for every file, checked now.
 
         Raises
         ------
         SettingError
-            For an attribute that netCDF cannot hold.
+            For an attribute that netCDF cannot hold, and where ``path`` is no name of a folder.
         LogError
             If there is a log already, a file, or a folder that cannot be written.
         """
         check_attributes(attrs or {})
-        folder = cls(Path(path), attrs or {})
-        if folder.path.exists() and not folder.path.is_dir():
-            raise LogError(f"{folder.path}: is a file, a log needs a folder; choose another name")
-        make_folder(folder.path)
-        check_writable(folder.path)
+        folder = cls(folder_named("simulate", path), attrs or {})
+        make_room(folder.path, (_RUN, _CONFIG, _STATUS), _ANIMALS, _PART)
         there = folder._files()
         folder._check_ours(there)
         finished = [file for file in there if file.suffix != ".tmp"]
@@ -138,7 +143,7 @@ class RunFolder:
                 f"{folder.path}: there is a log already ({names}); choose another folder, or replace it with "
                 "overwrite=True (in a script: --overwrite)"
             )
-        folder._remove(there)
+        folder._remove([*folder._brains(), *there])  # brains first: they never lie beside the log of others
         return folder
 
     def write_config(self, config: Mapping[str, Any]) -> None:
@@ -205,6 +210,30 @@ class RunFolder:
         attrs["date_modified"] = datetime.fromtimestamp(written, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return assemble(parts, {**attrs, **self._status()})
 
+    def settings(self) -> dict[str, Any] | None:
+        """Settings of the log in this folder, complete or not; None where there is none.
+
+        Raises
+        ------
+        LogError
+            If there is a log, but its settings are missing or damaged.
+        """
+        if (self.path / _RUN).is_file():
+            tree = read(self.path / _RUN, load=False)
+            tree.close()
+            return settings_of(tree.attrs, self.path / _RUN)
+        config = self.path / _CONFIG
+        return read_settings(config) if config.exists() or self._files() else None
+
+    def _brains(self) -> list[Path]:
+        """Brains that were kept beside a complete log."""
+        try:
+            animals = (self.settings() or {}).get("animals") if (self.path / _RUN).is_file() else None
+        except LogError:  # whose they are is not known: they stay
+            animals = None
+        seeds = [a for a in animals if isinstance(a, int)] if isinstance(animals, list) else []
+        return [path for a in seeds if (path := self.path / BRAINS / f"{a}.safetensors").is_file()]
+
     def _status(self) -> dict[str, str]:
         try:
             status = json.loads((self.path / _STATUS).read_text(encoding="utf-8"))
@@ -236,6 +265,7 @@ class RunFolder:
                 stem = name.removesuffix(".tmp").removesuffix(".nc")
                 if name.removesuffix(".tmp") == f"{stem}.nc" and schema.PIECES.fullmatch(stem):
                     found.append(file)
+            found.append(part.path / CHECKPOINT)
         return [file for file in found if file.is_file()]
 
     def _check_ours(self, there: list[Path]) -> None:

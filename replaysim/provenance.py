@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, schema
-from .errors import SettingError
+from .errors import LogError, SettingError
 
 CONVENTIONS = "CF-1.8 ACDD-1.3"
 PACKAGES = (
@@ -66,6 +66,55 @@ def config_attributes(config: Mapping[str, Any]) -> dict[str, str]:
     """``config_json`` and ``config_sha256``."""
     text = config_text(config)
     return {"config_json": text, "config_sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def settings_of(attributes: Mapping[str, Any], where: object) -> dict[str, Any]:
+    """The settings that the attributes of a log hold.
+
+    Parameters
+    ----------
+    attributes
+        Of the root.
+    where
+        File or folder of the log, for the error.
+
+    Raises
+    ------
+    LogError
+        If they are missing or damaged.
+    """
+    text = attributes.get("config_json")
+    try:
+        found = json.loads(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        state = "is missing" if text is None else "is damaged"
+        raise LogError(
+            f"{where}: its attribute config_json {state}, so that nobody knows with which settings it was made; "
+            "choose another folder, or replace it with overwrite=True (in a script: --overwrite)"
+        )
+    return found
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in the ``config.json`` of a log that is not complete.
+
+    Raises
+    ------
+    LogError
+        If the file is missing or damaged.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise LogError(
+            f"{path}: is missing, damaged or not of replaysim, so that nobody knows what an unfinished simulation in "
+            "this folder was; choose another folder"
+        )
+    return found
 
 
 def provenance(

@@ -6,25 +6,27 @@ condition that is not complete; a log of other settings is never taken for its o
 
 from __future__ import annotations
 
-import json
+import inspect
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import xarray as xr
 
+from . import tensor_files
 from .brain import Brain, BrainPlan
-from .brain_files import load_brain, save_brain
+from .brain_files import KIND, load_brain, save_brain
 from .errors import LogError
+from .fingerprints import EARLY
 from .learning import Learning
 from .life import Condition
-from .log import open_log
-from .preparation import check_animals
+from .log import BRAINS, RunFolder, folder_named, open_log
+from .preparation import check_animals, prepare
 from .protocol import AbstractProtocol
 from .simulation import describe, simulate
 
-_BRAINS = "brains"
-_COMPUTATION = ("computation", "replaysim_schema")  # says where and how it was computed, not what
+_MAY_LACK = ("computation", "sha256")  # of a configuration: compared where both say something
 
 
 class KeptBrains(Mapping[int, Brain]):
@@ -48,10 +50,22 @@ class KeptBrains(Mapping[int, Brain]):
         for animal in self.animals:
             save_brain(brains[animal], self.path(animal))
 
-    def forget(self) -> None:
-        """Remove those of an earlier simulation."""
-        for path in self.folder.glob("*.safetensors"):
-            path.unlink()
+    def check(self) -> None:
+        """Raise :class:`LogError` where something that is not an animal's brain has its name."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise LogError(f"{self.folder}: is a file, trained brains need a folder; choose another folder for the log")
+        for animal, path in ((animal, self.path(animal)) for animal in self.animals):
+            if not path.exists():
+                continue
+            try:
+                whose = f"the brain of animal {tensor_files.read_note(path, KIND).get('animal')}"
+            except LogError as error:
+                whose = str(error)
+            if whose != f"the brain of animal {animal}":
+                raise LogError(
+                    f"{path}: is not the brain of animal {animal} ({whose}) and would be replaced; move it, choose "
+                    "another folder, or replace it with overwrite=True (in a script: --overwrite)"
+                )
 
     def __getitem__(self, animal: int) -> Brain:
         if animal not in self.animals:
@@ -80,7 +94,7 @@ def simulate_once(
     protocol: AbstractProtocol,
     *,
     animals: Iterable[int],
-    out: Path,
+    out: str | os.PathLike[str],
     overwrite: bool = False,
     keep_brains: bool = False,
     **settings: Any,
@@ -103,62 +117,115 @@ def simulate_once(
 
     Raises
     ------
+    SettingError
+        If ``out`` is no name of a folder, and all others of :func:`~replaysim.simulate`; what is there is untouched.
     LogError
-        If the folder holds a log of other settings, complete or not.
+        If the folder holds a log of other settings, complete or not; see :func:`is_complete`.
     """
-    seeds = check_animals(animals)
-    kept = KeptBrains(out / _BRAINS, seeds)
-    if not overwrite:
-        _check_same(out, _described(brain, protocol, seeds, settings))
-        if (out / "run.nc").is_file() and (kept.complete or not keep_brains):
-            return Resumed(open_log(out), kept, False)
-    kept.forget()  # first, so that they never lie beside the log of others
-    result = simulate(brain, protocol, animals=seeds, out=out, overwrite=True, **settings)
+    seeds, folder = check_animals(animals), folder_named("simulate_once", out)
+    kept = KeptBrains(folder / BRAINS, seeds)
+    if not overwrite and is_complete(brain, protocol, animals=seeds, out=folder, keep_brains=keep_brains, **settings):
+        return Resumed(open_log(folder), kept, False)
+    if keep_brains and kept.folder.exists():
+        tensor_files.check_folder(kept.folder)
+    result = simulate(brain, protocol, animals=seeds, out=folder, overwrite=True, **settings)
     if keep_brains:
         kept.keep(result.brains)
     return Resumed(result.log, kept, True)
+
+
+def is_complete(
+    brain: BrainPlan,
+    protocol: AbstractProtocol,
+    *,
+    animals: Iterable[int],
+    out: str | os.PathLike[str],
+    keep_brains: bool = False,
+    **settings: Any,
+) -> bool:
+    """Whether a folder holds the complete log of this simulation, and its brains where they are to be kept.
+
+    Studies ask this of all their folders before they simulate anything. See :func:`simulate_once`.
+
+    Raises
+    ------
+    LogError
+        If the folder holds a log of other settings, complete or not, one whose settings are not known, or, where brains
+        are to be kept, something else under the name of one.
+    """
+    seeds = check_animals(animals)
+    folder = folder_named("simulate_once", out)
+    kept = KeptBrains(folder / BRAINS, seeds)
+    there = RunFolder(folder).settings() if folder.is_dir() else None
+    if there is not None:
+        refuse_other(folder, there, _described(brain, protocol, seeds, settings))
+    if keep_brains:
+        kept.check()
+    return (folder / "run.nc").is_file() and (kept.complete or not keep_brains)
 
 
 def _described(
     brain: BrainPlan, protocol: AbstractProtocol, seeds: tuple[int, ...], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the configuration of this simulation will say."""
-    condition = Condition(
-        brain,
-        protocol,
-        settings.get("learning") or Learning(),
-        settings.get("replay"),
-        settings.get("consolidation"),
-        settings.get("experience", "sequential"),
-        tuple(settings.get("record", ())),
-        chance=settings.get("chance", 0),
-    )
-    return describe(condition, seeds, settings.get("label", ""))
-
-
-def _check_same(out: Path, wanted: Mapping[str, Any]) -> None:
-    path = out / "config.json"
-    if not path.is_file():
-        return
+    call = inspect.signature(simulate).bind(brain, protocol, animals=seeds, **settings)
+    call.apply_defaults()
+    given = call.arguments
+    how = {name: given[name] for name in ("replay", "consolidation", "experience")}
+    how |= {name: given[name] for name in ("precision", "chance")}
+    learning = given["learning"] or Learning()
     try:
-        there = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return  # cut off while it was written, or not ours: simulate() tells
-    if not isinstance(there, dict):
-        return
+        condition = Condition(brain, protocol, learning, **how, electrodes=tuple(given["record"]))
+        return describe(condition, seeds, given["label"])
+    except (TypeError, AttributeError):
+        prepare(brain, protocol, learning, **how, record=given["record"], device="cpu")  # says what is wrong
+        raise
+
+
+def refuse_other(folder: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise :class:`LogError` unless the settings of a log are those that are wanted."""
     other = differences(there, wanted)
     if other:
         raise LogError(
-            f"{out}: holds a log of other settings ({'; '.join(other[:3])}); choose another folder, or replace it with "
-            "overwrite=True (in a script: --overwrite)"
+            f"{folder}: holds a log of other settings ({'; '.join(other[:3])}); choose another folder, or replace it "
+            "with overwrite=True (in a script: --overwrite)"
         )
 
 
-def differences(there: Any, wanted: Any, name: str = "") -> list[str]:
-    """Where two configurations differ, as words."""
+def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Where two configurations differ, as words.
+
+    Where and how something was computed does not count, but its precision does. Checksums count where both have them,
+    which logs of earlier versions do not; the same early areas may then lie in another place.
+    """
+    one, other = _what(there), _what(wanted)
+    for part in _MAY_LACK:
+        known = {n: (one[part][n], other[part][n]) for n in one[part].keys() & other[part].keys()}
+        one[part], other[part] = ({n: pair[i] for n, pair in sorted(known.items())} for i in (0, 1))
+    for name in one["sha256"].keys() & EARLY.keys():
+        one, other = (_without(config, "brain", *EARLY[name], "developed") for config in (one, other))
+    return _differences(one, other, "")
+
+
+def _what(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What was simulated, and of how it was computed only the precision."""
+    parts = {name: config.get(name) for name in _MAY_LACK}
+    tables = {name: dict(part) if isinstance(part, Mapping) else {} for name, part in parts.items()}
+    tables["computation"] = {n: v for n, v in tables["computation"].items() if n == "precision"}
+    return {n: v for n, v in config.items() if n != "replaysim_schema"} | tables
+
+
+def _without(config: Any, name: str, *below: str) -> Any:
+    """A configuration without one entry."""
+    if not isinstance(config, Mapping) or name not in config:
+        return config
+    rest = {n: v for n, v in config.items() if n != name}
+    return rest | {name: _without(config[name], *below)} if below else rest
+
+
+def _differences(there: Any, wanted: Any, name: str) -> list[str]:
     if isinstance(there, Mapping) and isinstance(wanted, Mapping):
-        names = [n for n in {**there, **wanted} if name or n not in _COMPUTATION]
-        found = (differences(there.get(n), wanted.get(n), f"{name}.{n}" if name else n) for n in names)
+        found = (_differences(there.get(n), wanted.get(n), f"{name}.{n}" if name else n) for n in {**there, **wanted})
         return [words for some in found for words in some]
     if there == wanted:
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from .brain_files import describe_plan, fresh_copy
 from .consolidation import ConsolidationRule
 from .crew import Crew, divide
 from .errors import LogError
+from .fingerprints import fingerprints
 from .learning import Learning
 from .life import Condition, Outcome
 from .preparation import check_animals, check_gates, kept_activity, parameters, prepare
@@ -77,7 +79,7 @@ def simulate(
     consolidation: ConsolidationRule | None = None,
     experience: str = "sequential",
     record: Iterable[Electrode] = (),
-    out: str | Path | None = None,
+    out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     device: str = "cpu",
     precision: str = "float32",
@@ -138,21 +140,21 @@ def simulate(
         Where the log cannot be written.
     """
     seeds = check_animals(animals)
+    place = None if out is None else logs.folder_named("simulate", out)
     condition = prepare(
         brain, protocol, learning or Learning(), replay, consolidation, experience, record, device, precision, chance
     )
     check_gates(brain, protocol, seeds)
     chunks, processes = divide(seeds, torch.device(condition.device).type, workers, parameters(brain))
     config = describe(condition, seeds, label)
-    config["computation"] = {
+    config["computation"] |= {
         "chunks": [list(chunk) for chunk in chunks],
         "workers": processes,
         "threads": 1,
         "device": condition.device,
-        "precision": precision,
     }
     attrs = provenance(config, seeds, condition.device)
-    folder = None if out is None else logs.RunFolder.create(Path(out), overwrite=overwrite, attrs=attrs)
+    folder = None if place is None else logs.RunFolder.create(place, overwrite=overwrite, attrs=attrs)
     if folder is not None:
         folder.write_config(config)
     try:
@@ -172,7 +174,7 @@ def simulate(
 
 
 def describe(condition: Condition, seeds: Sequence[int], label: str) -> dict[str, Any]:
-    """All settings as plain values."""
+    """All settings as plain values, and checksums of what they only name (:mod:`replaysim.fingerprints`)."""
 
     def named(thing: object) -> Any:
         if thing is None:
@@ -191,6 +193,8 @@ def describe(condition: Condition, seeds: Sequence[int], label: str) -> dict[str
         "experience": condition.experience,
         "chance": condition.chance,
         "record": [named(electrode) for electrode in condition.electrodes],
+        "sha256": fingerprints(condition.brain, condition.protocol.stimuli),
+        "computation": {"precision": condition.precision},
     }
     try:
         return json.loads(json.dumps(config, default=lambda number: number.item()))  # numbers of numpy

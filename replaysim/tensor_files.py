@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -64,6 +65,38 @@ def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, Tensor]
     return path
 
 
+def check_folder(path: str | os.PathLike[str]) -> Path:
+    """Make a folder where it is missing, and raise :class:`LogError` unless files can be written into it."""
+    try:
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, prefix=".replaysim-"):
+            return folder
+    except (OSError, ValueError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LogError(f"{path!s}: no folder that can be written ({reason}); choose another place") from error
+
+
+def fingerprint(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file.
+
+    Raises
+    ------
+    LogError
+        If there is no such file, or it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        raise LogError(f"{path!s} cannot be read ({getattr(error, 'strerror', None) or error})") from error
+
+
+def read_note(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
+    """What was written about the tensors of a file; the tensors are not read. Errors as for :func:`read`."""
+    return _read(path, kind, tensors=False)[1]
+
+
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors on the CPU, and what was written about them.
 
@@ -72,6 +105,10 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
     LogError
         If there is no such file, if it is truncated or foreign, or if it holds another kind of tensors.
     """
+    return _read(path, kind, tensors=True)
+
+
+def _read(path: str | os.PathLike[str], kind: str, *, tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     path, what = Path(path), kind.replace("_", " ")
@@ -80,14 +117,18 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+            names = list(file.keys()) if tensors else []
+            found = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise LogError(
             f"{path} cannot be read as a safetensors file ({error}): truncated, or something else? "
             "Fetch or make it again"
         ) from error
     try:
-        return tensors, dict(json.loads(metadata[f"replaysim_{kind}"]))
+        note = json.loads(metadata[f"replaysim_{kind}"])
+        if not isinstance(note, dict):
+            raise TypeError(f"its note is no table of names and values: {note!r:.60}")
+        return found, note
     except (KeyError, TypeError, ValueError) as error:
         held = ", ".join(sorted(metadata)) or "no note about what they are"
         raise LogError(f"{path} is a safetensors file, but holds no {what} of replaysim (it has {held})") from error
