@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .checkpoints import Checkpoint
 from .errors import check_number
 from .life import Condition, Outcome, Progress, live
-from .log import RunFolder
+from .log import CHECKPOINT, RunFolder
 from .recording import Piece
 
 ANIMALS_AT_ONCE = 5  # measured on two kinds of CPU core: larger products of matrices gain nothing any more
@@ -81,6 +82,8 @@ class Crew:
         Workers; with one, everything happens in this process.
     folder
         Where pieces of the log go, or None to keep them in memory.
+    checkpoints
+        Whether the animals are kept beside the pieces after every context, and taken from there.
     """
 
     def __init__(
@@ -89,9 +92,10 @@ class Crew:
         chunks: Sequence[tuple[int, ...]],
         processes: int,
         folder: RunFolder | None,
+        checkpoints: bool = False,
     ) -> None:
         self.condition, self.chunks, self.processes = condition, [tuple(int(s) for s in c) for c in chunks], processes
-        self.folder = folder
+        self.folder, self.checkpoints = folder, checkpoints
 
     def run(self, *, progress: bool, label: str) -> tuple[list[Outcome], list[dict[str, Piece]]]:
         """Outcomes and, without a folder, the pieces of the log of every chunk, in order."""
@@ -112,7 +116,7 @@ class Crew:
         return [outcome for outcome, _ in results], [pieces for _, pieces in results]
 
     def _chunk(self, chunk: tuple[int, ...], update: Progress) -> tuple[Outcome, dict[str, Piece]]:
-        return live_chunk(self.condition, chunk, self.folder, lambda n: update(n * len(chunk)))
+        return live_chunk(self.condition, chunk, self.folder, lambda n: update(n * len(chunk)), self.checkpoints)
 
     def _spread(self, update: Progress) -> list[tuple[Outcome, dict[str, Piece]]]:
         from joblib import Parallel, delayed, parallel_config
@@ -122,7 +126,7 @@ class Crew:
             np.save(counters, np.zeros(len(self.chunks), dtype=np.int64))
             with parallel_config("loky", n_jobs=self.processes, inner_max_num_threads=1), _watch(counters, update):
                 return Parallel(batch_size=1, pre_dispatch="all", max_nbytes="1M", mmap_mode="r")(
-                    delayed(_in_worker)(self.condition, chunk, self.folder, counters, number)
+                    delayed(_in_worker)(self.condition, chunk, self.folder, counters, number, self.checkpoints)
                     for number, chunk in enumerate(self.chunks)
                 )
 
@@ -132,6 +136,7 @@ def live_chunk(
     chunk: tuple[int, ...],
     folder: RunFolder | None,
     progress: Progress,
+    checkpoints: bool = False,
 ) -> tuple[Outcome, dict[str, Piece]]:
     """Let one chunk live; pieces of its log go to the folder or, without one, are returned."""
     kept: dict[str, Piece] = {}
@@ -139,7 +144,8 @@ def live_chunk(
         outcome = live(condition, chunk, kept.__setitem__, progress)
     else:
         part = folder.part(min(chunk), max(chunk))
-        outcome = live(condition, chunk, part.write, progress)
+        checkpoint = Checkpoint(part.path / CHECKPOINT) if checkpoints else None
+        outcome = live(condition, chunk, part.write, progress, checkpoint)
     return outcome, kept
 
 
@@ -149,6 +155,7 @@ def _in_worker(
     folder: RunFolder | None,
     counters: Path,
     number: int,
+    checkpoints: bool,
 ) -> tuple[Outcome, dict[str, Piece]]:
     torch.set_num_threads(1)
     counts = np.load(counters, mmap_mode="r+")
@@ -156,7 +163,7 @@ def _in_worker(
     def progress(steps: int) -> None:
         counts[number] += steps * len(chunk)
 
-    return live_chunk(condition, chunk, folder, progress)
+    return live_chunk(condition, chunk, folder, progress, checkpoints)
 
 
 @contextmanager

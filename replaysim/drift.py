@@ -6,7 +6,7 @@ no longer exists. How far the area has moved is logged, so that nobody need gues
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -51,6 +51,16 @@ class Drift:
         if self._first is None and len(self._rows) == 2:  # the first context, in which the area became what it is
             self._first = activity
         self._last = activity
+
+    def memory(self) -> dict[str, np.ndarray]:
+        """All that is kept, for a checkpoint."""
+        held = {"rows": np.array(self._rows)}
+        return held | {n: v for n, v in (("first", self._first), ("last", self._last)) if v is not None}
+
+    def recollect(self, memory: Mapping[str, np.ndarray]) -> None:
+        """Go on from what another one kept."""
+        self._rows = [(last, first, power) for last, first, power in memory["rows"]]
+        self._first, self._last = memory.get("first"), memory.get("last")
 
     def table(self, seeds: Sequence[int], area: str) -> xr.Dataset:
         """Group ``/reentry`` of the log."""

@@ -13,6 +13,7 @@ import torch
 
 from . import rng
 from .brain import BrainPlan
+from .checkpoints import Checkpoint
 from .cohort import Cohort
 from .consolidation import ConsolidationRule
 from .cortex import RETINA
@@ -84,7 +85,13 @@ class Outcome(NamedTuple):
     """Whether all losses of the animal were finite."""
 
 
-def live(condition: Condition, seeds: tuple[int, ...], write: Write, progress: Progress) -> Outcome:
+def live(
+    condition: Condition,
+    seeds: tuple[int, ...],
+    write: Write,
+    progress: Progress,
+    checkpoint: Checkpoint | None = None,
+) -> Outcome:
     """Let a cohort live through the protocol.
 
     Parameters
@@ -97,6 +104,8 @@ def live(condition: Condition, seeds: tuple[int, ...], write: Write, progress: P
         Takes finished pieces of the log.
     progress
         Called with a number of finished steps now and then.
+    checkpoint
+        Where the animals are kept after every context, and taken from if they have lived before.
     """
     protocol, learning = condition.protocol, condition.learning
     own = tuple(rng.own(seed, condition.chance) for seed in seeds)
@@ -120,8 +129,13 @@ def live(condition: Condition, seeds: tuple[int, ...], write: Write, progress: P
     test = present(condition, curricula, "test")
     seen = present(condition, curricula, "test", kept=False) if kept is not None else test
     recording = Recording(condition.electrodes, cohort, protocol, curricula, seeds, learning, test, seen, write)
-    recording.naive()
-    for context in range(protocol.n_contexts):
+    over = 0 if checkpoint is None else checkpoint.resume(cohort, recording)
+    if over:
+        rounds.resume(over)
+        progress(learning.steps * over)
+    else:
+        recording.naive()
+    for context in range(over, protocol.n_contexts):
         if condition.experience == "last" and context + 1 < protocol.n_contexts:
             recording.pass_over(context + 1)
             progress(learning.steps)
@@ -134,6 +148,8 @@ def live(condition: Condition, seeds: tuple[int, ...], write: Write, progress: P
             cohort.consolidate(partial(rounds.fresh_trials, context), competing, context)
         rounds.end_context(context)
         recording.end_context(context + 1)
+        if checkpoint is not None and context + 1 < protocol.n_contexts:
+            checkpoint.save(cohort, recording, context + 1)
         if not recording.alive().any():
             warnings.warn(
                 f"no animal of {seeds} has finite losses any more: stopped after context {context + 1}", stacklevel=2
@@ -188,6 +204,11 @@ class Rounds:
             stimuli = self.stimuli if own is None else self.stimuli._replace(permutation=own[a : a + 1])
             chosen.append(stimuli.show_each(index, torch.full_like(index, context))[0])
         return chosen
+
+    def resume(self, contexts: int) -> None:
+        """Store what was stored in the contexts that are over."""
+        for context in range(contexts if self.storage is not None else 0):
+            self.storage.store(context)  # type: ignore[union-attr]
 
     def end_context(self, context: int) -> None:
         """Remember what later contexts may replay."""

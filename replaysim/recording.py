@@ -6,7 +6,7 @@ chance or writes to their synapses, and nothing waits for the device within a co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -269,6 +269,27 @@ class Recording:
                 ),
             }
         return xr.Dataset(values, coords=coordinates)
+
+    def memory(self) -> dict[str, np.ndarray]:
+        """What has been heard so far and is not on disk for good, for a checkpoint between two contexts."""
+        held = {
+            "steps": np.array([self._done, self._passed]),
+            "loss": self._loss[:, : self._done].cpu().numpy(),
+            "accuracy": np.stack(self._accuracies),
+            "probed": np.array([step for step, _ in self._probes], np.int64),
+        }
+        held |= {f"probe.{i}": found for i, (_, found) in enumerate(self._probes)}
+        return held | {f"drift.{n}": value for n, value in (self._drift.memory() if self._drift else {}).items()}
+
+    def recollect(self, memory: Mapping[str, np.ndarray]) -> None:
+        """Go on from what another recording of the same animals had heard, whose synapses these are."""
+        self._done, self._passed = (int(n) for n in memory["steps"])
+        self._loss[:, : self._done] = torch.from_numpy(memory["loss"]).to(self._loss)
+        self._accuracies = list(memory["accuracy"])
+        self._probes = [(int(step), memory[f"probe.{i}"]) for i, step in enumerate(memory["probed"])]
+        if self._drift is not None:
+            self._drift.recollect({n[6:]: value for n, value in memory.items() if n.startswith("drift.")})
+        self._synapses = self._copy_synapses()
 
     def alive(self) -> np.ndarray:
         """Whether each animal's losses have been finite so far, (animal,)."""

@@ -43,7 +43,8 @@ ALLOWED = {
     "brain": "errors rng context_gating cortex feedback gating hippocampus memory_modes objectives pathways",
     "brains": "errors protocol memory_modes gating context_gating cortex visual_cortex hippocampus brain",
     "likelihood": "errors brain objectives",
-    "brain_files": "errors memory_modes gating context_gating cortex visual_cortex hippocampus brain tensor_files pathways",
+    "brain_files": "errors memory_modes gating context_gating cortex visual_cortex hippocampus brain "
+    "pathways tensor_files",
     "events": "brain objectives protocol",
     "replay": "errors brain",
     "passes": "",
@@ -61,7 +62,7 @@ ALLOWED = {
     "replay_log": "protocol cohort observation",
     "recording": "protocol events learning presentation cohort recorder observation drift replay_log",
     "reinitialisation": "rng cohort",
-    "checkpoints": "errors tensor_files cohort consolidation layout recording",
+    "checkpoints": "errors tensor_files cohort consolidation recording",
     "life": "errors rng brain checkpoints cohort consolidation cortex events experience learning presentation protocol recorder "
     "recording reinitialisation replay storage",
     "attributes": "errors",
@@ -84,7 +85,9 @@ ALLOWED = {
     "presets": "errors arms brain brains consolidation ingredients learning protocol recorder replay simulation",
     "embedding": "errors brain cortex protocol retina",
     "lesion_arms": "errors arms brains ingredients presets protocol",
-    "resumption": "errors protocol brain learning life log simulation brain_files fingerprints preparation tensor_files",
+    "resumption": "errors protocol brain learning life log simulation brain_files fingerprints preparation "
+    "tensor_files",
+    "portions": "errors brain crew log preparation protocol resumption",
     "commandline": "errors",
     "cli": "errors commandline describe presets",
     "__main__": "cli",
