@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import shlex
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from replaysim.errors import DataError
+from replaysim.errors import DataError, LogError
+from replaysim.log import settings_of
 
 from .forgetting import final_accuracy, forgetting
 
@@ -37,6 +40,7 @@ COLUMNS = (
 BEFORE = {"chance": "0", "early": "none"}
 """What the summary of an earlier version did not say."""
 _PLACES = ("--out", "--summary")
+_WHOLE, _REAL = ("animal", "chance", "steps"), ("accuracy", "forgetting")
 
 
 def rows_of(log: xr.DataTree, preset: str, *, early: str = "none") -> list[dict[str, Any]]:
@@ -49,17 +53,22 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none") -> list[dict[
     preset
         Name of the arm.
     early
-        Which early areas: ``"shipped"``, the beginning of a file's SHA-256, or ``"none"``.
+        Which early areas: the first twelve hexadecimal digits of their file's SHA-256, or ``"none"``.
 
     Returns
     -------
     list of dict
         With the keys :data:`COLUMNS`. ``commit`` ends in ``+`` where the code differed from it; an animal whose losses
         became infinite has the accuracy ``nan``.
+
+    Raises
+    ------
+    LogError
+        If the log does not say how it was made.
     """
+    config = settings_of(log.attrs, f"log of {preset}")
     accuracy, forgotten = final_accuracy(log), forgetting(log)
     versions, hardware = json.loads(log.attrs["software_versions"]), json.loads(log.attrs["hardware"])
-    config = json.loads(log.attrs["config_json"])
     changed = "+" if int(log.attrs["software_git_dirty"]) == 1 else ""
     return [
         {
@@ -95,21 +104,81 @@ def plain(command: str) -> str:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a summary; none where there is no file.
+    """Rows of a summary; none where there is no file, or an empty one.
 
     Raises
     ------
     DataError
-        If it is not a summary.
+        If it is not a summary, or a row is damaged; the row is named.
+    LogError
+        If it cannot be read.
     """
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [{**BEFORE, **row} for row in csv.DictReader(file)]
-    lacking = sorted({column for row in rows for column in COLUMNS if row.get(column) in (None, "")})
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *lines = list(csv.reader(file)) or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a summary: no text with commas ({error})") from error
+    except OSError as error:
+        raise LogError(f"{path} cannot be read ({error.strerror}); a summary is a CSV file") from error
+    if not header and not lines:
+        return []
+    lacking = sorted(set(COLUMNS) - set(header) - BEFORE.keys())
     if lacking:
-        raise DataError(f"{path} is not a summary: there are rows without {', '.join(lacking)}")
-    return rows
+        where = "there are rows" if lines else "it has a first line"
+        raise DataError(f"{path} is not a summary: {where} without {', '.join(lacking)}")
+    strange = sorted(set(header) - set(COLUMNS)) or sorted({name for name in header if header.count(name) > 1})
+    if strange:
+        raise DataError(f"{path} is not a summary: it has columns {strange}, must be {','.join(COLUMNS)}")
+    return [_row(f"{path}, line {number}", header, cells) for number, cells in enumerate(lines, 2) if cells]
+
+
+def _row(where: str, header: list[str], cells: list[str]) -> dict[str, str]:
+    """A row, checked."""
+    if len(cells) != len(header):
+        raise DataError(f"{where}: has {len(cells)} cells, must have {len(header)}; was the file cut off?")
+    row = {**BEFORE, **dict(zip(header, cells, strict=True))}
+    for column in COLUMNS:
+        value = row[column]
+        if not value:
+            raise DataError(f"{where}: is without {column}; was the file cut off?")
+        if column in _WHOLE and not (value.isascii() and value.isdigit()):
+            raise DataError(f"{where}: {column} is {value!r}, must be a whole number")
+        if column in _REAL and not _is_number(value):
+            raise DataError(f"{where}: {column} is {value!r}, must be a number, or nan")
+    return row
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return not math.isinf(float(text))
+    except ValueError:
+        return False
+
+
+def check(path: Path) -> None:
+    """See that rows can be added to a summary, before anything is simulated for them.
+
+    Raises
+    ------
+    DataError
+        If there is something else.
+    LogError
+        If it cannot be read, or nothing can be written there.
+    """
+    try:
+        if path.is_dir():
+            raise LogError(f"{path} is a folder; a summary is a CSV file: give another name")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent, prefix=".replaysim-"):
+            pass
+    except LogError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LogError(f"{path}: no summary can be written there ({reason}); give another place") from error
+    read_rows(path)
 
 
 def add_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -26,8 +26,6 @@ kept in a CSV file, from which ``studies/results.py`` makes the tables.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,10 +112,13 @@ class Settings:
 
     @property
     def areas(self) -> str:
-        """Which early areas: ``shipped``, the beginning of the file's SHA-256, or ``none``."""
+        """Which early areas: the first twelve hexadecimal digits of their file's SHA-256, or ``none``."""
+        from replaysim.early_areas import shipped_areas
+        from replaysim.tensor_files import fingerprint
+
         if self.world != "split_cifar100":
             return "none"
-        return "shipped" if self.early is None else hashlib.sha256(self.early.read_bytes()).hexdigest()[:12]
+        return shipped_areas() if self.early is None else fingerprint(self.early)[:12]
 
     @property
     def paper_steps(self) -> int:
@@ -136,7 +137,7 @@ class Settings:
     @property
     def folder(self) -> Path:
         """Where all that can be compared with each other lies."""
-        early = f"_early_{self.areas}" if self.areas not in ("none", "shipped") else ""
+        early = "" if self.areas == "none" else f"_early_{self.areas}"
         return self.out / self.prefix / f"{self.length}{early}"
 
 
@@ -183,23 +184,55 @@ def complete(settings: Settings, folder: Path, name: str, chance: int) -> dict[i
     """
     from replaysim import open_log
     from replaysim.errors import LogError
-    from replaysim.resumption import differences
+    from replaysim.log import settings_of
 
     wanted = set(settings.animals)
     found: dict[int, xr.DataTree] = {}
     for path in sorted(folder.glob("animals_*/run.nc")):
         log = open_log(path)
+        config = settings_of(log.attrs, path)
+        if "behaviour" not in log.children:
+            raise LogError(f"{path}: is no complete log, it lacks the behaviour of animals; move it elsewhere")
         lived = set(log["behaviour"].to_dataset()["animal"].values.tolist())
-        if log.attrs["status"] == "running" or not lived & wanted:
+        if log.attrs.get("status", "running") == "running" or not lived & wanted:
             continue
-        config = json.loads(log.attrs["config_json"])
-        other = differences(config, described(settings, name, chance, config["animals"]))
-        other = [words for words in other if ".developed is" not in words]  # the folder says which file, not where
-        if other:
-            raise LogError(
-                f"{path} is a log of other settings than {name} has now ({'; '.join(other[:3])}): choose another --out"
-            )
+        refuse(settings, path, config, name, chance)
         found |= dict.fromkeys(lived & wanted, log)
+    return found
+
+
+def refuse(settings: Settings, path: Path, config: Mapping[str, Any], name: str, chance: int) -> None:
+    """Raise :class:`LogError` where a log has other settings than the arm has today."""
+    from replaysim.errors import LogError
+    from replaysim.resumption import differences
+
+    animals = config.get("animals")
+    other = differences(config, described(settings, name, chance, animals if isinstance(animals, list) else ()))
+    other = [words for words in other if ".developed is" not in words]  # the folder says which file, not where
+    if other:
+        raise LogError(
+            f"{path} is a log of other settings than {name} has now ({'; '.join(other[:3])}): choose another --out"
+        )
+
+
+def missing(settings: Settings, folder: Path, name: str, chance: int, done: Iterable[int]) -> list[Sequence[int]]:
+    """Animals whose life is not complete, by who is simulated together.
+
+    Raises
+    ------
+    LogError
+        Where an unfinished simulation of other settings would be replaced.
+    """
+    from replaysim.log import RunFolder
+
+    if settings.draw:
+        return []
+    lacking = set(settings.animals) - set(done)
+    found = portions(settings, [a for a in settings.animals if a in lacking])
+    for path in (folder / label(together) for together in found):
+        config = RunFolder(path).settings() if path.is_dir() else None
+        if config is not None:
+            refuse(settings, path, config, name, chance)
     return found
 
 
@@ -221,8 +254,7 @@ def live(settings: Settings, name: str, chance: int) -> dict[int, xr.DataTree]:
 
     folder = settings.folder / name.removeprefix(settings.prefix) / f"chance_{chance}"
     done = complete(settings, folder, name, chance)
-    missing = [] if settings.draw else [a for a in settings.animals if a not in done]
-    for together in portions(settings, missing):
+    for together in missing(settings, folder, name, chance, done):
         log = presets.run(
             name,
             animals=together,
@@ -293,9 +325,11 @@ def counted(outcomes: Mapping[str, xr.Dataset]) -> tuple[dict[str, xr.Dataset], 
 
 def title(settings: Settings) -> str:
     """What the animals met, and what makes this no replication of the paper."""
+    from replaysim.early_areas import shipped_areas
+
     world, scenario = settings.prefix.strip("/").split("/")
     words = [WORDS[world], f"{scenario} scenario"]
-    if settings.areas not in ("none", "shipped"):
+    if settings.areas not in ("none", shipped_areas()):
         words.append(f"early areas of a file (SHA-256 {settings.areas}...)")
     if settings.quick:
         words.append("QUICK: says nothing about the methods")
@@ -329,16 +363,18 @@ def table(outcomes: Mapping[str, xr.Dataset], what: str, heading: str) -> str:
 
 def main(settings: Settings) -> None:
     """Simulate what is missing, summarise, print the table, draw the figure."""
-    from analysis import figures_methods, style
+    from analysis import figures_methods, style, summaries
     from replaysim.errors import LogError
 
+    if not settings.quick:
+        summaries.check(settings.kept)
     found = {name.removeprefix(settings.prefix): outcome(settings, name) for name in chosen(settings)}
     outcomes, what = counted({name: one for name, one in found.items() if one is not None})
     if not outcomes:
         raise LogError(f"nothing is complete in {settings.folder}: leave out --draw")
     text = table(outcomes, what, title(settings))
-    missing = [name for name, one in found.items() if one is None]
-    text += f"\nnot run yet: {', '.join(missing)}" if missing else ""
+    lacking = [name for name, one in found.items() if one is None]
+    text += f"\nnot run yet: {', '.join(lacking)}" if lacking else ""
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
     first = next(iter(outcomes.values()))

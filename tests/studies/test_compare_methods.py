@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 import shutil
 import sys
@@ -12,12 +13,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import netCDF4
 import numpy as np
 import pytest
 
 import replaysim as rs
-from replaysim import presets
-from replaysim.errors import LogError, SettingError
+from replaysim import early_areas, presets
+from replaysim.cohort import Cohort
+from replaysim.early_areas import load_early_areas, save_early_areas, shipped_areas
+from replaysim.errors import LogError, ReplaysimError, SettingError
 
 ROOT = Path(__file__).resolve().parents[2]
 Study = Callable[..., str]
@@ -138,18 +142,50 @@ def test_shorter_lives_are_labelled(data: Path, study: Study, simulated: list[An
 
 
 def test_photographs_with_early_areas_of_a_file(data: Path, study: Study, simulated: list[Any]) -> None:
-    early = data / "mine.safetensors"
-    shutil.copy(ROOT / "data" / "early_areas.safetensors", early)
+    early = other_areas(data / "mine.safetensors")
     wanted = {"protocol": "split-cifar100", "arms": "brain_inspired", "animals": (12,), "quick": True, "steps": 2}
     printed = study(**wanted, early=early)
     assert "early areas of a file (SHA-256 " in printed
     (folder,) = (data / "runs" / "split_cifar100" / "class").iterdir()
-    assert folder.name.startswith("quick_early_") and len(folder.name) == len("quick_early_") + 12
+    assert folder.name == f"quick_early_{hashlib.sha256(early.read_bytes()).hexdigest()[:12]}"
     moved = data / "elsewhere.safetensors"
     early.rename(moved)
     assert study(**wanted, early=moved) == printed and len(simulated) == 1, "the same areas, in another place"
     assert "of a file" not in study(**wanted)
     assert len(simulated) == 2, "shipped areas are others"
+    assert (folder.parent / f"quick_early_{shipped_areas()}" / "table.txt").is_file()
+    copied = shutil.copy(ROOT / "data" / "early_areas.safetensors", data / "copy.safetensors")
+    assert "of a file" not in study(**wanted, early=Path(copied)) and len(simulated) == 2, "a copy is the same"
+
+
+def other_areas(path: Path) -> Path:
+    """Early areas that are not those that come with replaysim."""
+    areas, about = load_early_areas()
+    areas.get_parameter("early_1.synapses.weight").data *= 1.01
+    return save_early_areas(areas, path, about)
+
+
+def test_other_shipped_areas_are_not_averaged_with_earlier_ones(
+    data: Path, study: Study, simulated: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: dict[str, Any] = {"protocol": "split-cifar100", "arms": "brain_inspired", "quick": True, "steps": 2}
+    log, folders = None, []
+    summary = compare_methods.Settings(protocol="split-cifar100", summary=data / "summary.csv")
+    theirs = other_areas(data / "package" / "data" / "early_areas.safetensors")
+    with monkeypatch.context() as before:
+        before.setattr(early_areas.resources, "files", lambda _package: data / "package" / "replaysim")
+        assert shipped_areas() == hashlib.sha256(theirs.read_bytes()).hexdigest()[:12]
+        study(animals=(12,), **wanted)
+        folders.append(compare_methods.Settings(**wanted, out=data / "runs").folder)
+        log = rs.open_log(folders[0] / "brain_inspired" / "chance_0" / "animals_12")
+        compare_methods.keep(summary, "split_cifar100/class/brain_inspired", [log])
+    printed = study(animals=(12,), **wanted)
+    folders.append(compare_methods.Settings(**wanted, out=data / "runs").folder)
+    assert [animals for _, animals, _ in simulated] == [(12,), (12,)] and "   1\n" in printed
+    assert len(set(folders)) == 2
+    compare_methods.keep(summary, "split_cifar100/class/brain_inspired", [log])
+    found = [row["early"] for row in rows(data / "summary.csv")]
+    assert len(found) == 2 and shipped_areas() in found and len(set(found)) == 2
 
 
 def test_permuted_digits(data: Path, study: Study) -> None:
@@ -168,6 +204,72 @@ def test_logs_of_other_settings_are_not_taken(
     with pytest.raises(LogError, match=r"a log of other settings .*consolidation.*choose another --out"):
         study(**wanted)
     assert len(simulated) == 1
+
+
+def test_an_unfinished_log_of_other_settings_is_kept(
+    data: Path, study: Study, simulated: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: dict[str, Any] = {"animals": (12,), "quick": True, "steps": 2}
+    stopped = []
+
+    def stop(*_given: Any) -> None:
+        stopped.append(1)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Cohort, "remember_self", stop)
+        study(**wanted, arms="gr")
+    folder = data / "runs" / "split_mnist" / "class" / "quick" / "gr" / "chance_0" / "animals_12"
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert stopped and files and not (folder / "run.nc").exists()
+    other = replace(presets.get("split_mnist/class/gr"), mechanisms={"replay": rs.GenerativeReplay(targets="soft")})
+    with monkeypatch.context() as patch, pytest.raises(LogError, match=r"a log of other settings .*replay.*--out"):
+        patch.setitem(presets.PRESETS, other.name, other)
+        study(**wanted, arms="gr")
+    config = folder / "config.json"
+    config.write_text("[]", encoding="utf-8")
+    with pytest.raises(LogError, match=r"config\.json: is missing, damaged"):
+        study(**wanted, arms="gr")
+    config.write_bytes(files[config])
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == files
+    study(**wanted, arms="gr")
+    assert len(simulated) == 2, "the same settings: begun again"
+
+
+def test_logs_that_do_not_say_how_they_were_made(data: Path, study: Study, simulated: list[Any]) -> None:
+    wanted: dict[str, Any] = {"animals": (12,), "arms": "nothing", "quick": True, "steps": 2}
+    study(**wanted)
+    log = data / "runs" / "split_mnist" / "class" / "quick" / "nothing" / "chance_0" / "animals_12" / "run.nc"
+    for text in ("[]", '{"animals": [12', None):
+        with netCDF4.Dataset(log, "a") as file:
+            if text is None:
+                del file.config_json
+            else:
+                file.config_json = text
+        with pytest.raises(LogError, match=r"run\.nc: its attribute config_json is (damaged|missing)"):
+            study(**wanted)
+    with netCDF4.Dataset(log, "a") as file:
+        file.config_json = '{"learning": 3}'
+    with pytest.raises(LogError, match="a log of other settings"):
+        study(**wanted)
+    assert len(simulated) == 1
+
+
+@pytest.mark.parametrize("content", [None, b"my notes\n", b"\x00\xff\n", b"folder"])
+def test_a_summary_that_cannot_be_kept_is_told_first(
+    content: bytes | None, data: Path, study: Study, simulated: list[Any]
+) -> None:
+    summary = data / "file" / "x.csv" if content is None else data / "mine.csv"
+    if content is None:
+        summary.parent.touch()
+    elif content == b"folder":
+        summary.mkdir()
+    else:
+        summary.write_bytes(content)
+    with pytest.raises(ReplaysimError, match=r"is not a summary|is a folder|no summary can be written there"):
+        study(animals=(12,), arms="nothing", steps=2, summary=summary)
+    assert not simulated
+    assert not summary.is_file() or summary.read_bytes() == content
 
 
 def test_nothing_to_draw(study: Study) -> None:

@@ -8,7 +8,7 @@ import pytest
 from small import simulate
 
 from analysis.forgetting import final_accuracy
-from analysis.summaries import COLUMNS, add_rows, plain, read_rows, rows_of
+from analysis.summaries import COLUMNS, add_rows, check, plain, read_rows, rows_of
 from analysis.summary_tables import Cohort, Published, Runs, Tables, ours, published
 from replaysim.errors import DataError, LogError
 
@@ -32,10 +32,10 @@ def row(animal: int, accuracy: float | str, **others: str) -> dict[str, str]:
 
 def test_rows_say_what_came_out() -> None:
     log = simulate(animals=(12, 13), chance=3).log
-    found = rows_of(log, "w/class/arm", early="shipped")
+    found = rows_of(log, "w/class/arm", early="dcf335eac78b")
     assert [one["animal"] for one in found] == [12, 13] and set(found[0]) == set(COLUMNS)
     assert found[0]["accuracy"] == f"{float(final_accuracy(log).sel(animal=12)):.6f}"
-    assert (found[0]["chance"], found[0]["early"], found[0]["steps"]) == (3, "shipped", 12)
+    assert (found[0]["chance"], found[0]["early"], found[0]["steps"]) == (3, "dcf335eac78b", 12)
     assert found[0]["device"] == "cpu" and found[0]["commit"]
 
 
@@ -64,6 +64,49 @@ def test_old_summaries_are_read(tmp_path: Path) -> None:
     path.write_text("preset,animal\na,12\n")
     with pytest.raises(DataError, match="is not a summary: there are rows without accuracy"):
         read_rows(path)
+
+
+HEAD = ",".join(COLUMNS)
+GOOD = "w/class/arm,12,0,none,10,0.5,0.1,2026-01-02,abc,cpu,2,python x.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"my notes\n", "is not a summary: it has a first line without accuracy, animal, command"),
+        (b"my notes", "is not a summary: it has a first line without"),
+        (b"\x89PNG\xff\x00\n\x00", "is not a summary: no text with commas"),
+        (f"{HEAD},mine\n{GOOD},1\n".encode(), r"is not a summary: it has columns \['mine'\]"),
+        (f"{HEAD}\n{GOOD.replace(',10,', ',ten,')}\n".encode(), "line 2: steps is 'ten', must be a whole number"),
+        (f"{HEAD}\n{GOOD}\n{GOOD.replace(',12,', ',12.5,')}\n".encode(), "line 3: animal is '12.5', must be a whole"),
+        (f"{HEAD}\n{GOOD.replace(',0.5,', ',good,')}\n".encode(), "line 2: accuracy is 'good', must be a number"),
+        (f"{HEAD}\n{GOOD.replace(',abc,', ',,')}\n".encode(), "line 2: is without commit; was the file cut off"),
+        (f"{HEAD}\n{GOOD[:40]}".encode(), "line 2: has 8 cells, must have 12; was the file cut off"),
+        (f"{HEAD}\n{GOOD},more\n".encode(), "line 2: has 13 cells, must have 12"),
+    ],
+)
+def test_what_is_no_summary_stays_as_it_is(text: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(text)
+    for use in (read_rows, check, lambda where: add_rows(where, [row(12, 0.5)])):
+        with pytest.raises(DataError, match=words):
+            use(path)  # type: ignore[operator]
+    assert path.read_bytes() == text and list(tmp_path.iterdir()) == [path]
+
+
+def test_places_for_a_summary(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match="is a folder; a summary is a CSV file"):
+        check(tmp_path)
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "x.csv", tmp_path / ("x" * 300) / "x.csv", Path("/proc/nowhere/x.csv")):
+        with pytest.raises(LogError, match="no summary can be written there"):
+            check(place)
+    check(tmp_path / "new" / "x.csv")
+    assert not list((tmp_path / "new").iterdir())
+    check(tmp_path / "file")
+    assert read_rows(tmp_path / "file") == []
+    (tmp_path / "x.csv").write_text(f"{HEAD}\n{GOOD}\n{GOOD.replace(',0.5,', ',nan,')}\n\n", encoding="utf-8")
+    assert [one["accuracy"] for one in read_rows(tmp_path / "x.csv")] == ["0.5", "nan"]
 
 
 @pytest.mark.parametrize(
