@@ -24,14 +24,18 @@ from .context_gating import ContextGating
 from .learning import Learning
 from .permuted import PermutedMNIST
 from .protocol import AbstractProtocol, SplitCIFAR100, SplitMNIST
-from .replay import CurrentInputReplay, GenerativeReplay
+from .replay import CurrentInputReplay, ExactReplay, GenerativeReplay
 
 CODE = "published code of van de Ven, Siegelmann & Tolias (2020)"
 LATER = (
     "van de Ven, Tuytelaars & Tolias (2022), Nature Machine Intelligence 4:1185: early areas frozen for all methods; "
     "strengths as in 2020"
 )
-LATER_CODE = "not in the paper: divisor of the code divergence as in the code of van de Ven, Li & Tolias (2021)"
+LATER_CODE = (
+    "not in the paper: divisor of the code divergence as in the codes of van de Ven, Li & Tolias (2021) and "
+    "van de Ven, Tuytelaars & Tolias (2022)"
+)
+NOT_SHOWN = f"{CODE}: its value, but the paper does not show this arm for this protocol"
 NOT_IN_THE_PAPER = f"not in the paper; the {CODE} falls back to the values of the class scenario"
 
 SPLIT_MNIST = Learning(steps=2000, batch=128, rate=1e-3)
@@ -87,10 +91,11 @@ NUMBERS: dict[tuple[str, str], Numbers] = {
     ("split_mnist", "domain"): _MNIST,  # not in the paper: those of the class scenario
     ("split_mnist", "class"): _MNIST,
     ("permuted_mnist", "domain"): Numbers(1.0, 10.0, 0.8, online_ewc=1.0, with_si=(0.8, 1.0)),
-    ("split_cifar100", "task"): Numbers(1000.0, 100.0, 0.0),
+    ("split_cifar100", "task"): Numbers(1000.0, 100.0, 0.0, xdg=0.7),
     ("split_cifar100", "domain"): Numbers(1.0, 1.0, 0.7),  # not in the paper: those of the class scenario
     ("split_cifar100", "class"): _CIFAR,
 }
+LATER_BUDGET = 100  # stimuli of every class that the paper of 2022 stores
 LATER_DIVISOR = 1024  # units of early_5; the published code divides by the 3072 elements of a photograph
 PAIR, BRAIN = "gr", "brain_inspired"
 SOFT: Mapping[str, Any] = {"replay": GenerativeReplay(targets="soft", temperature=2.0)}
@@ -146,7 +151,7 @@ def preset(
     """An arm within the frame of its protocol; ``settings`` go to the maker of the brain."""
     make, learning, common = FRAMES[protocol]
     if scenario not in ("task", "class") and protocol != "permuted_mnist":
-        source = source if source == LATER else NOT_IN_THE_PAPER
+        source = source if source in (LATER, LATER_CODE) else NOT_IN_THE_PAPER
     return Preset(
         f"{protocol}/{scenario}/{arm}",
         about,
@@ -179,7 +184,7 @@ def _classifiers(protocol: str, scenario: str, suffix: str = "", **settings: Any
     """Arms without hippocampus and feedback."""
     source = LATER if suffix else CODE
 
-    def arm(name: str, about: str, mechanisms: Mapping[str, Any], **more: Any) -> Preset:
+    def arm(name: str, about: str, mechanisms: Mapping[str, Any], source: str = source, **more: Any) -> Preset:
         words = f"plain classifier, {about}{_early(protocol, settings.get('early', 'plastic'))}"
         own = {**settings, **more}
         return preset(protocol, scenario, name + suffix, words, classifier, mechanisms, source, **own)
@@ -192,10 +197,14 @@ def _classifiers(protocol: str, scenario: str, suffix: str = "", **settings: Any
     ]
     if numbers.xdg is not None:
         about = f"each context silences {numbers.xdg:g} of the cortex (XdG)"
-        found.append(arm("xdg", about, {}, context_gating=ContextGating(numbers.xdg)))
+        shown = LATER if suffix else NOT_SHOWN if protocol == "split_cifar100" else CODE
+        found.append(arm("xdg", about, {}, shown, context_gating=ContextGating(numbers.xdg)))
     found.append(
         arm("lwf", "current stimuli judged by the earlier self, soft targets (LwF)", {"replay": CurrentInputReplay()})
     )
+    if suffix:  # the paper of 2020 stores nothing
+        about = f"{LATER_BUDGET} stored stimuli of every class met again, hard targets (experience replay)"
+        found.append(arm("exact_replay", about, {"replay": ExactReplay(budget=LATER_BUDGET, targets="hard")}))
     return found
 
 
@@ -243,15 +252,18 @@ def _inspired(protocol: str, scenario: str) -> list[Preset]:
         mechanisms = {**SOFT, **({} if rule is None else {"consolidation": rule})}
         return preset(protocol, scenario, name, about, brain_inspired, mechanisms, source, closed=closed, **by, **more)
 
-    found = [arm(BRAIN, numbers.closed)]
+    found = [arm(BRAIN, numbers.closed, source=NOT_SHOWN if protocol == "split_mnist" else CODE)]
     if numbers.with_si is not None:
         closed, c = numbers.with_si
         found.append(arm(f"{BRAIN}_si", closed, f", synaptic intelligence, c = {c:g}", SynapticIntelligence(c)))
-    if protocol == "split_cifar100" and scenario == "class":  # which divisor makes the published numbers?
+    if protocol == "split_cifar100":  # which divisor makes the published numbers?
         words, later = f", code divergence over {LATER_DIVISOR}", {"divergence_divisor": LATER_DIVISOR}
         found.append(arm(f"{BRAIN}_{LATER_DIVISOR}", numbers.closed, words, None, LATER_CODE, **later))
-        words = f", synaptic intelligence, c = {c:g}{words}"
-        found.append(arm(f"{BRAIN}_si_{LATER_DIVISOR}", closed, words, SynapticIntelligence(c), LATER_CODE, **later))
+        if numbers.with_si is not None:
+            words = f", synaptic intelligence, c = {c:g}{words}"
+            found.append(
+                arm(f"{BRAIN}_si_{LATER_DIVISOR}", closed, words, SynapticIntelligence(c), LATER_CODE, **later)
+            )
     if scenario == "task" and numbers.closed:
         slip = ", with the published code's slip in the gates of current trials"
         found.append(arm(f"{BRAIN}_faithful", numbers.closed, slip, faithful=True))

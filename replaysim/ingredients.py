@@ -56,8 +56,9 @@ def lesion(
         Ingredients (see :data:`INGREDIENTS`) that are left out, or the only ones that there are; one of the two.
         Early areas are plastic in classic replay (``only``) unless replay is internal, and frozen otherwise.
     closed
-        One common share of closed gates; default: the paper's own share for this animal. Where several ingredients
-        are missing, which the paper does not have, that is the share of the whole (``only``: of gates alone).
+        One common share of closed gates, where there are gates; default: the paper's own share for this animal. Where
+        several ingredients are missing, which the paper does not have, that is the share of the whole (``only``: of
+        gates alone).
     faithful
         Repeat the published code's slips, see :class:`~replaysim.gating.Gating`.
 
@@ -66,17 +67,22 @@ def lesion(
     SettingError
         For ingredients that there are not, and unless exactly one of ``without`` and ``only`` is given.
     """
-    check_choice("lesion", "protocol", protocol, SCENARIOS)
+    if not isinstance(protocol, str) or protocol not in SCENARIOS:
+        got = protocol if isinstance(protocol, str) else type(protocol).__name__
+        must = f"{one_of(SCENARIOS)}, the paper's: for others, brain_inspired(protocol, without=...) plans the brain"
+        raise SettingError("lesion", "protocol", got, must)
     check_choice("lesion", "scenario", scenario, SCENARIOS[protocol])
     if (without is None) == (only is None):
         given = None if without is None else (without, only)
         raise SettingError("lesion", "without", given, "given, or `only` in its place; one of the two")
     kind, named = ("without", without) if without is not None else ("only", only)
-    listed = _ingredients(protocol, kind, named or ())
+    listed = _ingredients(protocol, kind, () if named is None else named)
     every = possible(protocol)
     present = [i for i in every if (i in listed) == (kind == "only")]
     if closed is not None:
         check_number("lesion", "closed", closed, least=0, below=1)
+        if "gating" not in present:
+            raise SettingError("lesion", "closed", closed, "left out: this animal grows up without gates")
     share = own_share(protocol, scenario, kind, listed) if closed is None else closed
     settings = _brain(protocol, kind, present, share if "gating" in present else 0.0, faithful)
     name = f"{kind}_{'_'.join(listed)}" if listed else (BRAIN if kind == "without" else "only_nothing")
@@ -108,8 +114,10 @@ def own_share(protocol: str, scenario: str, kind: str, listed: Iterable[str]) ->
 
 def _ingredients(protocol: str, kind: str, named: Iterable[str]) -> tuple[str, ...]:
     """Listed ingredients in the order of :data:`INGREDIENTS`."""
-    listed = {named} if isinstance(named, str) else set(named)
     every = possible(protocol)
+    if not isinstance(named, Iterable):
+        raise SettingError("lesion", kind, named, f"a list of ingredients, each {one_of(every)}")
+    listed = (named,) if isinstance(named, str) else tuple(named)
     for one in sorted(listed, key=str):
         if one == "internal" and "internal" not in every:
             why = "left out: only photographs have early areas within which memories could be re-created"

@@ -84,9 +84,11 @@ def folder_name(arm: str) -> str:
 
 
 def _of_paper(protocol: str, scenario: str, kind: str, listed: Iterable[str], *, closed: float | None) -> Preset:
+    named = tuple(listed)
+    share = closed if ("gating" in named) == (kind == "only") else None  # where there are gates
     if kind == "only":
-        return lesion(protocol, scenario, only=listed, closed=closed)
-    return lesion(protocol, scenario, without=listed, closed=closed)
+        return lesion(protocol, scenario, only=named, closed=share)
+    return lesion(protocol, scenario, without=named, closed=share)
 
 
 def _of_digits(scenario: str, kind: str, listed: Iterable[str]) -> Preset:

@@ -127,6 +127,7 @@ def matched(name: str, scenario: str = "class", *, quick: bool = False) -> Match
         A few steps only, for tests.
     """
     check_choice("presets.matched", "name", name, MATCHED)
+    check_choice("presets.matched", "scenario", scenario, tuple(DIGITS.c))
     if name == "split-mnist":
         numbers = NUMBERS["split_mnist", scenario]
         found = Matched(SplitMNIST(scenario=scenario), SPLIT_MNIST, (400, 400), 100, numbers.closed, numbers.si)

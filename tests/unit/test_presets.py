@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +80,15 @@ EXTRA = {
     "split_mnist/domain": set(),
     "split_mnist/class": set(),
     "permuted_mnist/domain": {"online_ewc", "brain_inspired_si", "brain_inspired_faithful"},
-    "split_cifar100/task": {"without_feedback_faithful", "without_internal_faithful", "only_gating_faithful"},
-    "split_cifar100/domain": set(),
+    "split_cifar100/task": {
+        "xdg",
+        "xdg_frozen",
+        "brain_inspired_1024",
+        "without_feedback_faithful",
+        "without_internal_faithful",
+        "only_gating_faithful",
+    },
+    "split_cifar100/domain": {"brain_inspired_1024"},
     "split_cifar100/class": {"brain_inspired_si", "brain_inspired_1024", "brain_inspired_si_1024"},
 }
 # steps, batch, rate
@@ -120,10 +129,10 @@ def test_every_arm_is_there() -> None:
     for group, extra in EXTRA.items():
         wanted = {*CLASSIFIERS, "gr", "brain_inspired", *LESIONS.get(group, {}), *extra}
         if group.startswith("split_cifar100"):
-            wanted |= {f"{arm}_frozen" for arm in (*CLASSIFIERS, "gr")}
+            wanted |= {f"{arm}_frozen" for arm in (*CLASSIFIERS, "gr", "exact_replay")}
         found = {name.removeprefix(f"{group}/") for name in presets.names(f"{group}/")}
         assert found == wanted, group
-    assert len(presets.names()) == 106
+    assert len(presets.names()) == 113
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -160,8 +169,20 @@ def test_strengths_and_gates(group: str) -> None:
 def test_special_arms() -> None:
     online = presets.get("permuted_mnist/domain/online_ewc").mechanisms["consolidation"]
     assert online == OnlineElasticWeightConsolidation(1.0, gamma=1.0, trials=1000)
-    xdg = brain("split_mnist/task/xdg").context_gating
-    assert xdg is not None and xdg.closed == 0.9
+    for name, share in (
+        ("split_mnist/task/xdg", 0.9),
+        ("split_cifar100/task/xdg", 0.7),
+        ("split_cifar100/task/xdg_frozen", 0.7),
+    ):
+        plan = brain(name)
+        assert plan.context_gating == rs.ContextGating(share) and plan.hippocampus is None
+        if isinstance(plan.cortex, VisualPlan):
+            assert plan.cortex.early == ("frozen" if name.endswith("_frozen") else "plastic")
+    for scenario in ("task", "domain", "class"):
+        stored = presets.get(f"split_cifar100/{scenario}/exact_replay_frozen")
+        assert stored.mechanisms == {"replay": rs.ExactReplay(100, "hard")} and "2022" in stored.source
+        plan = brain(stored)
+        assert plan.hippocampus is None and isinstance(plan.cortex, VisualPlan) and plan.cortex.early == "frozen"
     for name, share, c in (
         ("permuted_mnist/domain/brain_inspired_si", 0.8, 1.0),
         ("split_cifar100/class/brain_inspired_si", 0.6, 1e8),
@@ -172,7 +193,10 @@ def test_special_arms() -> None:
         assert presets.get(name).mechanisms["replay"].targets == "soft"
     divisors = {arm: brain(f"split_cifar100/class/{arm}").divergence_divisor for arm in ("brain_inspired", "gr_frozen")}
     assert divisors == {"brain_inspired": 3072, "gr_frozen": 3072}
-    assert brain("split_cifar100/class/brain_inspired_1024").divergence_divisor == 1024
+    for scenario, share in (("task", None), ("domain", 0.7), ("class", 0.7)):
+        whole, later = (brain(f"split_cifar100/{scenario}/brain_inspired{end}") for end in ("", "_1024"))
+        assert later == replace(whole, divergence_divisor=1024) and closed(later) == share
+        assert "2022" in presets.get(f"split_cifar100/{scenario}/brain_inspired_1024").source
     assert brain("permuted_mnist/domain/brain_inspired").divergence_divisor == 1024
     assert brain("split_mnist/class/gr").divergence_divisor == 784
 
@@ -250,7 +274,9 @@ def test_one_common_share_of_closed_gates() -> None:
             one = presets.lesion("split_cifar100", scenario, **{kind: {ingredient}}, closed=0.7)  # type: ignore[arg-type]
             assert closed(brain(one)) == 0.7 and one.name.endswith(f"{kind}_{ingredient}_closed_0.7")
             assert "common" in one.source
-    assert closed(brain(presets.lesion("split_cifar100", "class", without={"gating"}, closed=0.7))) is None
+    for settings in ({"without": {"gating"}}, {"only": {"modes"}}, {"only": ()}):
+        with pytest.raises(SettingError, match=r"lesion.closed: got 0.7, must be left out: .* grows up without gates"):
+            presets.lesion("split_cifar100", "class", closed=0.7, **settings)  # type: ignore[arg-type]
     assert closed(brain(presets.lesion("split_cifar100", "class", without={"modes"}, closed=0))) is None
 
 
@@ -272,15 +298,22 @@ def test_lesions_that_the_paper_does_not_have() -> None:
         ({}, "lesion.without: got None, must be given, or `only` in its place"),
         ({"without": ["modes"], "only": ["modes"]}, "one of the two"),
         ({"without": ["modes"], "closed": 1.0}, "lesion.closed: got 1.0, must be a number >= 0 and < 1"),
+        ({"without": 3}, "lesion.without: got 3, must be a list of ingredients, each one of 'feedback'"),
+        ({"only": 0}, "lesion.only: got 0, must be a list of ingredients, each one of 'feedback'"),
+        ({"without": [["modes"]]}, "without: got ['modes'], must be one of 'feedback'"),
     ],
 )
 def test_impossible_lesions(settings: dict[str, Any], words: str) -> None:
-    with pytest.raises(SettingError, match=words.replace(".", r"\.")):
+    with pytest.raises(SettingError, match=re.escape(words)):
         presets.lesion("split_mnist", "class", **settings)
     with pytest.raises(SettingError, match=r"lesion\.scenario: got 'class', must be one of 'domain'"):
         presets.lesion("permuted_mnist", "class", without=())
-    with pytest.raises(SettingError, match=r"lesion\.protocol: got 'mnist'"):
-        presets.lesion("mnist", "class", without=())
+    for own, got in (("digits", "'digits'"), (rs.SplitMNIST(), "'SplitProtocol'"), (["split_mnist"], "'list'")):
+        message = (
+            rf"lesion\.protocol: got {got}, must be one of 'split_mnist', .*, the paper's: for others, brain_inspired"
+        )
+        with pytest.raises(SettingError, match=message):
+            presets.lesion(own, "class", only=("modes",))  # type: ignore[arg-type]
 
 
 def test_unknown_arms_name_their_neighbours() -> None:
@@ -312,3 +345,36 @@ def test_run_takes_steps_and_another_chance() -> None:
     order = [result.log["behaviour"]["class_identity"].values for result in runs.values()]
     assert np.array_equal(*order), "another life of the same animal"
     assert runs[0].log.attrs["title"].startswith("split_mnist/class/nothing")
+
+
+def test_arms_that_the_paper_does_not_show_say_so() -> None:
+    shown = {name: "does not show this arm" not in presets.get(name).source for name in presets.names()}
+    hidden = {"split_mnist/task/brain_inspired", "split_mnist/class/brain_inspired", "split_cifar100/task/xdg"}
+    assert {name for name, there in shown.items() if not there} == hidden
+    assert "does not show this arm" in presets.listing("split_mnist/class")
+
+
+def test_published_numbers_stand_beside_the_arms_that_they_are_of() -> None:
+    """Those of 2022 are of frozen early areas and, with replay within the cortex, of the divisor 1024."""
+    path = Path(__file__).resolve().parents[2] / "docs/results/published.csv"
+    rows = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+    assert {row[0] for row in rows} <= set(presets.names())
+    later = {row[0]: float(row[3]) for row in rows if row[0].startswith("split_cifar100") and row[5] == "types"}
+    assert all(name.endswith(("_frozen", "_1024")) for name in later)
+    for name, value in (
+        ("task/brain_inspired_1024", 79.14),
+        ("domain/brain_inspired_1024", 30.26),
+        ("task/xdg_frozen", 69.86),
+        ("task/exact_replay_frozen", 76.43),
+        ("domain/exact_replay_frozen", 39.00),
+        ("class/exact_replay_frozen", 37.57),
+    ):
+        assert later[f"split_cifar100/{name}"] == value
+
+
+@pytest.mark.parametrize("name", ["digits", "split-mnist"])
+def test_matched_brains_of_a_scenario_that_there_is_not(name: str) -> None:
+    with pytest.raises(
+        SettingError, match=r"presets.matched.scenario: got 'zz', must be one of 'task', 'domain', 'class'"
+    ):
+        presets.matched(name, "zz")
