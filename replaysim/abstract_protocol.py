@@ -8,11 +8,12 @@ the context), in ``"class"`` it must be inferred. Classes are counted by their p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import DataError, SettingError, check_choice
+from .errors import DataError, SettingError, check_choice, one_of
 from .stimuli import StimulusSet, from_arrays
 
 SCENARIOS = ("task", "domain", "class")
@@ -151,6 +152,18 @@ class AbstractProtocol(ABC):
             **seen,
             **self.metadata,
         }
+
+
+def check_names(name: object, metadata: object, owner: str, scenario: object = "class") -> str:
+    """Raise :class:`SettingError` unless name, metadata and scenario are words; gives who errors speak of."""
+    if not isinstance(name, str):
+        raise SettingError(owner, "name", name, "a word for titles and logs, or left out")
+    owner = name if name[:1].isupper() else owner
+    if not isinstance(metadata, Mapping):
+        raise SettingError(owner, "metadata", metadata, "further facts for logs, {name: text}, or left out")
+    if not isinstance(scenario, str):
+        raise SettingError(owner, "scenario", scenario, one_of(SCENARIOS))
+    return owner
 
 
 def as_stimulus_set(

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from .brain import BrainPlan
 from .context_gating import ContextGating
-from .cortex import RETINA, AbstractCortex, CortexPlan, DensePlan, OwnCortex
+from .cortex import RETINA, AbstractCortex, CortexPlan, DensePlan, OwnCortex, check_cortex
 from .errors import SettingError, one_of
 from .gating import Gating
 from .hippocampus import HippocampusPlan, StandAlonePlan
@@ -36,7 +38,7 @@ def brain_inspired(
     reentry: str | None = None,
     divergence_divisor: float | None = None,
     faithful: bool = False,
-    early: str = "frozen",
+    early: str | None = None,
     developed: str | None = None,
     cortex: Cortex | None = None,
 ) -> BrainPlan:
@@ -71,18 +73,23 @@ def brain_inspired(
     divergence_divisor
         Divides the code divergence; default: the elements of a stimulus.
     early, developed
-        Whether the early areas of a visual cortex stand still (``"frozen"``) or go on learning (``"plastic"``), and the
-        file they come from; see :class:`~replaysim.visual_cortex.VisualPlan`.
+        Whether the early areas of a visual cortex stand still (``"frozen"``, the default) or go on learning
+        (``"plastic"``), and the file they come from; see :class:`~replaysim.visual_cortex.VisualPlan`.
     cortex
-        A class or function without arguments that returns your own cortex, instead of ``units`` and ``reentry``.
+        A class or function without arguments that returns your own cortex, instead of ``units``, ``reentry``, ``early``
+        and ``developed``.
     """
-    left_out = _left_out(without)
+    _check_protocol("brain_inspired", protocol)
+    left_out, gating = _left_out(without), Gating(closed, gates_by, faithful)
     if "internal" in left_out:
+        if cortex is not None:
+            must = "left out with a cortex of your own: its `reentry` says where memories are re-created"
+            raise SettingError("brain_inspired", "without", "internal", must)
         if reentry not in (None, RETINA):
             raise SettingError("brain_inspired", "reentry", reentry, "left out where 'internal' is left out")
         reentry = RETINA
-    plan = _cortex_plan(protocol, units, reentry, early, developed, cortex)
-    area = plan.reentry if isinstance(plan, DensePlan | VisualPlan) else plan.build().reentry
+    plan = _cortex_plan("brain_inspired", protocol, units, reentry, early, developed, cortex, usual="frozen")
+    area = plan.reentry if isinstance(plan, DensePlan | VisualPlan) else _built(plan).reentry
     if "internal" in left_out and isinstance(plan, DensePlan):
         raise SettingError(
             "brain_inspired", "without", "internal", "left out: these stimuli are re-created at the retina anyway"
@@ -90,11 +97,12 @@ def brain_inspired(
     stand_alone = "feedback" in left_out
     if stand_alone and isinstance(plan, OwnCortex):
         raise SettingError("brain_inspired", "without", "feedback", "left out with a cortex of your own")
-    if hippocampal_units is not None and not stand_alone:
+    own_units = _sizes("brain_inspired", "hippocampal_units", hippocampal_units)
+    if own_units is not None and not stand_alone:
         raise SettingError(
             "brain_inspired",
             "hippocampal_units",
-            tuple(hippocampal_units),
+            own_units,
             "left out: only without=('feedback',) or in generative_pair() does the hippocampus have areas of its own",
         )
     size = protocol.stimuli.size
@@ -104,9 +112,9 @@ def brain_inspired(
         answers=protocol.n_answers,
         classes=protocol.n_answers,
         contexts=protocol.n_contexts,
-        hippocampus=_stand_alone(plan, code_units, hippocampal_units) if stand_alone else HippocampusPlan(code_units),
+        hippocampus=_stand_alone(plan, code_units, own_units) if stand_alone else HippocampusPlan(code_units),
         modes=None if "modes" in left_out else Modes(),
-        gating=None if "gating" in left_out or closed == 0 else Gating(closed, gates_by, faithful),
+        gating=None if "gating" in left_out or closed == 0 else gating,
         reconstruction=_reconstruction(protocol, plan, area, reconstruction),
         divergence_divisor=size if divergence_divisor is None else divergence_divisor,
     )
@@ -121,6 +129,7 @@ def generative_pair(protocol: AbstractProtocol, **settings: Any) -> BrainPlan:
         As for :func:`brain_inspired`; the early areas of a visual cortex are plastic and memories re-created at the
         retina unless said otherwise.
     """
+    _check_protocol("generative_pair", protocol)
     visual = settings.get("cortex") is None and _visual(protocol)
     given: dict[str, Any] = {"early": "plastic", "reentry": RETINA} if visual else {}
     given |= {"without": ("feedback", "modes", "gating")}
@@ -132,7 +141,7 @@ def classifier(
     *,
     units: Sequence[int] | None = None,
     context_gating: ContextGating | None = None,
-    early: str = "plastic",
+    early: str | None = None,
     developed: str | None = None,
     cortex: Cortex | None = None,
 ) -> BrainPlan:
@@ -145,8 +154,15 @@ def classifier(
     context_gating
         Gates of the cortex by context (XdG); in the task scenario only, where the context is known at recall.
     early
-        ``"plastic"`` as in the paper of 2020, or ``"frozen"`` as in that of 2022 (van de Ven, Tuytelaars & Tolias).
+        Early areas of a visual cortex: ``"plastic"`` (the default) as in the paper of 2020, or ``"frozen"`` as in that
+        of 2022 (van de Ven, Tuytelaars & Tolias).
     """
+    _check_protocol("classifier", protocol)
+    if not isinstance(context_gating, ContextGating | None):
+        must = "ContextGating(closed=...), or left out" + (
+            ": a classifier has no feedback to gate" if isinstance(context_gating, Gating) else ""
+        )
+        raise SettingError("classifier", "context_gating", context_gating, must)
     if context_gating is not None and protocol.scenario != "task":
         raise SettingError(
             "classifier",
@@ -155,7 +171,7 @@ def classifier(
             "left out: it gates the cortex by the context, which only the task scenario makes known at recall",
         )
     return BrainPlan(
-        cortex=_cortex_plan(protocol, units, None, early, developed, cortex),
+        cortex=_cortex_plan("classifier", protocol, units, None, early, developed, cortex, usual="plastic"),
         stimulus_size=protocol.stimuli.size,
         answers=protocol.n_answers,
         classes=protocol.n_answers,
@@ -164,8 +180,18 @@ def classifier(
     )
 
 
+def _check_protocol(owner: str, protocol: object) -> None:
+    """Raise :class:`SettingError` unless this is a protocol."""
+    if isinstance(protocol, AbstractProtocol):
+        return
+    got = protocol if protocol is None or isinstance(protocol, str | type) else type(protocol).__name__
+    raise SettingError(owner, "protocol", got, "a protocol, e.g. SplitDigits() or SplitProtocol(stimuli, contexts=5)")
+
+
 def _left_out(without: Iterable[str]) -> set[str]:
-    left_out = {without} if isinstance(without, str) else set(without)
+    if not isinstance(without, Iterable):
+        raise SettingError("brain_inspired", "without", without, f"a list of ingredients, each {one_of(INGREDIENTS)}")
+    left_out = (without,) if isinstance(without, str) else tuple(without)
     for name in left_out:
         if name == "distillation":
             raise SettingError(
@@ -173,27 +199,80 @@ def _left_out(without: Iterable[str]) -> set[str]:
             )
         if name not in INGREDIENTS:
             raise SettingError("brain_inspired", "without", name, one_of(INGREDIENTS))
-    return left_out
+    return set(left_out)
 
 
 def _visual(protocol: AbstractProtocol) -> bool:
     return protocol.stimuli.light is not None
 
 
+def _sizes(owner: str, name: str, units: Sequence[int] | None) -> tuple[int, ...] | None:
+    """Numbers of units of several areas."""
+    if units is None:
+        return None
+    if isinstance(units, str) or not isinstance(units, Iterable):
+        raise SettingError(owner, name, units, "a list, one number for each area from bottom to top, e.g. (400, 400)")
+    return tuple(units)
+
+
 def _cortex_plan(
+    owner: str,
     protocol: AbstractProtocol,
     units: Sequence[int] | None,
     reentry: str | None,
-    early: str,
+    early: str | None,
     developed: str | None,
     cortex: Cortex | None,
+    *,
+    usual: str,
 ) -> CortexPlan:
+    """Plan of the cortex; ``usual`` is what becomes of early areas where nobody says so."""
+    visual, sizes = _visual(protocol), _sizes(owner, "units", units)
+    needless = {"early": early, "developed": developed}
+    why = "left out: a dense cortex, which sees stimuli without `light`, has no early areas"
     if cortex is not None:
-        return OwnCortex(cortex)
-    if not _visual(protocol):
-        return DensePlan(protocol.stimuli.size, tuple(units or (400, 400)), reentry or RETINA)
-    chosen = VisualPlan(tuple(units or (2000, 2000)), early=early, developed=developed, image=protocol.stimuli.shape)
+        needless = {"units": sizes, "reentry": reentry, **needless}
+        why = "left out with a cortex of your own, which has areas, sizes and a re-entry area of its own"
+    for name, value in needless.items():
+        if value is not None and (cortex is not None or not visual):
+            raise SettingError(owner, name, value, why)
+    if cortex is not None:
+        return _own(owner, cortex, protocol.stimuli.size)
+    if not visual:
+        return DensePlan(
+            protocol.stimuli.size, (400, 400) if sizes is None else sizes, RETINA if reentry is None else reentry
+        )
+    chosen = VisualPlan(
+        (2000, 2000) if sizes is None else sizes,
+        early=usual if early is None else early,
+        developed=developed,
+        image=protocol.stimuli.shape,
+    )
     return chosen if reentry is None else dataclasses.replace(chosen, reentry=reentry)
+
+
+def _own(owner: str, cortex: Cortex, stimulus_size: int) -> OwnCortex:
+    """Plan of a user's own cortex, of which one is made to see whether it is one."""
+    must = "a class or function without arguments that returns your cortex: every animal gets one of its own"
+    if isinstance(cortex, nn.Module) or not callable(cortex):
+        got = f"an instance of {type(cortex).__name__}" if isinstance(cortex, nn.Module) else cortex
+        raise SettingError(owner, "cortex", got, must)
+    plan = OwnCortex(cortex)
+    try:
+        made = _built(plan)
+    except TypeError as error:
+        raise SettingError(owner, "cortex", cortex, f"{must} ({error})") from error
+    if not isinstance(made, AbstractCortex):
+        must = "a class that inherits from AbstractCortex, or a function that returns one of such a class"
+        raise SettingError(owner, "cortex", f"something that returns {type(made).__name__}", must)
+    check_cortex(made, stimulus_size)
+    return plan
+
+
+def _built(plan: CortexPlan) -> AbstractCortex:
+    """A cortex to look at; torch's random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return plan.build()
 
 
 def _stand_alone(plan: CortexPlan, code_units: int, units: Sequence[int] | None) -> StandAlonePlan:
@@ -202,7 +281,7 @@ def _stand_alone(plan: CortexPlan, code_units: int, units: Sequence[int] | None)
         own = plan.units if units is None else tuple(units)
         if plan.reentry == RETINA:
             return StandAlonePlan(dataclasses.replace(plan, units=own), code_units)
-        return StandAlonePlan(DensePlan(plan.build().sizes[plan.reentry], own), code_units)
+        return StandAlonePlan(DensePlan(_built(plan).sizes[plan.reentry], own), code_units)
     assert isinstance(plan, DensePlan)
     above = plan.areas.index(plan.reentry)
     inputs = plan.inputs if above == 0 else plan.units[above - 1]
@@ -211,7 +290,7 @@ def _stand_alone(plan: CortexPlan, code_units: int, units: Sequence[int] | None)
             "brain_inspired",
             "hippocampal_units",
             units,
-            f"given: above {plan.reentry} the cortex has no areas of which a stand-alone hippocampus could have its own",
+            f"given: above {plan.reentry} there are no areas of which a stand-alone hippocampus could have its own",
         )
     return StandAlonePlan(DensePlan(inputs, plan.units[above:] if units is None else tuple(units)), code_units)
 

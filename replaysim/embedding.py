@@ -111,13 +111,17 @@ def memories(brains: Mapping[int, Brain], events: int) -> Iterator[xr.DataArray]
     xarray.DataArray
         (event, unit) of every animal in turn, as there may not be room for all: activity at the re-entry area, named by
         the attribute ``area``, with the ``original_class`` that was asked for. A brain with neither memory modes nor
-        gates cannot be asked: there this class means nothing.
+        gates cannot be asked: there this class means nothing. It is -1 where what was asked for is no single class: in
+        the domain scenario of a split protocol, in which one answer stands for a class of every context, and where the
+        brain does not know its class order.
     """
     for animal, brain in brains.items():
         position = np.arange(events) % brain.plan.classes
+        known = len(brain.class_identity) == brain.plan.classes
+        original = np.asarray(brain.class_identity)[position] if known else np.full(events, -1)
         yield xr.DataArray(
             brain.recall(classes=position.tolist(), seed=animal).numpy(),
-            {"animal": animal, "original_class": ("event", np.asarray(brain.class_identity)[position])},
+            {"animal": animal, "original_class": ("event", original)},
             ("event", "unit"),
             name="memories",
             attrs={"long_name": "recalled activity", "units": "1", "area": brain.cortex.reentry},

@@ -28,8 +28,11 @@ class Gating:
     by
         What decides which gate is used: ``"class"`` or ``"context"``.
     faithful
-        Repeat a slip of the published code: in the task scenario, current stimuli of *every* context are learned
-        through the gates of the first context's classes, while replay uses the gates of the right classes. Off by
+        Repeat two slips of the published code. In the task scenario (gates by class), current stimuli of *every*
+        context are learned through the gates of the first context's classes, while replay uses those of the right
+        classes. In the domain scenario, the context that is only being learned is recalled like the earlier ones, so
+        that in the T-th context 1/T of the replay comes through gates through which nothing was learned yet (code
+        before 2021-01-12, with which the results of 2020 were probably made). Nothing in the class scenario. Off by
         default.
     """
 
@@ -40,6 +43,7 @@ class Gating:
     def __post_init__(self) -> None:
         check_number("Gating", "closed", self.closed, least=0.0, below=1.0)
         check_choice("Gating", "by", self.by, ("class", "context"))
+        check_choice("Gating", "faithful", self.faithful, (True, False))
 
     def draw(self, n_gates: int, layer_units: Sequence[int], stream: np.random.RandomState) -> list[np.ndarray]:
         """Gate patterns, one array (gate, unit) of 0 and 1 per layer, drawn from the animal's published stream.

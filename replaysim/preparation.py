@@ -71,7 +71,7 @@ def check_device(device: str) -> str:
 def prepare(
     brain: BrainPlan,
     protocol: AbstractProtocol,
-    learning: Learning,
+    learning: Learning | None,
     replay: ReplayMechanism | None,
     consolidation: ConsolidationRule | None,
     experience: str,
@@ -81,6 +81,7 @@ def prepare(
     chance: int = 0,
 ) -> Condition:
     """Check that all settings fit together, and put them together."""
+    learning = Learning() if learning is None else learning
     for name, value, kind in (
         ("brain", brain, BrainPlan),
         ("protocol", protocol, AbstractProtocol),

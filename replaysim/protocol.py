@@ -14,7 +14,15 @@ from typing import Any, final
 import numpy as np
 
 from . import rng
-from .abstract_protocol import ANSWERS, SCENARIOS, AbstractProtocol, Curriculum, as_stimulus_set, check_bernoulli
+from .abstract_protocol import (
+    ANSWERS,
+    SCENARIOS,
+    AbstractProtocol,
+    Curriculum,
+    as_stimulus_set,
+    check_bernoulli,
+    check_names,
+)
 from .errors import SettingError, check_choice
 from .stimuli import load
 
@@ -73,7 +81,7 @@ class SplitProtocol(AbstractProtocol):
     metadata: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        owner = self.name if self.name[:1].isupper() else "SplitProtocol"
+        owner = check_names(self.name, self.metadata, "SplitProtocol", self.scenario)
         check_choice(owner, "scenario", self.scenario, SCENARIOS)
         own = as_stimulus_set(owner, self.stimuli, self.labels, self.test_stimuli, self.test_labels, self.name)
         object.__setattr__(self, "stimuli", own)
@@ -164,6 +172,7 @@ def _groups(owner: str, contexts: object, classes: Sequence[str]) -> int | tuple
 
 def split(name: str, n_contexts: int | Sequence[Sequence[int]], scenario: str, *, title: str) -> SplitProtocol:
     """Split protocol over a named data set."""
+    check_names(title, {}, title, scenario)
     check_choice(title, "scenario", scenario, SCENARIOS)  # before any data are fetched
     stimuli = load(name)
     return SplitProtocol(stimuli, contexts=n_contexts, scenario=scenario, name=title, metadata=dict(PAPER))

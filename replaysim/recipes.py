@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .early_areas import GAINS
@@ -44,6 +45,8 @@ class Recipe:
     closing: float = 0.0
 
     def __post_init__(self) -> None:
+        if isinstance(self.units, str) or not isinstance(self.units, Iterable) or len(tuple(self.units)) != 2:
+            raise SettingError("Recipe", "units", self.units, "two numbers, one for each association area")
         object.__setattr__(self, "units", tuple(self.units))
         check_number("Recipe", "epochs", self.epochs, least=1, whole=True)
         check_number("Recipe", "batch", self.batch, least=2, whole=True)

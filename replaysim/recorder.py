@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from .brain import Brain
 from .errors import DataError, SettingError, check_choice, check_number
@@ -31,6 +31,13 @@ class Electrode(Protocol):
         ...
 
 
+def listed(owner: str, attribute: str, values: object, what: str) -> tuple[Any, ...]:
+    """Several values as a tuple; raises :class:`SettingError` for anything else."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise SettingError(owner, attribute, values, f"a list of {what}")
+    return tuple(values)
+
+
 @dataclass(frozen=True)
 class Behaviour:
     """Accuracy while learning, at chosen weight updates; accuracy after every context is always recorded.
@@ -47,9 +54,9 @@ class Behaviour:
     stimuli: int = 500
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", tuple(sorted(set(self.steps))))
-        for step in self.steps:
+        for step in listed("Behaviour", "steps", self.steps, "numbers of weight updates, e.g. (10, 100)"):
             check_number("Behaviour", "steps", step, least=1, whole=True)
+        object.__setattr__(self, "steps", tuple(sorted(set(self.steps))))
         check_number("Behaviour", "stimuli", self.stimuli, least=1, whole=True)
 
     def check(self, preparation: Preparation) -> None:
@@ -154,10 +161,12 @@ class SynapticImportance:
     quantiles: tuple[float, ...] = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "quantiles", tuple(self.quantiles))
-        for q in self.quantiles:
-            if not 0 <= q <= 1:
-                raise SettingError("SynapticImportance", "quantiles", self.quantiles, "numbers from 0 to 1")
+        quantiles = listed("SynapticImportance", "quantiles", self.quantiles, "numbers from 0 to 1, e.g. (0.5, 0.95)")
+        for q in quantiles:
+            check_number("SynapticImportance", "quantiles", q, least=0)
+            if q > 1:
+                raise SettingError("SynapticImportance", "quantiles", q, "numbers from 0 to 1")
+        object.__setattr__(self, "quantiles", quantiles)
 
     def check(self, preparation: Preparation) -> None:
         """Importance is only known where synapses are consolidated."""

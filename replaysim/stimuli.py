@@ -264,6 +264,10 @@ def _label_values(what: str, values: Any, n_stimuli: int) -> np.ndarray:
         raise DataError(f"{what} are {label.dtype}, must be whole numbers or strings")
     if label.shape != (n_stimuli,):
         raise DataError(f"{what} have shape {label.shape}, must be ({n_stimuli},): one for each stimulus")
+    if label.dtype.kind == "u" and label.size and label.max() > np.iinfo(np.int64).max:
+        raise DataError(
+            f"{what} reach {label.max()}, must be below 2**63: count classes from 0, or name them by strings"
+        )
     return label if label.dtype.kind == "U" else np.require(label, np.int64, ["C", "W"])
 
 
