@@ -7,11 +7,11 @@ import dataclasses
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-from .errors import ReplaysimError
+from .errors import ReplaysimError, SettingError, check_number
 
 T = TypeVar("T")
 
@@ -47,7 +47,27 @@ def parse_animals(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is none of 12:22, 12,14,15 or 12") from None
     if not seeds:
         raise argparse.ArgumentTypeError(f"{text!r} holds no animal")
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise argparse.ArgumentTypeError(f"{text!r}: given twice: {', '.join(map(str, twice))}")
     return seeds
+
+
+def check_counts(owner: str, settings: object, names: Iterable[str]) -> None:
+    """Raise :class:`SettingError` where one of these fields is neither None nor a whole number from 1."""
+    for name in names:
+        if getattr(settings, name) is not None:
+            check_number(owner, name, getattr(settings, name), least=1, whole=True)
+
+
+def check_early(owner: str, early: Path | None, *, photographs: bool) -> None:
+    """Raise :class:`SettingError` for a file with early areas that is not there, or that nobody would use."""
+    if early is None:
+        return
+    if not photographs:
+        raise SettingError(owner, "early", str(early), "left out: digits need no early areas")
+    if not early.is_file():
+        raise SettingError(owner, "early", str(early), "a file that is there")
 
 
 def parse_settings(cls: type[T], argv: Sequence[str] | None = None) -> T:

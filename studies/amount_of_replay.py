@@ -22,8 +22,8 @@ Hardware
 Classic replay has a hippocampus of its own, whose units can be chosen (codes keep theirs). Brain-inspired replay
 (``--brain brain-inspired``) has none: its number of events is varied in the intact brain, its units where the
 hippocampus stands beside the cortex (all other ingredients as they are), but not where gates would close all of them.
-A condition that is complete in the output folder is not simulated again. The paper has 20 animals (12:32) of Split
-MNIST.
+An animal whose life in a condition is complete in the output folder is not simulated again; ``--at-once`` bounds what a
+stop can cost. The paper has 20 animals (12:32) of Split MNIST.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from replaysim.commandline import MatchedOptions, run_study
+from replaysim.commandline import MatchedOptions, check_counts, run_study
 
 if TYPE_CHECKING:
     import xarray as xr
 
     import replaysim as rs
+    from replaysim.portions import Portion
     from replaysim.presets import Matched
 
 BATCHES = {"digits": (1, 4, 16, 64, 256), "split-mnist": (1, 2, 4, 8, 16, 32, 64, 128, 256), "quick": (1, 16)}
@@ -58,6 +59,12 @@ class Settings(MatchedOptions):
     steps: int | None = field(
         default=None, metadata={"help": "steps per context instead of the usual, to be compared with its like only"}
     )
+    at_once: int | None = field(
+        default=None, metadata={"help": "animals simulated together (default: all); bounds what a stop can cost"}
+    )
+
+    def __post_init__(self) -> None:
+        check_counts("amount_of_replay", self, ("steps", "workers", "at_once"))
 
     @property
     def folder(self) -> Path:
@@ -132,27 +139,37 @@ def possible(condition: Condition, setup: Matched, animals: Sequence[int]) -> bo
     return True
 
 
-def simulate(name: str, brain: rs.BrainPlan, setup: Matched, settings: Settings, **mechanisms: Any) -> xr.DataArray:
-    """Final accuracy (animal) in one condition, simulated where it is not complete."""
-    from analysis.forgetting import final_accuracy
-    from replaysim.resumption import simulate_once
+class Lived(NamedTuple):
+    """What came out of one condition."""
 
-    lived = simulate_once(
+    accuracy: xr.DataArray
+    """Final accuracy (animal)."""
+    portions: list[Portion]
+
+
+def simulate(name: str, brain: rs.BrainPlan, setup: Matched, settings: Settings, **mechanisms: Any) -> Lived:
+    """One condition; animals whose lives are not complete are simulated."""
+    from analysis.forgetting import final_accuracy
+    from replaysim import portions
+
+    found = portions.live(
         brain,
         setup.protocol,
         animals=settings.animals,
         out=settings.folder / name,
+        at_once=settings.at_once,
         overwrite=settings.overwrite,
         device=settings.device,
         workers=settings.workers,
         label=name.replace("_", " "),
         **{"learning": setup.learning, **mechanisms},
     )
-    return final_accuracy(lived.log)
+    there = list(found)
+    return Lived(portions.gather(there, settings.animals, final_accuracy), there)
 
 
-def measure(brain: str, setup: Matched, settings: Settings) -> dict[str, xr.DataArray]:
-    """Accuracies (reinitialised, amount, animal) along both axes, for one brain."""
+def measure(brain: str, setup: Matched, settings: Settings, portions: list[Portion]) -> dict[str, xr.DataArray]:
+    """Accuracies (reinitialised, amount, animal) along both axes, for one brain; what was simulated joins the list."""
     import xarray as xr
 
     import replaysim as rs
@@ -169,7 +186,9 @@ def measure(brain: str, setup: Matched, settings: Settings) -> dict[str, xr.Data
                 replay = rs.GenerativeReplay(targets=TARGETS[brain], batch=one.events)
                 learning = replace(setup.learning, reinitialise=one.anew)
                 plan = grown(one, setup)
-                known[one] = simulate(one.folder, plan, setup, settings, learning=learning, replay=replay)
+                lived_there = simulate(one.folder, plan, setup, settings, learning=learning, replay=replay)
+                known[one] = lived_there.accuracy
+                portions += lived_there.portions
         found[axis] = xr.concat([row(axis, lived, known, anew) for anew in (False, True)], "reinitialised")
         found[axis] = found[axis].assign_coords(reinitialised=[False, True])
     return found
@@ -230,20 +249,24 @@ def main(settings: Settings) -> None:
     import replaysim as rs
     from analysis import figures_replay, style
     from analysis.forgetting import chance_level
+    from analysis.origins import origin_lines
     from replaysim import presets
-    from replaysim.log import open_log
+    from replaysim.preparation import check_animals, check_device
 
+    check_animals(settings.animals), check_device(settings.device)
     setup = presets.matched(settings.protocol, settings.scenario, quick=settings.quick)
     if settings.steps is not None:
         setup = replace(setup, learning=replace(setup.learning, steps=settings.steps))
     classifier = rs.classifier(setup.protocol, units=setup.units)
-    references = {
+    lived = {
         "nothing": simulate("nothing", classifier, setup, settings),
         "joint": simulate("joint", classifier, setup, settings, experience="joint"),
     }
-    chance = chance_level(open_log(settings.folder / "nothing"))
-    found = {brain: measure(brain, setup, settings) for brain in settings.brains}
-    text = table(found, references, chance)
+    references = {name: one.accuracy for name, one in lived.items()}
+    portions = [portion for one in lived.values() for portion in one.portions]
+    chance = chance_level(portions[0].log)
+    found = {brain: measure(brain, setup, settings, portions) for brain in settings.brains}
+    text = "\n".join([table(found, references, chance), "", *origin_lines(one.log for one in portions)])
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
     kept = {
@@ -262,7 +285,7 @@ def main(settings: Settings) -> None:
     )
     saved = style.save(figure, settings.folder / "amount")
     print("\nFigure:  " + "  ".join(str(path) for path in saved))
-    print(f"Logs:    {settings.folder}/*/run.nc   (xarray.open_datatree)")
+    print(f"Logs:    {settings.folder}/*/animals_*/run.nc   (xarray.open_datatree)")
 
 
 if __name__ == "__main__":

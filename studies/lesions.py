@@ -21,23 +21,27 @@ Hardware
     computation), or ``--steps 100`` on a CPU.
 
 The paper chose the share of closed gates anew for each lesion; ``--closed common`` gives all the share of the intact
-brain, so that nothing but the ingredient differs. Digits and Split MNIST have one share only. An arm that is complete
-in the output folder is not simulated again. The paper has 10 animals (12:22) of Split CIFAR-100, 5 of permuted MNIST.
+brain, so that nothing but the ingredient differs. Digits and Split MNIST have one share only. An animal whose life in
+an arm is complete in the output folder is not simulated again; ``--at-once`` bounds what a stop can cost. Animals of
+the paper's arms are added to a CSV file, from which ``studies/results.py`` makes its tables. The paper has 10 animals
+(12:22) of Split CIFAR-100, 5 of permuted MNIST.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from replaysim.commandline import run_study
+from replaysim.commandline import check_counts, check_early, run_study
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from replaysim.arms import Preset
+    from replaysim.portions import Portion
 
 INGREDIENTS = ("feedback", "modes", "gating", "internal", "distillation")
 GROUPS = {
@@ -79,7 +83,22 @@ class Settings:
     overwrite: bool = field(default=False, metadata={"help": "simulate again what is complete in that folder"})
     device: str = field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
     workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: one a core)"})
+    at_once: int | None = field(
+        default=None,
+        metadata={"help": "animals simulated together (default: all; wide brains on a CPU: one a worker)"},
+    )
+    summary: Path | None = field(
+        default=None,
+        metadata={
+            "help": "CSV file to which the accuracy of every animal is added; the paper's arms only, not with --quick "
+            "(default: docs/results/PROTOCOL.csv)"
+        },
+    )
     quick: bool = field(default=False, metadata={"help": "a few steps only, to see that everything works"})
+
+    def __post_init__(self) -> None:
+        check_counts("lesions", self, ("steps", "workers", "at_once"))
+        check_early("lesions", self.early, photographs=self.protocol == "split-cifar100")
 
     @property
     def world(self) -> str:
@@ -100,6 +119,11 @@ class Settings:
         words += ["quick"] if self.quick else []
         return self.out or Path("runs") / "lesions" / "_".join(words)
 
+    @property
+    def kept(self) -> Path:
+        """The CSV file."""
+        return self.summary or Path("docs/results") / f"{self.world}.csv"
+
 
 def chosen(settings: Settings) -> dict[str, Preset]:
     """The arms that are asked for."""
@@ -115,26 +139,46 @@ def chosen(settings: Settings) -> dict[str, Preset]:
     return {name: arm for name, arm in every.items() if name in wanted}
 
 
-def simulate_arm(name: str, arm: Preset, settings: Settings) -> xr.DataTree:
-    """The log of one arm, simulated where it is not complete."""
-    from replaysim import presets
+def simulate_arm(name: str, arm: Preset, settings: Settings) -> list[Portion]:
+    """Portions of one arm; animals whose lives are not complete are simulated."""
+    from replaysim import portions, presets
     from replaysim.lesion_arms import folder_name
-    from replaysim.resumption import simulate_once
 
     early = settings.early if arm.sees_photographs else None
     protocol, brain, learning = presets.plan(arm, quick=settings.quick, steps=settings.steps, developed=early)
-    return simulate_once(
+    wide = settings.protocol in ("permuted-mnist", "split-cifar100")
+    found = []
+    for portion in portions.live(
         brain,
         protocol,
         animals=settings.animals,
         learning=learning,
         out=settings.folder / folder_name(name),
+        at_once=portions.together(settings.at_once, wide=wide, device=settings.device, workers=settings.workers),
         overwrite=settings.overwrite,
         device=settings.device,
         workers=settings.workers,
         label=name,
         **arm.mechanisms,
-    ).log
+    ):
+        keep(arm, portion.log, settings)
+        found.append(portion)
+    return found
+
+
+def keep(arm: Preset, log: xr.DataTree, settings: Settings) -> None:
+    """Add animals to the summary, where the arm is one of the paper's."""
+    from analysis import summaries
+    from replaysim import presets
+    from replaysim.early_areas import shipped_areas
+
+    if settings.quick or arm.name not in presets.PRESETS:
+        return
+    areas = "none"
+    if arm.sees_photographs:
+        file = settings.early
+        areas = shipped_areas() if file is None else hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    summaries.add_rows(settings.kept, summaries.rows_of(log, arm.name, early=areas))
 
 
 def table(accuracy: Mapping[str, xr.DataArray], chance: float) -> str:
@@ -189,12 +233,18 @@ def main(settings: Settings) -> None:
     import xarray as xr
 
     from analysis.forgetting import chance_level, final_accuracy
+    from analysis.origins import origin_lines
+    from replaysim.portions import gather
+    from replaysim.preparation import check_animals, check_device
 
-    accuracy, chance = {}, 0.0
+    check_animals(settings.animals), check_device(settings.device)
+    accuracy, chance, logs = {}, 0.0, []
     for name, arm in chosen(settings).items():
-        log = simulate_arm(name, arm, settings)
-        accuracy[name], chance = final_accuracy(log), chance_level(log)
-    text = table(accuracy, chance)
+        found = simulate_arm(name, arm, settings)
+        accuracy[name] = gather(found, settings.animals, final_accuracy)
+        chance = chance_level(found[0].log)
+        logs += [portion.log for portion in found]
+    text = "\n".join([table(accuracy, chance), "", *origin_lines(logs)])
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
     arms = xr.Variable("arm", list(accuracy))
@@ -205,7 +255,7 @@ def main(settings: Settings) -> None:
         title += ", shortened"
     saved = draw(accuracy, chance, title, settings.folder / "lesions")
     print("\nFigure:  " + "  ".join(str(path) for path in saved))
-    print(f"Logs:    {settings.folder}/*/run.nc   (xarray.open_datatree)")
+    print(f"Logs:    {settings.folder}/*/animals_*/run.nc   (xarray.open_datatree)")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -12,14 +13,17 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from replaysim import presets
+from replaysim.brain_files import describe_plan
 from replaysim.errors import SettingError
 from replaysim.lesion_arms import folder_name, lesion_arms
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def study(name: str, *arguments: str, data: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "studies" / f"{name}.py"), "--quick", "--workers", "1", *arguments]
+def study(name: str, *arguments: str, data: Path | None = None, quick: bool = True) -> subprocess.CompletedProcess[str]:
+    short = ["--quick"] if quick else []
+    command = [sys.executable, str(ROOT / "studies" / f"{name}.py"), *short, "--workers", "1", *arguments]
     environment = {**os.environ, **({} if data is None else {"REPLAYSIM_DATA": str(data)})}
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
 
@@ -87,18 +91,20 @@ def test_lesions_leave_table_figure_and_logs(lesions: tuple[Path, str]) -> None:
     for words in ("+ gating", "− modes", "last context", "chance                 10.0"):
         assert words in printed
     for name in ("classic", "plus_gating", "intact", "minus_modes", "last_context"):
-        log = xr.open_datatree(out / name / "run.nc")
+        log = xr.open_datatree(out / name / "animals_12-13" / "run.nc")
         assert log["behaviour/accuracy"].sizes["animal"] == 2
         log.close()
     accuracy = xr.load_dataarray(out / "accuracy.nc")
     assert accuracy.sizes == {"arm": 5, "animal": 2} and float(accuracy.attrs["chance"]) == pytest.approx(0.1)
     assert (out / "lesions.png").stat().st_size > 10_000 and (out / "lesions.svg").exists()
+    (origin,) = (line for line in printed.splitlines() if line.startswith("- run "))
+    assert "lesions.py --quick" in origin and "CPU, one thread a worker; torch" in origin and "; commit " in origin
 
 
 def test_lesions_go_on_where_they_stopped(lesions: tuple[Path, str]) -> None:
     """What is complete stays untouched, what was stopped is simulated again."""
     out, printed = lesions
-    stopped, complete = out / "plus_gating", out / "classic"
+    stopped, complete = (out / arm / "animals_12-13" for arm in ("plus_gating", "classic"))
     (stopped / "run.nc").unlink()
     before = (complete / "run.nc").stat().st_mtime_ns
     done = study("lesions", "--arms", ARMS, "--animals", "12:14", "--out", str(out))
@@ -110,11 +116,73 @@ def test_lesions_go_on_where_they_stopped(lesions: tuple[Path, str]) -> None:
 
 def test_lesions_do_not_take_another_log_for_theirs(lesions: tuple[Path, str]) -> None:
     out, _ = lesions
-    done = study("lesions", "--arms", "classic", "--animals", "12:15", "--out", str(out))
+    done = study("lesions", "--arms", "classic", "--animals", "12:15", "--steps", "3", "--out", str(out))
     assert done.returncode == 2
-    assert "animals is [12, 13], not [12, 13, 14]" in done.stderr and "Traceback" not in done.stderr
+    assert "learning.steps is 20, not 3" in done.stderr and "Traceback" not in done.stderr
     done = study("lesions", "--arms", "- magic", "--out", str(out))
     assert done.returncode == 2 and "must be one of 'classic'" in done.stderr
+
+
+def test_lesions_of_more_animals_one_at_a_time(tmp_path: Path, stand_in: Path) -> None:
+    """Animals that are asked for later are added, and the paper's arms enter the summary, each as it is complete."""
+    summary = tmp_path / "summary.csv"
+    options = ("--protocol", "split-mnist", "--arms", "intact,- modes", "--steps", "2", "--at-once", "1")
+    places = ("--out", str(tmp_path / "logs"), "--summary", str(summary))
+    for animals in ("12:14", "12:15"):
+        done = study("lesions", *options, *places, "--animals", animals, data=stand_in, quick=False)
+        assert done.returncode == 0, done.stderr
+    logs = sorted(path.parent.name for path in (tmp_path / "logs" / "minus_modes").glob("*/run.nc"))
+    assert logs == ["animals_12", "animals_13", "animals_14"]
+    rows = list(csv.DictReader(summary.read_text(encoding="utf-8").splitlines()))
+    assert {(row["preset"], row["steps"], row["early"]) for row in rows} == {
+        ("split_mnist/class/brain_inspired", "2", "none")
+    }
+    assert [row["animal"] for row in rows] == ["12", "13", "14"]
+    accuracy = xr.load_dataarray(tmp_path / "logs" / "accuracy.nc")
+    assert accuracy.sizes == {"arm": 2, "animal": 3} and accuracy.notnull().all()
+    again = study("lesions", *options, *places, "--animals", "12:15", data=stand_in, quick=False)
+    assert again.stdout == done.stdout and "step/s" not in again.stderr, "nobody is simulated again"
+
+
+@pytest.mark.parametrize("protocol", ["split_mnist", "permuted_mnist", "split_cifar100"])
+def test_arms_that_enter_summaries_are_the_presets_of_that_name(
+    protocol: str, stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPLAYSIM_DATA", str(stand_in))
+    scenario = "domain" if protocol == "permuted_mnist" else "class"
+    shared = [arm for arm in lesion_arms(protocol, scenario).values() if arm.name in presets.PRESETS]
+    assert any(arm.name.endswith("/brain_inspired") for arm in shared)
+    met = shared[0].protocol()
+    for arm in shared:
+        own, preset = (
+            (describe_plan(one.brain(met)), one.mechanisms, one.learning) for one in (arm, presets.get(arm.name))
+        )
+        assert own == preset, arm.name
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("lesions", ("--early", "zz"), "early: got 'zz', must be left out: digits need no early areas"),
+        ("lesions", ("--protocol", "split-cifar100", "--early", "zz"), "must be a file that is there"),
+        ("lesions", ("--at-once", "0"), "lesions.at_once: got 0, must be a whole number >= 1"),
+        ("lesions", ("--steps", "0"), "lesions.steps: got 0"),
+        ("lesions", ("--animals", "4,4"), "given twice: 4"),
+        ("lesions", ("--device", "tpu"), "device: got 'tpu'"),
+        ("quality_of_replay", ("--early", "zz"), "left out: digits need no early areas"),
+        ("quality_of_replay", ("--animals", "4,4"), "given twice: 4"),
+        ("quality_of_replay", ("--workers", "0"), "quality_of_replay.workers: got 0"),
+        ("quality_of_replay", ("--device", "tpu"), "device: got 'tpu'"),
+        ("amount_of_replay", ("--workers", "0"), "amount_of_replay.workers: got 0"),
+        ("amount_of_replay", ("--at-once", "-1"), "amount_of_replay.at_once: got -1"),
+    ],
+)
+def test_slips_are_told_before_anything_is_simulated(
+    tmp_path: Path, name: str, options: tuple[str, ...], words: str
+) -> None:
+    done = study(name, *options, "--out", str(tmp_path / "out"))
+    assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
