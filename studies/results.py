@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from analysis.bounds import Bound, read_bounds
@@ -44,10 +44,12 @@ SOURCES = {
 
 YARDSTICK = "a9cccb3268ab"
 """Beginning of the SHA-256 of the file with the early areas of the paper's code, which are not ours to ship."""
+SHIPPED = "shipped"
+"""Stands for the early areas that come with this version: in summaries, the beginning of their SHA-256."""
 ALL = (Cohort("none", "ours", "ours"),)
 BY_AREAS = (
     Cohort(YARDSTICK, "ours, the paper's early areas", "paper's areas"),
-    Cohort("shipped", "ours, shipped early areas", "shipped areas"),
+    Cohort(SHIPPED, "ours, shipped early areas", "shipped areas"),
 )
 
 
@@ -151,8 +153,10 @@ differ by less than lives of one arm scatter. That is one pair, at this length o
 def section(world: str, rows: Sequence[Mapping[str, str]], known: Known, bounds: Sequence[Bound] = ()) -> str:
     """The section on one protocol."""
     from replaysim import presets
+    from replaysim.early_areas import shipped_areas
 
     by, grouped = WORLDS[world], defaultdict(list)
+    cohorts = tuple(replace(one, early=shipped_areas()) if one.early == SHIPPED else one for one in by.cohorts)
     for row in rows:
         grouped[row["preset"]].append(row)
     parts = [f"## {by.title}", "", by.about, ""]
@@ -166,7 +170,7 @@ def section(world: str, rows: Sequence[Mapping[str, str]], known: Known, bounds:
             wanted = [n for n in names if (n, steps) in there or (steps == paper and not is_lesion(n))]
             if steps != paper:
                 parts += [f"**{steps} steps per context** (the paper: {paper}): compare with their like only.", ""]
-            parts += Tables(by.cohorts, known, SOURCES, bounds).table(wanted, steps, grouped)
+            parts += Tables(cohorts, known, SOURCES, bounds).table(wanted, steps, grouped)
     return "\n".join([*parts, by.deviations])
 
 
