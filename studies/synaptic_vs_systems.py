@@ -11,6 +11,7 @@ Run time
 
 Two baselines are shown beside the factorial design and are not part of it: ``joint``, the same brain with trials of all
 contexts so far (the ceiling), and ``classifier``, the paper's plain classifier without hippocampus and feedback.
+A condition that is complete in the output folder is not simulated again; ``--overwrite`` begins anew.
 """
 
 from __future__ import annotations
@@ -52,34 +53,40 @@ def conditions(setup: Matched) -> dict[str, tuple[rs.BrainPlan, dict[str, Any]]]
     return {**matched, "classifier": (rs.classifier(setup.protocol, units=setup.units), {})}
 
 
-def main(settings: Settings) -> None:
-    """Simulate every condition, print the comparison, draw the figure."""
+def wanted(setup: Matched, settings: Settings) -> dict[str, dict[str, Any]]:
+    """What is simulated in every condition, and where."""
     import replaysim as rs
-    from analysis import figures
-    from replaysim import presets
 
-    setup = presets.matched(settings.protocol, settings.scenario, quick=settings.quick)
-    logs = {}
+    found = {}
     for name, (brain, mechanisms) in conditions(setup).items():
         record: list[Any] = [rs.CorticalActivity("association_2"), rs.Behaviour()]
         if "replay" in mechanisms:
             record.append(rs.ReplayActivity(events=50))
         if "consolidation" in mechanisms:
             record.append(rs.SynapticImportance())
-        result = rs.simulate(
-            brain,
-            setup.protocol,
-            animals=settings.animals,
-            learning=setup.learning,
-            record=record,
-            out=settings.folder / name,
-            overwrite=settings.overwrite,
-            device=settings.device,
-            workers=settings.workers,
-            label=name,
+        found[name] = {
+            "brain": brain,
+            "protocol": setup.protocol,
+            "animals": settings.animals,
+            "learning": setup.learning,
+            "record": record,
+            "out": settings.folder / name,
+            "device": settings.device,
+            "workers": settings.workers,
+            "label": name,
             **mechanisms,
-        )
-        logs[name] = result.log
+        }
+    return found
+
+
+def main(settings: Settings) -> None:
+    """Simulate every condition that is not complete, print the comparison, draw the figure."""
+    from analysis import figures
+    from replaysim import presets
+    from replaysim.conditions import simulate_each
+
+    setup = presets.matched(settings.protocol, settings.scenario, quick=settings.quick)
+    logs = simulate_each(wanted(setup, settings), overwrite=settings.overwrite)
     text = report(logs, setup)
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")

@@ -88,6 +88,7 @@ ALLOWED = {
     "resumption": "errors protocol brain learning life log simulation brain_files fingerprints preparation "
     "tensor_files",
     "portions": "errors brain crew log preparation protocol resumption",
+    "conditions": "errors resumption",
     "commandline": "errors",
     "cli": "errors commandline describe presets",
     "__main__": "cli",

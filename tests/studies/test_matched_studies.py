@@ -1,0 +1,82 @@
+"""Studies of matched brains go on where they were stopped, and find what is in the way before they simulate."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from replaysim import resumption
+from replaysim.errors import LogError
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("synaptic_vs_systems", "geometry_of_replay")
+
+
+def load(name: str) -> ModuleType:
+    """A study as a module."""
+    spec = importlib.util.spec_from_file_location(f"matched_{name}", ROOT / "studies" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Labels of what is really simulated; the third is stopped once."""
+    seen: list[str] = []
+    real = resumption.simulate
+
+    def run(*given: Any, **settings: Any) -> Any:
+        seen.append(settings["label"])
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return real(*given, **settings, progress=False)
+
+    run.__signature__ = inspect.signature(real)  # type: ignore[attr-defined]
+    monkeypatch.setattr(resumption, "simulate", run)
+    return seen
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stopped_study_goes_on(
+    name: str, tmp_path: Path, simulated: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = load(name)
+    settings = study.Settings(quick=True, animals=(12, 13), workers=1, out=tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        study.main(settings)
+    finished = {path: path.read_bytes() for path in (tmp_path / "out").glob("*/run.nc")}
+    assert sorted(path.parent.name for path in finished) == ["nothing", "synaptic"]
+    study.main(settings)
+    rest = ["systems", "both", "joint"] + ["classifier"] * (name == NAMES[0])
+    assert simulated == ["nothing", "synaptic", "systems", *rest]
+    assert {path: path.read_bytes() for path in finished} == finished
+    first = capsys.readouterr().out
+    study.main(settings)
+    assert len(simulated) == 3 + len(rest) and capsys.readouterr().out in first
+    with pytest.raises(LogError, match=r"nothing: holds a log of other settings \(animals is .*--overwrite"):
+        study.main(replace(settings, animals=(12, 13, 14)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("way", ["log", "file"])
+def test_the_last_folder_is_asked_first(name: str, way: str, tmp_path: Path, simulated: list[str]) -> None:
+    study = load(name)
+    settings = study.Settings(quick=True, animals=(12,), workers=1, out=tmp_path)
+    if way == "log":
+        (tmp_path / "joint").mkdir()
+        (tmp_path / "joint" / "config.json").write_text('{"label": "mine"}', encoding="utf-8")
+    else:
+        (tmp_path / "joint").touch()
+    with pytest.raises(LogError, match=r"joint: (holds a log of other settings|is a file)"):
+        study.main(settings)
+    assert not simulated and [path.name for path in tmp_path.iterdir()] == ["joint"]
