@@ -25,7 +25,7 @@ from .objectives import competing
 
 _FLOATS_AT_ONCE = 2**25  # bound on the gradients of single trials that are held together
 _FEW_PLACES = 4
-"""Up to so many places, a squared sum over places is cheaper as a sum over pairs of places: it needs no room a trial."""
+"""Up to so many places, a squared sum over them is cheaper as a sum over pairs: it needs no room for single trials."""
 
 
 class Judgement(nn.Module):

@@ -146,6 +146,14 @@ class RunFolder:
         folder._remove([*folder._brains(), *there])  # brains first: they never lie beside the log of others
         return folder
 
+    @classmethod
+    def reopen(cls, path: str | os.PathLike[str], *, attrs: Mapping[str, object] | None = None) -> RunFolder:
+        """Take the folder of an unfinished log, to go on with it; what is finished stays."""
+        check_attributes(attrs or {})
+        folder = cls(folder_named("simulate", path), attrs or {})
+        folder._remove([file for file in folder._files() if file.name == _STATUS or file.suffix == ".tmp"])
+        return folder
+
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the settings; the SHA-256 of ``config.json`` is the attribute ``config_sha256`` of every file."""
         write_text_atomically(config_text(config), self.path / _CONFIG)
@@ -224,6 +232,12 @@ class RunFolder:
             return settings_of(tree.attrs, self.path / _RUN)
         config = self.path / _CONFIG
         return read_settings(config) if config.exists() or self._files() else None
+
+    @property
+    def unfinished_settings(self) -> dict[str, Any] | None:
+        """Settings of a log that is not complete; None where there is none, or a complete one."""
+        there = self.path.is_dir() and not (self.path / _RUN).is_file()
+        return self.settings() if there else None
 
     def _brains(self) -> list[Path]:
         """Brains that were kept beside a complete log."""

@@ -18,15 +18,13 @@ from . import tensor_files
 from .brain import Brain, BrainPlan
 from .brain_files import KIND, load_brain, save_brain
 from .errors import LogError
-from .fingerprints import EARLY
 from .learning import Learning
 from .life import Condition
 from .log import BRAINS, RunFolder, folder_named, open_log
 from .preparation import check_animals, prepare
 from .protocol import AbstractProtocol
+from .sameness import refuse_other
 from .simulation import describe, simulate
-
-_MAY_LACK = ("computation", "sha256")  # of a configuration: compared where both say something
 
 
 class KeptBrains(Mapping[int, Brain]):
@@ -101,7 +99,7 @@ def simulate_once(
 ) -> Resumed:
     """:func:`~replaysim.simulate`, unless the folder holds the complete log of the same simulation.
 
-    A log that is not complete is replaced by a new one, as an animal's life cannot be taken up in its middle.
+    A log of it that is not complete is replaced by a new one or, with ``checkpoints=True``, gone on with.
 
     Parameters
     ----------
@@ -128,7 +126,8 @@ def simulate_once(
         return Resumed(open_log(folder), kept, False)
     if keep_brains and kept.folder.exists():
         tensor_files.check_folder(kept.folder)
-    result = simulate(brain, protocol, animals=seeds, out=folder, overwrite=True, **settings)
+    going_on = not overwrite and bool(settings.get("checkpoints")) and not (folder / "run.nc").is_file()
+    result = simulate(brain, protocol, animals=seeds, out=folder, overwrite=not going_on, **settings)
     if keep_brains:
         kept.keep(result.brains)
     return Resumed(result.log, kept, True)
@@ -180,58 +179,3 @@ def _described(
     except (TypeError, AttributeError):
         prepare(brain, protocol, learning, **how, record=given["record"], device="cpu")  # says what is wrong
         raise
-
-
-def refuse_other(folder: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raise :class:`LogError` unless the settings of a log are those that are wanted."""
-    other = differences(there, wanted)
-    if other:
-        raise LogError(
-            f"{folder}: holds a log of other settings ({'; '.join(other[:3])}); choose another folder, or replace it "
-            "with overwrite=True (in a script: --overwrite)"
-        )
-
-
-def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Where two configurations differ, as words.
-
-    Where and how something was computed does not count, but its precision does. Checksums count where both have them,
-    which logs of earlier versions do not; the same early areas may then lie in another place.
-    """
-    one, other = _what(there), _what(wanted)
-    for part in _MAY_LACK:
-        known = {n: (one[part][n], other[part][n]) for n in one[part].keys() & other[part].keys()}
-        one[part], other[part] = ({n: pair[i] for n, pair in sorted(known.items())} for i in (0, 1))
-    for name in one["sha256"].keys() & EARLY.keys():
-        one, other = (_without(config, "brain", *EARLY[name], "developed") for config in (one, other))
-    return _differences(one, other, "")
-
-
-def _what(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What was simulated, and of how it was computed only the precision."""
-    parts = {name: config.get(name) for name in _MAY_LACK}
-    tables = {name: dict(part) if isinstance(part, Mapping) else {} for name, part in parts.items()}
-    tables["computation"] = {n: v for n, v in tables["computation"].items() if n == "precision"}
-    return {n: v for n, v in config.items() if n != "replaysim_schema"} | tables
-
-
-def _without(config: Any, name: str, *below: str) -> Any:
-    """A configuration without one entry."""
-    if not isinstance(config, Mapping) or name not in config:
-        return config
-    rest = {n: v for n, v in config.items() if n != name}
-    return rest | {name: _without(config[name], *below)} if below else rest
-
-
-def _differences(there: Any, wanted: Any, name: str) -> list[str]:
-    if isinstance(there, Mapping) and isinstance(wanted, Mapping):
-        found = (_differences(there.get(n), wanted.get(n), f"{name}.{n}" if name else n) for n in {**there, **wanted})
-        return [words for some in found for words in some]
-    if there == wanted:
-        return []
-    return [f"{name} is {_short(there)}, not {_short(wanted)}"]
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

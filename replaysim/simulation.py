@@ -17,7 +17,7 @@ from .brain import Brain, BrainPlan
 from .brain_files import describe_plan, fresh_copy
 from .consolidation import ConsolidationRule
 from .crew import Crew, divide
-from .errors import LogError
+from .errors import LogError, SettingError
 from .fingerprints import fingerprints
 from .learning import Learning
 from .life import Condition, Outcome
@@ -26,6 +26,7 @@ from .protocol import AbstractProtocol
 from .provenance import provenance
 from .recorder import Electrode
 from .replay import ReplayMechanism
+from .sameness import refuse_other
 
 
 class Brains(Mapping[int, Brain]):
@@ -87,6 +88,7 @@ def simulate(
     chance: int = 0,
     progress: bool = True,
     label: str = "",
+    checkpoints: bool = False,
 ) -> SimulationResult:
     """Let a cohort of animals learn the contexts of a protocol one after the other.
 
@@ -127,6 +129,10 @@ def simulate(
         Whether to show a progress bar.
     label
         Name of the condition for the bar and the log.
+    checkpoints
+        Whether the animals are kept in ``out`` after every context, see :mod:`replaysim.checkpoints`. The same call
+        then goes on with an unfinished log of the same simulation, and ends with the same numbers to the last bit as if
+        it had never been interrupted. With ``overwrite`` it begins anew.
 
     Returns
     -------
@@ -137,7 +143,7 @@ def simulate(
     SettingError, DataError
         For impossible settings, before anything is computed.
     LogError
-        Where the log cannot be written.
+        Where the log cannot be written, or an unfinished one is of other settings.
     """
     seeds = check_animals(animals)
     place = None if out is None else logs.folder_named("simulate", out)
@@ -145,8 +151,11 @@ def simulate(
         brain, protocol, learning or Learning(), replay, consolidation, experience, record, device, precision, chance
     )
     check_gates(brain, protocol, seeds)
-    chunks, processes = divide(seeds, torch.device(condition.device).type, workers, parameters(brain))
     config = describe(condition, seeds, label)
+    unfinished = _unfinished(place, config) if checkpoints and not overwrite else None
+    chunks, processes = divide(seeds, torch.device(condition.device).type, workers, parameters(brain))
+    if unfinished is not None:  # the same animals go on together
+        chunks = [tuple(chunk) for chunk in unfinished["computation"]["chunks"]]
     config["computation"] |= {
         "chunks": [list(chunk) for chunk in chunks],
         "workers": processes,
@@ -154,12 +163,16 @@ def simulate(
         "device": condition.device,
     }
     attrs = provenance(config, seeds, condition.device)
-    folder = None if place is None else logs.RunFolder.create(place, overwrite=overwrite, attrs=attrs)
+    folder = None
+    if unfinished is not None and place is not None:
+        folder = logs.RunFolder.reopen(place, attrs=attrs)
+    elif place is not None:
+        folder = logs.RunFolder.create(place, overwrite=overwrite, attrs=attrs)
     if folder is not None:
         folder.write_config(config)
     try:
         condition = replace(condition, kept=kept_activity(condition, progress))
-        crew = Crew(condition, chunks, processes, folder)
+        crew = Crew(condition, chunks, processes, folder, checkpoints)
         outcomes, pieces = crew.run(progress=progress, label=label or "simulate")
     except BaseException as error:
         if folder is not None:
@@ -171,6 +184,16 @@ def simulate(
     if folder is None:
         return SimulationResult(logs.assemble(pieces, attrs), brains, None)
     return SimulationResult(folder.consolidate(attrs), brains, folder.path)
+
+
+def _unfinished(place: Path | None, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Settings of the unfinished log with which to go on, or None; refuses one of other settings."""
+    if place is None:
+        raise SettingError("simulate", "checkpoints", True, "False where there is no `out` to keep them in")
+    there = logs.RunFolder(place).unfinished_settings
+    if there is not None:
+        refuse_other(place, there, config)
+    return there
 
 
 def describe(condition: Condition, seeds: Sequence[int], label: str) -> dict[str, Any]:

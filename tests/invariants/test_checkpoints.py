@@ -15,7 +15,8 @@ from replaysim import tensor_files
 from replaysim.checkpoints import KIND, Checkpoint
 from replaysim.errors import DataError, LogError
 from replaysim.life import Condition, Outcome, live
-from replaysim.recording import Piece
+from replaysim.recording import Piece, Recording
+from replaysim.resumption import simulate_once
 
 ALL = {
     **LIVES,
@@ -95,3 +96,110 @@ def test_a_checkpoint_of_others_is_not_gone_on_with(tmp_path: Path) -> None:
         life(own, checkpoint)
     checkpoint.remove()
     life(own, checkpoint)
+
+
+# --- as users meet it
+
+
+def whole_brain() -> dict[str, Any]:
+    record = (rs.CorticalActivity(stimuli=6),)
+    return {**LIVES["brain-inspired, SI, class"](), "learning": LEARNING, "record": record}
+
+
+def simulate(out: Path | None, **changes: Any) -> rs.SimulationResult:
+    settings = {
+        **LIVES["brain-inspired, SI, class"](),
+        "learning": LEARNING,
+        "record": (rs.CorticalActivity(stimuli=6),),
+    }
+    given = {"animals": (12, 13, 14), "out": out, "checkpoints": out is not None, "workers": 1, "progress": False}
+    own, plan = settings.pop("protocol"), settings.pop("brain")
+    return rs.simulate(plan, own, **{**settings, **given, **changes})
+
+
+def interrupt(out: Path, monkeypatch: pytest.MonkeyPatch, after: int, **changes: Any) -> None:
+    """Stop a simulation when so many contexts of a cohort were kept."""
+    kept, save = [0], Checkpoint.save
+
+    def saved(self: Checkpoint, *args: Any) -> None:
+        save(self, *args)
+        kept[0] += 1
+        if kept[0] == after:
+            raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(Checkpoint, "save", saved)
+        simulate(out, **changes)
+
+
+def same(one: rs.SimulationResult, other: rs.SimulationResult) -> None:
+    for node in one.log.subtree:
+        if node.path != "/":
+            xr.testing.assert_identical(node.to_dataset(), other.log[node.path].to_dataset())
+    for animal, brain in one.brains.items():
+        for key, value in brain.state_dict().items():
+            assert np.array_equal(value, other.brains[animal].state_dict()[key]), key
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_the_same_call_goes_on(after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, whole = tmp_path / "run", simulate(None)
+    interrupt(out, monkeypatch, after)
+    there = rs.open_log(out)
+    assert there.attrs["status"] == "failed" and there["behaviour"].sizes["contexts_learned"] == after + 1
+    same(simulate(out), whole)
+    assert sorted(p.name for p in out.iterdir()) == ["config.json", "run.nc"], "nothing is left behind"
+    assert rs.open_log(out).attrs["status"] == "complete"
+
+
+def test_animals_that_lived_together_go_on_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many processes there are now; cohorts of other animals are other products of matrices."""
+    out, monkeypatched = tmp_path / "run", monkeypatch
+    whole = simulate(None, workers=3)
+    monkeypatched.setattr("replaysim.crew.Crew._spread", lambda crew, step: [crew._chunk(c, step) for c in crew.chunks])
+    interrupt(out, monkeypatch, 3, workers=3)
+    same(simulate(out, workers=1), whole)
+
+
+def test_what_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(rs.SettingError, match=r"checkpoints: got True, must be False where there is no `out`"):
+        simulate(None, checkpoints=True)
+    interrupt(out, monkeypatch, 1)
+    kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for other in (
+        {"learning": rs.Learning(4, 6, 1e-3)},
+        {"animals": (12, 13)},
+        {"chance": 1},
+        {"precision": "float64"},
+    ):
+        with pytest.raises(LogError, match="holds a log of other settings"):
+            simulate(out, **other)
+    with pytest.raises(LogError, match="there is a log already"):
+        simulate(out, checkpoints=False)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == kept
+    begun = []
+    naive = Recording.naive
+    monkeypatch.setattr(Recording, "naive", lambda self: begun.append(1) or naive(self))
+    same(simulate(out, overwrite=True), simulate(None))
+    assert len(begun) == 2, "it began anew"
+    with pytest.raises(LogError, match="there is a log already"):
+        simulate(out)
+
+
+def test_simulate_once_goes_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "run"
+    interrupt(out, monkeypatch, 2)
+    begun = []
+    monkeypatch.setattr(Recording, "naive", lambda self: begun.append(1))
+    settings = {
+        **LIVES["brain-inspired, SI, class"](),
+        "learning": LEARNING,
+        "record": (rs.CorticalActivity(stimuli=6),),
+    }
+    own, plan = settings.pop("protocol"), settings.pop("brain")
+    once = simulate_once(
+        plan, own, animals=(12, 13, 14), out=out, checkpoints=True, workers=1, progress=False, **settings
+    )
+    assert once.simulated and not begun
+    xr.testing.assert_identical(once.log["learning"].to_dataset(), simulate(None).log["learning"].to_dataset())

@@ -78,15 +78,15 @@ ALLOWED = {
     "preparation": "errors rng protocol cortex visual_cortex early_activity pathways brain replay learning "
     "consolidation experience recorder observation life rehearsal",
     "fingerprints": "brain early_areas hippocampus stimuli tensor_files visual_cortex",
+    "sameness": "errors fingerprints",
     "simulation": "errors protocol brain replay learning consolidation recorder life provenance log crew brain_files "
-    "fingerprints preparation",
+    "fingerprints preparation sameness",
     "arms": "brain brains consolidation context_gating learning permuted protocol replay",
     "ingredients": "errors arms brains",
     "presets": "errors arms brain brains consolidation ingredients learning protocol recorder replay simulation",
     "embedding": "errors brain cortex protocol retina",
     "lesion_arms": "errors arms brains ingredients presets protocol",
-    "resumption": "errors protocol brain learning life log simulation brain_files fingerprints preparation "
-    "tensor_files",
+    "resumption": "errors protocol brain learning life log simulation brain_files preparation sameness tensor_files",
     "portions": "errors brain crew log preparation protocol resumption",
     "conditions": "errors resumption",
     "commandline": "errors",

@@ -19,7 +19,8 @@ import replaysim as rs
 from replaysim.cohort import Cohort
 from replaysim.early_areas import load_early_areas, save_early_areas
 from replaysim.errors import LogError, ReplaysimError, SettingError
-from replaysim.resumption import Resumed, differences, is_complete, simulate_once
+from replaysim.resumption import Resumed, is_complete, simulate_once
+from replaysim.sameness import differences
 
 
 def once(out: Path, **changed: Any) -> Resumed:
