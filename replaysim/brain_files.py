@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any
@@ -11,13 +11,14 @@ from typing import Any
 import torch
 
 from . import tensor_files
-from .brain import Brain, BrainPlan
+from .brain import Brain, BrainPlan, gateable
 from .context_gating import ContextGates, ContextGating
 from .cortex import AbstractCortex, CortexPlan, DensePlan, OwnCortex
-from .errors import LogError, SettingError
+from .errors import DataError, LogError, SettingError
 from .gating import Gates, Gating
 from .hippocampus import HippocampusPlan, StandAlonePlan
 from .memory_modes import Modes
+from .pathways import feedback_units
 from .visual_cortex import NAIVE, VisualCortex, VisualPlan
 
 KIND, FORMAT = "brain", 2
@@ -80,20 +81,78 @@ def load_brain(path: str | Path, *, cortex: Callable[[], AbstractCortex] | None 
     Raises
     ------
     LogError
-        If there is no such file, if it is truncated or foreign, or of a format that is not understood.
+        If there is no such file, if it is truncated or foreign, or of a format that is not understood; or if what it
+        says about the brain is damaged.
+    DataError
+        If a tensor is missing, is one too many, has another shape or type, or holds NaN.
     SettingError
         If the brain has a cortex of its own and ``cortex`` is not given.
     """
     state, about = tensor_files.read(path, KIND)
-    if about["format"] not in READABLE:
-        raise LogError(f"{path}: brain format {about['format']}, but this replaysim reads formats {READABLE}")
-    return fresh_copy(_plan_from(about["plan"], cortex), state, about["animal"], about["class_identity"])
+    if about.get("format") not in READABLE:
+        raise LogError(f"{path}: brain format {about.get('format')}, but this replaysim reads formats {READABLE}")
+    plan, naive = _planned(path, about, cortex)
+    animal, identity = _whose(path, about, plan)
+    _check_state(path, state, naive)
+    return fresh_copy(plan, state, animal, identity)
 
 
-def _plan_from(values: dict[str, Any], cortex: Cortex | None) -> BrainPlan:
+def _planned(path: str | Path, about: Mapping[str, Any], cortex: Cortex | None) -> tuple[BrainPlan, Brain]:
+    """The plan of a saved brain, and a naive brain of this plan without gates."""
+    values = about.get("plan")
+    if not isinstance(values, dict) or not isinstance(values.get("cortex"), dict):
+        raise LogError(f"{path}: its note about the plan of the brain is missing or damaged; save the brain again")
     own = values["cortex"].get("own")
     if own is not None and cortex is None:
         raise SettingError("load_brain", "cortex", None, f"given: this brain has a cortex of its own, made by {own}")
+    try:
+        plan = _plan_from(values, cortex)
+        naive = _without_files(plan).grow(0)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise LogError(f"{path}: no brain grows from its note about the plan ({reason}); is it damaged?") from error
+    naive.plan = plan
+    return plan, naive
+
+
+def _whose(path: str | Path, about: Mapping[str, Any], plan: BrainPlan) -> tuple[int | None, list[int]]:
+    """Animal and class order of a saved brain."""
+    for name in ("animal", "class_identity"):
+        if name not in about:
+            raise LogError(f"{path}: its note does not say {name}; save the brain again")
+    animal, identity = about["animal"], about["class_identity"]
+    if animal is not None and (not _whole(animal) or animal < 0):
+        raise LogError(f"{path}: its note is damaged: animal is {animal!r}, must be a seed")
+    if not isinstance(identity, list) or not all(_whole(c) for c in identity):
+        raise LogError(f"{path}: its note is damaged: class_identity is {identity!r:.60}, must be whole numbers")
+    n = len(identity)
+    if n and (sorted(identity) != list(range(n)) or not plan.answers <= n <= plan.answers * plan.contexts):
+        raise LogError(f"{path}: its note is damaged: class_identity is {identity!r:.60}, must hold every class once")
+    return animal, identity
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_state(path: str | Path, state: Mapping[str, torch.Tensor], naive: Brain) -> None:
+    """Raise :class:`DataError` unless tensors are those of a brain like this one, gates included."""
+    plan, kind = naive.plan, getattr(state.get("readout.weight"), "dtype", None)
+    wanted = dict(naive.to(kind if kind in (torch.float32, torch.float64) else torch.float32).state_dict())
+    gates = {}
+    if plan.gating is not None and naive.hippocampus is not None:
+        for layer, units in enumerate(feedback_units(naive.cortex, naive.hippocampus), 1):
+            gates[f"gates.layer_{layer}"] = (plan.n_gates, units)
+    if plan.context_gating is not None:
+        gates |= {f"context_gates.{area}": (plan.contexts, n) for area, n in gateable(naive.cortex).items()}
+    wanted |= {name: torch.zeros(shape, dtype=torch.uint8) for name, shape in gates.items()}
+    tensor_files.check_fit(path, state, wanted)
+    for name in gates:
+        if bool((state[name] > 1).any()):
+            raise DataError(f"{path}: {name} holds {int(state[name].max())}, must be 0 (closed) or 1 (open)")
+
+
+def _plan_from(values: dict[str, Any], cortex: Cortex | None) -> BrainPlan:
     hippocampus: Any = values["hippocampus"]
     if hippocampus is not None and "areas" in hippocampus:
         hippocampus = StandAlonePlan(_cortex_from(hippocampus["areas"]), hippocampus["code_units"])

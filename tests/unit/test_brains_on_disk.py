@@ -165,6 +165,85 @@ def test_brains_of_the_future_are_not_guessed_at(tmp_path: Path) -> None:
         load_brain(path)
 
 
+def rewritten(path: Path, state: dict[str, torch.Tensor], note: Any) -> None:
+    tensors = {name: value.clone().contiguous() for name, value in state.items()}
+    save_file(tensors, str(path), metadata={"replaysim_brain": json.dumps(note)})
+
+
+State = dict[str, torch.Tensor]
+TENSORS: dict[str, tuple[Callable[[State], State], str]] = {
+    "shape": (lambda s: s | {"readout.weight": s["readout.weight"][:, :3]}, r"readout.weight is .* must be torch.fl"),
+    "lacking": (lambda s: {n: v for n, v in s.items() if n != "readout.weight"}, "'readout.weight' is missing"),
+    "extra": (lambda s: s | {"more": torch.zeros(1)}, "holds 'more', for which there is no place"),
+    "no gates": (lambda s: {n: v for n, v in s.items() if not n.startswith("gates.")}, "'gates.layer_1' is missing"),
+    "a gate too many": (lambda s: s | {"gates.layer_3": s["gates.layer_1"]}, "holds 'gates.layer_3'"),
+    "float gates": (lambda s: s | {"gates.layer_1": s["gates.layer_1"].float()}, "gates.layer_1 is torch.float32"),
+    "gates of few": (lambda s: s | {"gates.layer_1": s["gates.layer_1"][:2]}, "gates.layer_1 is torch.uint8 of shape"),
+    "gates of 7": (lambda s: s | {"gates.layer_1": s["gates.layer_1"] * 7}, r"gates.layer_1 holds 7, must be 0 "),
+    "NaN": (lambda s: s | {"readout.bias": s["readout.bias"] * float("nan")}, "readout.bias holds NaN"),
+    "half": (lambda s: {n: v.half() if v.is_floating_point() else v for n, v in s.items()}, "is torch.float16"),
+    "mixed": (lambda s: s | {"readout.weight": s["readout.weight"].double()}, "must be torch.float64"),
+}
+
+
+@pytest.mark.parametrize("what", TENSORS)
+def test_brains_with_other_tensors_are_refused(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "brain.safetensors"
+    grown = KINDS["brain-inspired"][0]()[1].grow(3)
+    note = about(save_brain(grown, path))
+    change, words = TENSORS[what]
+    rewritten(path, change(dict(grown.state_dict())), note)
+    with pytest.raises(rs.DataError, match=rf"brain\.safetensors: .*{words}"):
+        load_brain(path)
+
+
+def test_gates_by_context_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "brain.safetensors"
+    grown = KINDS["XdG"][0]()[1].grow(3)
+    note = about(save_brain(grown, path))
+    for lacking in ("context_gates.association_1", "context_gates."):
+        rewritten(path, {n: v for n, v in grown.state_dict().items() if not n.startswith(lacking)}, note)
+        with pytest.raises(rs.DataError, match=r"'context_gates\.association_1' is missing"):
+            load_brain(path)
+
+
+def plan(**changed: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda note: note | {"plan": note["plan"] | changed}
+
+
+NOTES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "no table": (lambda note: [1, 2], "holds no brain of replaysim"),
+    "no format": (lambda note: {n: v for n, v in note.items() if n != "format"}, "brain format None"),
+    "no plan": (lambda note: {n: v for n, v in note.items() if n != "plan"}, "note about the plan .* is missing"),
+    "odd plan": (lambda note: note | {"plan": 3}, "note about the plan .* is missing or damaged"),
+    "no cortex": (plan(cortex=None), "note about the plan .* is missing or damaged"),
+    "odd cortex": (plan(cortex={"kind": "dense", "size": 3}), r"no brain grows from its note about the plan \(TypeErr"),
+    "odd hippocampus": (plan(hippocampus=7), "no brain grows from its note"),
+    "odd answers": (plan(answers="six"), "no brain grows from its note"),
+    "odd modes": (plan(modes={"per_class": -1}), "no brain grows from its note"),
+    "unknown part": (plan(cerebellum=1), "no brain grows from its note"),
+    "no animal": (lambda note: {n: v for n, v in note.items() if n != "animal"}, "does not say animal"),
+    "odd animal": (lambda note: note | {"animal": "12"}, "animal is '12', must be a seed"),
+    "no order": (lambda note: {n: v for n, v in note.items() if n != "class_identity"}, "not say class_identity"),
+    "odd order": (lambda note: note | {"class_identity": "abc"}, "class_identity is 'abc'"),
+    "short order": (lambda note: note | {"class_identity": [0, 1, 2]}, r"class_identity is \[0, 1, 2\], must hold"),
+    "class twice": (lambda note: note | {"class_identity": [0, 1, 2, 3, 4, 4]}, "must hold every class once"),
+}
+
+
+@pytest.mark.parametrize("what", NOTES)
+def test_brains_with_damaged_notes_are_refused(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "brain.safetensors"
+    grown = KINDS["brain-inspired"][0]()[1].grow(3)
+    note = about(save_brain(grown, path))
+    change, words = NOTES[what]
+    rewritten(path, dict(grown.state_dict()), change(note))
+    with pytest.raises(rs.LogError, match=rf"brain\.safetensors.*{words}"):
+        load_brain(path)
+    rewritten(path, dict(grown.state_dict()), note | {"class_identity": [5, 0, 1, 2, 4, 3], "animal": 12})
+    assert load_brain(path).animal == 12
+
+
 def test_an_own_cortex_must_be_given_again(tmp_path: Path) -> None:
     _own, plan = KINDS["own cortex"][0]()
     path = save_brain(plan.grow(0), tmp_path / "brain.safetensors")
