@@ -252,6 +252,7 @@ def run(
     steps: int | None = None,
     chance: int = 0,
     developed: str | Path | None = None,
+    checkpoints: bool = False,
 ) -> SimulationResult:
     """Simulate a preset.
 
@@ -259,7 +260,7 @@ def run(
     ----------
     name
         See :func:`names`; or a preset itself, see :func:`lesion`.
-    animals, device, out, overwrite, workers, record, progress, chance
+    animals, device, out, overwrite, workers, record, progress, chance, checkpoints
         See :func:`~replaysim.simulate`.
     quick
         See that everything works: :data:`QUICK` instead of the paper's steps and batch size, small association areas,
@@ -284,5 +285,6 @@ def run(
         chance=chance,
         progress=progress,
         label=preset.name,
+        checkpoints=checkpoints,
         **preset.mechanisms,
     )

@@ -20,7 +20,7 @@ Hardware
     Split MNIST: any. The others in full: a GPU (``--device cuda``), on which all animals are one computation.
 
 Arms are the presets of ``replaysim run --list``. An animal whose life in an arm is complete in the output folder is not
-simulated again, whatever else is asked for; ``--at-once`` bounds what a stop can cost. The accuracy of every animal is
+simulated again, whatever else is asked for. A stop costs the context that was under way. The accuracy of every animal is
 kept in a CSV file, from which ``studies/results.py`` makes the tables.
 """
 
@@ -204,7 +204,7 @@ def complete(settings: Settings, folder: Path, name: str, chance: int) -> dict[i
 def refuse(settings: Settings, path: Path, config: Mapping[str, Any], name: str, chance: int) -> None:
     """Raise :class:`LogError` where a log has other settings than the arm has today."""
     from replaysim.errors import LogError
-    from replaysim.resumption import differences
+    from replaysim.sameness import differences
 
     animals = config.get("animals")
     other = differences(config, described(settings, name, chance, animals if isinstance(animals, list) else ()))
@@ -260,7 +260,7 @@ def live(settings: Settings, name: str, chance: int) -> dict[int, xr.DataTree]:
             animals=together,
             device=settings.device,
             out=folder / label(together),
-            overwrite=True,  # only an unfinished simulation can be there
+            checkpoints=True,  # an unfinished simulation is gone on with
             workers=settings.workers,
             quick=settings.quick,
             steps=settings.steps,
