@@ -44,15 +44,15 @@ PAPER = {"discriminant_test": 0.445, "variance": 0.125, "variance_least": 0.017,
 class Settings:
     """What do early visual areas learn before their critical period closes?"""
 
-    recipe: Literal["weights", "script", "closing"] = field(
+    recipe: Literal["weights", "script", "closing", "restless"] = field(
         default="weights",
         metadata={
             "help": "weights: batches of 128, rate 1e-3, gains begin uniform; script: 256, 1e-4, ones; closing: as "
-            "weights, but plasticity fades"
+            "weights, but plasticity fades; restless: as weights, at twice the rate"
         },
     )
     epochs: int | None = field(
-        default=None, metadata={"help": "how often every photograph is seen (default: 100; closing: 60)"}
+        default=None, metadata={"help": "how often every photograph is seen (default: 100; closing, restless: 60)"}
     )
     seed: int = field(default=0, metadata={"help": "initial synapses, order of photographs and glimpses"})
     device: str = field(default="cpu", metadata={"help": "where to compute: cpu, cuda, ..."})
