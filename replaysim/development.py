@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from . import rng, tensor_files
+from .early_areas import KIND as GROWN_KIND
 from .early_areas import EarlyAreas, save_early_areas
 from .errors import DataError, LogError, SettingError, check_number
 from .glimpses import Glimpses, draw_glimpses, glimpse
@@ -36,6 +37,7 @@ from .stimuli import StimulusSet
 KIND, FORMAT = "development", 1
 CHECKPOINT, GROWN = "checkpoint.safetensors", "early_areas.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+_DONE = ("epoch", "loss", "accuracy", "seconds")
 
 
 class TemporaryReadout(nn.Sequential):
@@ -206,12 +208,27 @@ class Development:
                     f"{path} was made with {name} {note.get(name)}, not {wanted[name]}: "
                     "take another folder, or delete that file"
                 )
+        history = _history(path, note)
         now = self._tensors()
         tensor_files.check_fit(path, found, now)
         for name, value in now.items():
             value.detach().copy_(found[name])
-        self.history = list(note["history"])
+        self.history = history
         return True
+
+    def check_place(self, folder: str | os.PathLike[str]) -> None:
+        """Raise :class:`LogError` where early areas of another development would be replaced."""
+        grown = Path(folder) / GROWN
+        if not grown.exists():
+            return
+        way_out = "take another folder, or move that file elsewhere"
+        if not (Path(folder) / CHECKPOINT).exists():
+            raise LogError(f"{grown} is there without its {CHECKPOINT}, and would be replaced: {way_out}")
+        made = tensor_files.read_note(grown, GROWN_KIND).get("development")
+        for name in self.about.keys() - {"epochs"}:
+            there = made.get(name) if isinstance(made, dict) else None
+            if there != self.about[name]:
+                raise LogError(f"{grown} was made with {name} {there}, not {self.about[name]}: {way_out}")
 
 
 def adam(areas: EarlyAreas, readout: nn.Module, rate: float) -> torch.optim.Adam:
@@ -281,14 +298,32 @@ def develop(
     SettingError
         If the recipe does not suit the stimuli, or the folder holds more epochs than asked for.
     LogError, DataError
-        If the folder's checkpoint is damaged or was made otherwise.
+        If the folder cannot be written, if its checkpoint is damaged or was made otherwise, or if it holds early areas
+        of another development, or without their checkpoint: nothing is computed then.
     """
     recipe = RECIPES["weights"] if recipe is None else recipe
     growing = Development(stimuli, recipe, seed, light=light, device=device)
-    if out is not None and growing.resume(out) and len(growing.history) > recipe.epochs:
-        raise SettingError("Recipe", "epochs", recipe.epochs, f"at least {len(growing.history)}, which {out} holds")
+    if out is not None:
+        tensor_files.check_folder(out)
+        if growing.resume(out) and len(growing.history) > recipe.epochs:
+            raise SettingError("Recipe", "epochs", recipe.epochs, f"at least {len(growing.history)}, which {out} holds")
+        growing.check_place(out)
     growing.grow_up(out, progress)
     return growing
+
+
+def _history(path: Path, note: dict[str, Any]) -> list[dict[str, float]]:
+    """What a checkpoint says about the epochs that are over."""
+    history = note.get("history")
+    whole = isinstance(history, list) and all(
+        isinstance(done, dict) and all(type(done.get(name)) in (int, float) for name in _DONE) for done in history
+    )
+    if not whole or [done["epoch"] for done in history] != list(range(1, len(history) + 1)):
+        raise LogError(
+            f"{path}: its note about the history of this development is damaged ({history!r:.60}): take another "
+            "folder, or delete that file"
+        )
+    return list(history)
 
 
 def _fingerprint(stimuli: StimulusSet) -> str:
