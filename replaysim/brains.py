@@ -228,7 +228,7 @@ def _cortex_plan(
 ) -> CortexPlan:
     """Plan of the cortex; ``usual`` is what becomes of early areas where nobody says so."""
     visual, sizes = _visual(protocol), _sizes(owner, "units", units)
-    needless = {"early": early, "developed": developed}
+    needless: dict[str, Any] = {"early": early, "developed": developed}
     why = "left out: a dense cortex, which sees stimuli without `light`, has no early areas"
     if cortex is not None:
         needless = {"units": sizes, "reentry": reentry, **needless}

@@ -10,6 +10,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ def _climb(condition: Condition, naive: Brain) -> None:
     gated = naive.cortex.gateable if plan.context_gating is not None else ()
     for training in (True, False):
         for start, stop, shown in dict.fromkeys(passes):
-            with _answers_for(owner, "forward", lambda said, at=(start, stop): _way_out(said, *at, bool(gated))):
+            with _answers_for(owner, "forward", partial(_way_out, start=start, stop=stop, gated=bool(gated))):
                 _one_pass(condition, naive.cortex, training, start, stop, shown, gated)
 
 

@@ -309,6 +309,43 @@ def test_an_own_cortex_meets_other_stimuli() -> None:
         simulate(protocol=own, brain=rs.classifier(own, cortex=Own), replay=replay)
 
 
+class Normalising(rs.AbstractCortex):
+    """Images, a normalisation that looks at its batch, a buffer that is not saved, and gates."""
+
+    gateable = ("it",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.areas, self.sizes, self.reentry = ("retina", "v1", "it"), {"retina": 16, "v1": 12, "it": 9}, "retina"
+        self.parts = nn.ModuleDict({"v1": nn.Conv2d(1, 3, 3, stride=2, padding=1), "it": nn.Linear(12, 9)})
+        self.normalisation = nn.BatchNorm2d(3)
+        self.register_buffer("mask", torch.ones(12), persistent=False)
+
+    def forward(
+        self, activity: Tensor, start: str = "retina", stop: str | None = None, openness: Any = None
+    ) -> dict[str, Tensor]:
+        evoked = {start: activity.flatten(1)}
+        if start == "retina" and stop != "retina":
+            seen = self.normalisation(self.parts["v1"](activity.reshape(-1, 1, 4, 4)))
+            evoked["v1"] = torch.relu(seen).flatten(1) * self.mask
+        if stop in (None, "it") and start != "it":
+            drive = self.parts["it"](evoked["v1"])
+            evoked["it"] = torch.relu(drive if openness is None else drive * openness["it"])
+        return evoked
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_own_cortices_that_fit(precision: str) -> None:
+    """What a cohort can run passes its rehearsal, and nothing of it is left in running statistics."""
+    own = protocol("task")
+    gated = rs.classifier(own, cortex=Normalising, context_gating=rs.ContextGating(0.5))
+    simulate(protocol=own, brain=gated, precision=precision)
+    for replay in (rs.GenerativeReplay(), rs.ExactReplay(2)):
+        plan = rs.brain_inspired(own, cortex=Normalising, code_units=4, closed=0.3)
+        result = simulate(protocol=own, brain=plan, replay=replay, precision=precision)
+        assert np.isfinite(result.log["learning/loss"].sel(component="total")).all()
+
+
 # --- stimuli that were not planned for
 
 
