@@ -21,6 +21,8 @@ from .comparison import summarise
 from .style import MM, STYLE, colour, panel
 
 GREY = "0.55"
+ARMS = {"one ingredient added": ("classic", "+"), "one ingredient left out": ("intact", "−")}
+"""Panels of a study of lesions: the arm that the others are compared with, and how their names begin."""
 
 
 def precision_recall_curves(
@@ -90,6 +92,29 @@ def measure_of_conditions(
         if log:
             ax.set_yscale("log")
         return ax
+
+
+def quality_of_arms(found: Mapping[str, xr.Dataset]) -> Figure:
+    """:func:`quality_of_conditions` of the arms of a study of replay, see :func:`analysis.quality.judge`.
+
+    Where the paper's measures of all stimuli are there, they are shown: one panel of curves for the arms to which an
+    ingredient was added (``+``), one for those that lack one (``−``).
+    """
+    if "paper_frechet" not in next(iter(found.values())):
+        return quality_of_conditions({"": found})
+    shown = {
+        name: one.drop_vars(["precision", "recall", "frechet"]).rename(
+            paper_precision="precision", paper_recall="recall", paper_frechet="frechet"
+        )
+        for name, one in found.items()
+    }
+    groups = {
+        title: {name: one for name, one in shown.items() if name == first_of or name.startswith(sign)}
+        for title, (first_of, sign) in ARMS.items()
+    }
+    return quality_of_conditions(
+        {title: group for title, group in groups.items() if group}, real="real stimuli, half of them against the others"
+    )
 
 
 def quality_of_conditions(

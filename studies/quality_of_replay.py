@@ -24,25 +24,28 @@ ones of the brains, so that memories of their highest area enter it there, and r
 has two areas of 2000 units that learn for 20 epochs (the paper's also saw shifted and mirrored photographs). The
 paper's measures take all test stimuli and as many memories: PRD with 20 clusters, 10 clusterings and 1001 angles,
 Frechet distance and inception score; beside them, as for all protocols, every measure on half of them, with the other
-half as a reference. An arm that is complete in the output folder is neither simulated nor judged again.
+half as a reference. An animal whose life in an arm is complete in the output folder is neither simulated nor judged
+again; ``--at-once`` bounds what a stop can cost. For 200 test stimuli (``--stimuli``) every arm also tells how well its
+animals expect them: log-likelihood, and error of reconstruction, at the area at which memories re-enter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from replaysim.commandline import MatchedOptions, run_study
+from replaysim.commandline import MatchedOptions, check_counts, check_early, run_study
 
 if TYPE_CHECKING:
     import xarray as xr
 
     import replaysim as rs
+    from analysis.quality import Seen
     from replaysim.embedding import Embedding
+    from replaysim.portions import Portion
     from replaysim.protocol import AbstractProtocol
-    from replaysim.resumption import Resumed
 
 # arm: ingredients left out, targets of the replay. All replay through feedback; "plain" has nothing else.
 ARMS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -53,24 +56,6 @@ ARMS: dict[str, tuple[tuple[str, ...], str]] = {
     "plain": (("modes", "gating"), "hard"),
 }
 EMBEDDING_ANIMAL = 1_000_000  # never an animal of the study
-GROUPS = {"one ingredient added": ("classic", "+"), "one ingredient left out": ("intact", "−")}
-SHOWN = {
-    "improved_precision": ("precision", "k-NN"),
-    "improved_recall": ("recall", "k-NN"),
-    "density": ("density", "k-NN"),
-    "coverage": ("coverage", "k-NN"),
-    "f_eighth": ("F 1/8", "PRD"),
-    "f8": ("F 8", "PRD"),
-    "within": ("variance", "in a class"),
-    "frechet": ("Frechet", "distance"),
-    "inception": ("inception", "score"),
-}
-SHOWN_OF_ALL = {
-    "paper_f_eighth": ("F 1/8", "PRD, all"),
-    "paper_f8": ("F 8", "PRD, all"),
-    "paper_frechet": ("Frechet", "all"),
-}
-PAPER = ("precision", "recall", "f_eighth", "f8")  # and the Frechet distance, of all stimuli and as many memories
 
 
 @dataclass(frozen=True)
@@ -87,6 +72,19 @@ class Settings(MatchedOptions):
     early: Path | None = field(
         default=None, metadata={"help": "file with early areas (default: those that come with replaysim)"}
     )
+    at_once: int | None = field(
+        default=None,
+        metadata={"help": "animals simulated together (default: all; photographs on a CPU: one a worker)"},
+    )
+    stimuli: int = field(default=200, metadata={"help": "test stimuli whose likelihood is asked for"})
+
+    def __post_init__(self) -> None:
+        check_counts("quality_of_replay", self, ("steps", "workers", "at_once", "stimuli"))
+        check_early("quality_of_replay", self.early, photographs=self.photographs)
+
+    def asked(self, real: xr.DataArray) -> int:
+        """How many stimuli there are to be asked about."""
+        return min(self.stimuli, real.sizes["stimulus"])
 
     @property
     def folder(self) -> Path:
@@ -179,21 +177,24 @@ def train_embedding(arm: Arm, settings: Settings) -> Embedding:
     return Embedding(lived.brains[EMBEDDING_ANIMAL], lived.log.attrs["id"])
 
 
-def simulate_arm(name: str, arm: Arm, settings: Settings) -> Resumed:
-    """One arm, simulated where it is not complete."""
+def simulate_arm(name: str, arm: Arm, settings: Settings) -> Iterator[Portion]:
+    """Portions of one arm; animals whose lives are not complete are simulated."""
     import replaysim as rs
+    from replaysim import portions
     from replaysim.lesion_arms import folder_name
-    from replaysim.resumption import simulate_once
 
     events = min(100 if settings.quick else 200, arm.learning.steps * arm.learning.batch)
     record: list[Any] = [rs.ReplayActivity(events=events)]
-    return simulate_once(
+    return portions.live(
         arm.brain,
         arm.protocol,
         animals=settings.animals,
         learning=arm.learning,
         record=record if settings.photographs else [rs.CorticalActivity("retina"), *record],
         out=settings.folder / folder_name(name),
+        at_once=portions.together(
+            settings.at_once, wide=settings.photographs, device=settings.device, workers=settings.workers
+        ),
         overwrite=settings.overwrite,
         keep_brains=True,
         device=settings.device,
@@ -203,139 +204,52 @@ def simulate_arm(name: str, arm: Arm, settings: Settings) -> Resumed:
     )
 
 
-def judged(name: str, arm: Arm, real: xr.DataArray, embedding: Embedding, settings: Settings) -> xr.Dataset:
-    """The measures of one arm, made where they are not there."""
-    import xarray as xr
-
+def judged(portion: Portion, real: xr.DataArray, embedding: Embedding, settings: Settings) -> xr.Dataset:
+    """The measures of one portion, made where they are not there."""
+    from analysis.quality import EXPECTED, judge, read_measures
     from replaysim.embedding import memories
-    from replaysim.lesion_arms import folder_name
+    from replaysim.expectation import expectation
 
-    lived = simulate_arm(name, arm, settings)
-    path = settings.folder / folder_name(name) / "quality.nc"
-    made_of = {"log_id": lived.log.attrs["id"], "embedding_id": embedding.id}
-    if path.is_file():
-        there = xr.load_dataset(path)
-        if {key: there.attrs.get(key) for key in made_of} == made_of:
-            return there
-    there = judge(real, list(memories(lived.brains, len(real))), embedding, paper=settings.photographs)
-    there = there.assign_attrs(made_of)
-    there.to_netcdf(path)
-    return there
-
-
-def judge(
-    real: xr.DataArray, replayed: Sequence[xr.DataArray], embedding: Embedding, *, paper: bool = False
-) -> xr.Dataset:
-    """Every measure in the space of the embedding network (animal), with real against real beside it.
-
-    With ``paper`` also, as ``paper_...``, the paper's measures of all real stimuli and as many memories.
-    """
-    import xarray as xr
-
-    from analysis import fidelity, replay_fidelity
-
-    together: Any = {"dim": "animal", "coords": "minimal", "compat": "override", "join": "exact"}
-    there = embedding.activity(real)
-    recalled = xr.concat([embedding.activity(one) for one in replayed], **together, combine_attrs="drop")
-    classes = xr.concat([one["original_class"] for one in replayed], **together)
-    found = fidelity.fidelity(there, recalled)
-    within = replay_fidelity.fidelity_by_class(there, recalled, there["original_class"], classes, measures=["scale"])
-    found["within"] = within["trace_ratio"].mean("original_class")
-    found["reference_within"] = within["reference_trace_ratio"].mean("original_class")
-    of_real = fidelity.inception(embedding.decisions(real), sample_dim="stimulus")
-    decided = xr.concat([embedding.decisions(one) for one in replayed], **together, combine_attrs="drop")
-    found["inception"] = fidelity.inception(decided, sample_dim="event")
-    found["reference_inception"] = of_real.broadcast_like(found["inception"])
-    if paper:
-        whole = fidelity.prd(there, recalled)
-        for name in PAPER:
-            found[f"paper_{name}"] = whole[name]
-        found["paper_frechet"] = fidelity.frechet(there, recalled)
-    return found
-
-
-def table(found: Mapping[str, xr.Dataset]) -> str:
-    """Mean and standard error over animals of every measure and arm; real against real in the last line."""
-    from analysis.comparison import summarise
-
-    first = next(iter(found.values()))
-    whole = {name: words for name, words in SHOWN_OF_ALL.items() if name in first}
-    columns = SHOWN | whole
-
-    def line(name: str, values: xr.Dataset, prefix: str = "") -> str:
-        cells = []
-        for measure in columns:
-            if prefix + measure not in values:
-                cells.append(" " * 16)
-                continue
-            one = summarise(values[prefix + measure])
-            error = "" if prefix else f" ± {float(one['standard_error']):.2f}"
-            cells.append(f"{float(one['mean']):8.2f}{error:8s}")
-        return (f"{name:14s}" + "".join(cells)).rstrip()
-
-    head = [f"{'':14s}" + "".join(f"{names[i]:>12s}    " for names in columns.values()) for i in (0, 1)]
-    n, animals = first.attrs["n_generated"], first.sizes["animal"]
-    rule = "-" * len(head[0].rstrip())
-    lines = [*head, rule, *(line(name, values) for name, values in found.items()), rule]
-    what = [
-        f"association_2 of an independent network. Last line: {n} other real stimuli against the same ones; the",
-        "inception score takes all. whole: memory modes, gates by class and soft targets; plain: none of them.",
-    ]
-    if whole:
-        what[1] = (
-            "inception score takes all. intact: all ingredients; classic: none; + only this one; − all but this one."
-        )
-        what.append(f"all: the paper's measures, of {first.attrs['real_available']} real stimuli and as many memories")
-    return "\n".join(
-        [
-            *lines,
-            line("real stimuli", first, "reference_"),
-            f"mean ± standard error over {animals} animals; {n} replayed against {n} real stimuli, in the activity of",
-            *what,
-            "k-NN: nearest neighbours; PRD: histograms over clusters, F 1/8 weighs precision, F 8 recall;",
-            "variance in a class: replayed over real",
-        ]
+    path = portion.folder / "quality.nc"
+    made_of = {"log_id": portion.log.attrs["id"], "embedding_id": embedding.id}
+    if path.exists():
+        there = read_measures(path)
+        same = {key: there.attrs.get(key) for key in made_of} == made_of
+        if same and there.attrs.get("stimuli_asked") == settings.asked(real) and set(EXPECTED) <= set(there):
+            return there.sel(animal=list(portion.animals))
+    there = judge(
+        seen(real, embedding),
+        [seen(one, embedding) for one in memories(portion.brains, len(real))],
+        paper=settings.photographs,
     )
+    expected = expectation(portion.brains, real, stimuli=settings.stimuli)
+    there = there.merge(expected, combine_attrs="no_conflicts").assign_attrs(made_of)
+    temporary = path.with_name(f"{path.name}.tmp")
+    there.to_netcdf(temporary)
+    temporary.replace(path)
+    return there.sel(animal=list(portion.animals))
 
 
-def draw(found: Mapping[str, xr.Dataset], stem: Path) -> list[Path]:
-    """Curves and measures of all arms: the paper's where they are there, one panel of curves for each group."""
-    from analysis import figures_fidelity, style
+def seen(stimuli: xr.DataArray, embedding: Embedding) -> Seen:
+    """Stimuli or memories as the embedding network sees them."""
+    from analysis.quality import Seen
 
-    first = next(iter(found.values()))
-    if "paper_frechet" not in first:
-        return style.save(figures_fidelity.quality_of_conditions({"": found}), stem)
-    shown = {
-        name: one.drop_vars(["precision", "recall", "frechet"]).rename(
-            paper_precision="precision", paper_recall="recall", paper_frechet="frechet"
-        )
-        for name, one in found.items()
-    }
-    groups = {
-        title: {name: one for name, one in shown.items() if name == first_of or name.startswith(sign)}
-        for title, (first_of, sign) in GROUPS.items()
-    }
-    figure = figures_fidelity.quality_of_conditions(
-        {title: group for title, group in groups.items() if group}, real="real stimuli, half of them against the others"
-    )
-    return style.save(figure, stem)
+    return Seen(embedding.activity(stimuli), embedding.decisions(stimuli))
 
 
-def draw_images(real: xr.DataArray, settings: Settings, arms: Sequence[str], stem: Path) -> list[Path]:
+def draw_images(real: xr.DataArray, first: Mapping[str, Portion], stem: Path) -> list[Path]:
     """A real and a replayed image of every class and arm, where stimuli are square and grey."""
     import numpy as np
 
     from analysis import figures_fidelity, style
     from replaysim.embedding import memories
-    from replaysim.lesion_arms import folder_name
     from replaysim.resumption import KeptBrains
 
     side, classes = round(real.sizes["unit"] ** 0.5), real["original_class"].values
     chosen = [int(np.flatnonzero(classes == c)[0]) for c in np.unique(classes)]
     images = {"real": real[chosen]}
-    for name in arms:
-        brains = KeptBrains(settings.folder / folder_name(name) / "brains", settings.animals[:1])
-        one = next(memories(brains, len(chosen)))
+    for name, portion in first.items():
+        one = next(memories(KeptBrains(portion.brains.folder, portion.animals[:1]), len(chosen)))
         images[name] = one[np.argsort(one["original_class"].values)]
     return style.save(figures_fidelity.image_grid(images, (side, side)), stem)
 
@@ -344,23 +258,45 @@ def main(settings: Settings) -> None:
     """Simulate every arm, recall, judge, print the table, draw the figures."""
     import xarray as xr
 
+    from analysis import figures_fidelity, style
+    from analysis.origins import origin_lines
+    from analysis.quality import table
     from replaysim.embedding import real_stimuli
     from replaysim.lesion_arms import folder_name
+    from replaysim.preparation import check_animals, check_device
 
+    check_animals(settings.animals), check_device(settings.device)
     arms = arms_of(settings)
-    first = next(iter(arms.values()))
-    real, embedding = real_stimuli(first.protocol), train_embedding(first, settings)
-    found = {name: judged(name, arm, real, embedding, settings) for name, arm in arms.items()}
-    text = table(found)
+    protocol = next(iter(arms.values())).protocol
+    real, embedding = real_stimuli(protocol), train_embedding(next(iter(arms.values())), settings)
+    found, logs, first = {}, [], {}
+    for name, arm in arms.items():
+        parts = []
+        for portion in simulate_arm(name, arm, settings):
+            parts.append(judged(portion, real, embedding, settings))
+            logs.append(portion.log)
+            if settings.animals[0] in portion.animals:
+                first[name] = portion
+        whole = xr.concat(
+            parts,
+            "animal",
+            data_vars="minimal",
+            coords="minimal",
+            compat="override",
+            join="exact",
+            combine_attrs="drop_conflicts",
+        )
+        found[name] = whole.sel(animal=list(settings.animals))
+    text = "\n".join([table(found), "", *origin_lines(logs)])
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
     kept = xr.DataTree.from_dict({f"/{folder_name(name)}": one for name, one in found.items()})
     kept.to_netcdf(settings.folder / "quality.nc")
-    saved = draw(found, settings.folder / "quality")
+    saved = style.save(figures_fidelity.quality_of_arms(found), settings.folder / "quality")
     if not settings.photographs:
-        saved += draw_images(real, settings, list(arms), settings.folder / "images")
+        saved += draw_images(real, first, settings.folder / "images")
     print("\nFigures:  " + "  ".join(str(path) for path in saved if path.suffix == ".png"))
-    print(f"Measures: {settings.folder / 'quality.nc'}   logs: {settings.folder}/*/run.nc   (xarray.open_datatree)")
+    print(f"Measures: {settings.folder / 'quality.nc'}   logs: {settings.folder}/*/animals_*/run.nc")
 
 
 if __name__ == "__main__":

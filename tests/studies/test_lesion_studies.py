@@ -255,13 +255,16 @@ def test_quality_of_photographs(tmp_path: Path, stand_in: Path) -> None:
         for name in ("paper_f8", "paper_frechet", "inception", "f8", "reference_f8"):
             assert np.isfinite(one[name]).all()
         assert one.attrs["real_available"] == 400 and one.attrs["n_generated"] == 200
-        log = xr.open_datatree(tmp_path / arm / "run.nc")
+        for name in ("log_likelihood", "reconstruction_error"):
+            assert one[name].sizes == {"animal": 1} and np.isfinite(one[name]).all()
+        log = xr.open_datatree(tmp_path / arm / "animals_12" / "run.nc")
         assert log["replay/activity"].sizes["unit"] == (1024 if arm == "plus_internal" else 3072)
         log.close()
     kept.close()
     assert (tmp_path / "quality.png").stat().st_size > 10_000
-    before = (tmp_path / "plus_internal" / "quality.nc").stat().st_mtime_ns
+    measures = tmp_path / "plus_internal" / "animals_12" / "quality.nc"
+    before = measures.stat().st_mtime_ns
     again = study("quality_of_replay", *options, data=stand_in)
     assert again.returncode == 0 and "step/s" not in again.stderr, again.stderr
-    assert (tmp_path / "plus_internal" / "quality.nc").stat().st_mtime_ns == before, "nor judged again"
+    assert measures.stat().st_mtime_ns == before, "nor judged again"
     assert again.stdout == done.stdout

@@ -99,8 +99,22 @@ def test_quality_study_leaves_measures_and_figures(tmp_path: Path) -> None:
         for name in ("improved_precision", "coverage", "f8", "frechet", "inception"):
             assert one[name].sizes == {"animal": 2} and one[f"reference_{name}"].notnull().all()
     kept.close()
-    for name in ("quality.png", "images.png", "whole/run.nc", "embedding_network/brains/1000000.safetensors"):
+    for name in (
+        "quality.png",
+        "images.png",
+        "whole/animals_12-13/run.nc",
+        "embedding_network/brains/1000000.safetensors",
+    ):
         assert (out / name).stat().st_size > 5_000
+    assert "log-likelihood: of 200 real test stimuli at the re-entry area, by importance sampling of 100" in done.stdout
+    (out / "plain" / "animals_12-13" / "quality.nc").write_bytes(b"damaged")
+    options = ("--quick", "--workers", "1", "--arms", "plain", "--out", str(out))
+    again = study("quality_of_replay", *options, "--animals", "12:14")
+    assert again.returncode == 2 and "quality.nc: cannot be read; remove it" in again.stderr, again.stderr
+    (out / "plain" / "animals_12-13" / "quality.nc").unlink()
+    more = study("quality_of_replay", *options, "--animals", "12:15")
+    assert more.returncode == 0 and "over 3 animals" in more.stdout, more.stderr
+    assert {path.parent.name for path in (out / "plain").glob("*/quality.nc")} == {"animals_12-13", "animals_14"}
 
 
 def test_gallery_is_drawn_from_the_kept_logs(tmp_path: Path) -> None:

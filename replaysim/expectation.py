@@ -1,0 +1,83 @@
+"""Expectation: how well trained animals expect real stimuli, labelled arrays of their likelihood.
+
+Source: van de Ven, Siegelmann & Tolias (2020), Methods: the log-likelihood of test stimuli by importance sampling, and
+the error of their reconstruction, for every generator of the class scenario; see :mod:`replaysim.likelihood`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from . import rng
+from .brain import Brain
+from .cortex import RETINA
+from .errors import check_number
+from .likelihood import log_likelihood, reconstruction_error
+
+_VALUES_AT_ONCE = 20_000_000
+
+
+def expectation(
+    brains: Mapping[int, Brain], real: xr.DataArray, *, stimuli: int = 200, samples: int = 100
+) -> xr.Dataset:
+    """Log-likelihood of real stimuli at the re-entry area, and error of their reconstruction, mean over stimuli.
+
+    Parameters
+    ----------
+    brains
+        Animal to its trained brain, which has a hippocampus.
+    real
+        See :func:`~replaysim.embedding.real_stimuli`.
+    stimuli
+        How many of them are asked about, spread evenly over all; the same for every animal.
+    samples
+        Codes drawn for each (the paper: 100).
+
+    Returns
+    -------
+    xarray.Dataset
+        ``log_likelihood`` (animal), in nats, a sum over units, and ``reconstruction_error`` (animal), half the squared
+        difference, mean over units. Both are about the activity of the re-entry area: only brains whose memories
+        re-enter at the same area can be compared.
+    """
+    check_number("expectation", "stimuli", stimuli, least=1, whole=True)
+    check_number("expectation", "samples", samples, least=1, whole=True)
+    chosen = np.unique(np.linspace(0, real.sizes["stimulus"] - 1, stimuli).round().astype(int))
+    some = real[chosen]
+    found = [_of_one(brain, some, animal, samples) for animal, brain in brains.items()]
+    together = xr.Dataset(
+        {
+            "log_likelihood": ("animal", [one[0] for one in found], {"units": "nat"}),
+            "reconstruction_error": ("animal", [one[1] for one in found], {"units": "1"}),
+        },
+        {"animal": list(brains)},
+    )
+    return together.assign_attrs(stimuli_asked=len(chosen), samples=samples)
+
+
+def _of_one(brain: Brain, real: xr.DataArray, animal: int, samples: int) -> tuple[float, float]:
+    """Both measures of one animal, mean over stimuli."""
+    seen, classes = torch.from_numpy(real.values), _positions(brain, real["original_class"].values)
+    codes = brain.hippocampus.code_units if brain.hippocampus is not None else 0  # log_likelihood tells
+    chance = rng.stream(animal, "expectation")
+    widest = max(brain.cortex.sizes.values())
+    at_once = max(1, _VALUES_AT_ONCE // (samples * widest))
+    likelihoods, errors = [], []
+    for part, known in zip(seen.split(at_once), classes.split(at_once), strict=True):
+        noise = torch.from_numpy(chance.standard_normal((len(part), samples, codes), dtype=np.float32))
+        with torch.no_grad():
+            activity = part if brain.cortex.reentry == RETINA else brain.climb(part, RETINA)[brain.cortex.reentry]
+        likelihoods.append(log_likelihood(brain, activity, known, noise))
+        errors.append(reconstruction_error(brain, activity, known))
+    return float(torch.cat(likelihoods).double().mean()), float(torch.cat(errors).double().mean())
+
+
+def _positions(brain: Brain, original: np.ndarray) -> Tensor:
+    """Original classes as positions in the animal's order."""
+    order = {int(c): position for position, c in enumerate(brain.class_identity)}
+    return torch.tensor([order[int(c)] for c in original])
