@@ -314,16 +314,17 @@ def develop(
 
 def _history(path: Path, note: dict[str, Any]) -> list[dict[str, float]]:
     """What a checkpoint says about the epochs that are over."""
-    history = note.get("history")
-    whole = isinstance(history, list) and all(
+    found = note.get("history")
+    history = found if isinstance(found, list) else []
+    numbers = all(
         isinstance(done, dict) and all(type(done.get(name)) in (int, float) for name in _DONE) for done in history
     )
-    if not whole or [done["epoch"] for done in history] != list(range(1, len(history) + 1)):
+    if found != history or not numbers or [done["epoch"] for done in history] != list(range(1, len(history) + 1)):
         raise LogError(
-            f"{path}: its note about the history of this development is damaged ({history!r:.60}): take another "
-            "folder, or delete that file"
+            f"{path}: its note about the history of this development is damaged ({found!r:.60}): take another folder, "
+            "or delete that file"
         )
-    return list(history)
+    return history
 
 
 def _fingerprint(stimuli: StimulusSet) -> str:

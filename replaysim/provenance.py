@@ -68,7 +68,7 @@ def config_attributes(config: Mapping[str, Any]) -> dict[str, str]:
     return {"config_json": text, "config_sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
-def settings_of(attributes: Mapping[str, Any], where: object) -> dict[str, Any]:
+def settings_of(attributes: Mapping[Any, Any], where: object) -> dict[str, Any]:
     """The settings that the attributes of a log hold.
 
     Parameters
