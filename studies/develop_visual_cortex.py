@@ -146,9 +146,11 @@ def main(settings: Settings) -> None:
     """Let early areas develop, or read some, and ask them."""
     from replaysim.early_areas import load_early_areas
     from replaysim.errors import SettingError
+    from replaysim.preparation import check_device
 
     if settings.evaluate is not None and settings.epochs is not None:
         raise SettingError("develop_visual_cortex", "epochs", settings.epochs, "left out where --evaluate is given")
+    settings = replace(settings, device=check_device(settings.device))
     name = f"{settings.recipe}_{settings.seed}" + ("_quick" if settings.quick else "")
     out = settings.out if settings.out is not None else Path("runs/develop_visual_cortex") / name
     if settings.evaluate is None:

@@ -5,8 +5,9 @@ Run time: seconds.
 
 Our numbers are those that ``studies/compare_methods.py`` and ``studies/lesions.py`` keep, one CSV file a protocol (with
 a header only as long as nothing of it was run); the published ones are in ``docs/results/published.csv``, how far ours
-may lie from them in ``docs/results/bounds.csv``. A page that would show less than it does today is not written. Tables
-of other studies are the ``table.txt`` that they leave, copied to ``docs/results/`` under the names in :data:`KEPT`.
+may lie from them in ``docs/results/bounds.csv``. A page that would show less than it does today is only written with
+``--fewer``. Tables of other studies are the ``table.txt`` that they leave, copied to ``docs/results/`` under the names
+in :data:`KEPT`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ class Settings:
 
     summaries: Path = field(default=Path("docs/results"), metadata={"help": "folder with the kept summaries"})
     out: Path = field(default=Path("docs/results.md"), metadata={"help": "file to write"})
+    fewer: bool = field(
+        default=False, metadata={"help": "write a page that shows fewer numbers than today's: they are gone for good"}
+    )
     check: bool = field(default=False, metadata={"help": "write nothing; fail if the file is not up to date"})
 
 
@@ -301,10 +305,10 @@ def main(settings: Settings) -> None:
             raise LogError(f"{settings.out} is not up to date: run studies/results.py")
         return
     gone = vanished(before, text)
-    if gone:
+    if gone and not settings.fewer:
         raise LogError(
             f"{settings.out} shows numbers that {settings.summaries} lacks ({'; '.join(gone[:3])}): bring them back, "
-            "or remove the page first"
+            "or say --fewer"
         )
     temporary = settings.out.with_name(f"{settings.out.name}.tmp")
     temporary.write_text(text, encoding="utf-8")

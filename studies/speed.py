@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from replaysim.commandline import run_study
+from replaysim.commandline import check_counts, run_study
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +46,9 @@ class Settings:
     photographs: bool = field(default=False, metadata={"help": "a step on Split CIFAR-100 instead of Split MNIST"})
     analysis: bool = field(default=False, metadata={"help": "time the analyses instead of the simulation"})
     quick: bool = field(default=False, metadata={"help": "few repeats, to see that everything works"})
+
+    def __post_init__(self) -> None:
+        check_counts("speed", self, ("repeats", "workers"))
 
 
 def operations(inputs: int, units: tuple[int, int], code: int, answers: int, batch: int) -> float:
@@ -345,7 +348,9 @@ def main(settings: Settings) -> None:
     import torch
 
     from replaysim.crew import cores
+    from replaysim.preparation import check_animals
 
+    check_animals(settings.animals)
     torch.set_num_threads(1)
     measure = analyses if settings.analysis else photographs if settings.photographs else simulation
     rows = measure(settings)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from replaysim.commandline import run_study
+from replaysim.commandline import check_counts, run_study
 
 COLUMNS = (
     *("stage", "scenario", "mechanism"),
@@ -37,6 +37,9 @@ class Settings:
     overwrite: bool = field(default=False, metadata={"help": "begin anew instead of going on with an earlier file"})
     workers: int | None = field(default=None, metadata={"help": "processes (default: one a core)"})
     quick: bool = field(default=False, metadata={"help": "two trials only, to see that everything works"})
+
+    def __post_init__(self) -> None:
+        check_counts("tune_digits", self, ("workers",))
 
 
 @dataclass(frozen=True)
@@ -96,14 +99,33 @@ def trial(candidate: Candidate, scenario: str, mechanism: str, settings: Setting
     }
 
 
-def main(settings: Settings) -> None:
-    """Search, and keep every trial."""
-    from replaysim.netcdf import make_folder
+def earlier_trials(settings: Settings) -> list[dict[str, Any]]:
+    """Trials that are in the file already, checked; none where the search begins anew.
+
+    Raises
+    ------
+    DataError, LogError
+        If the file is something else than a search of this study: it would be replaced.
+    """
+    from analysis.csv_tables import number, read_table
+    from replaysim.netcdf import check_writable, make_folder
 
     make_folder(settings.out.parent)
-    rows: list[dict[str, Any]] = []
-    if settings.out.exists() and not settings.overwrite:
-        rows = list(csv.DictReader(settings.out.read_text(encoding="utf-8").splitlines()))
+    check_writable(settings.out.parent)
+    if not settings.out.exists():
+        return []
+    rows: list[dict[str, Any]] = list(read_table(settings.out, COLUMNS, "trials of a search"))
+    for row in rows:
+        number(settings.out, row, "accuracy", least=0)
+    return [] if settings.overwrite else rows
+
+
+def main(settings: Settings) -> None:
+    """Search, and keep every trial."""
+    from replaysim.preparation import check_animals
+
+    check_animals(settings.animals)
+    rows = earlier_trials(settings)
 
     def keep(stage: str, candidate: Candidate, scenario: str, mechanism: str) -> float:
         wanted = {"stage": stage, "scenario": scenario, "mechanism": mechanism, **vars(candidate)}

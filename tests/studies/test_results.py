@@ -87,6 +87,12 @@ def test_the_page_never_loses_numbers(
     assert sorted(path.name for path in kept.iterdir()) == ["results", "results.md"]
 
 
+def test_fewer_numbers_may_be_meant(kept: Path) -> None:
+    without("class/gr,2000,mean")(kept / "results" / "published.csv")
+    results.main(results.Settings(kept / "results", kept / "results.md", fewer=True))
+    assert "| gr | – | 92.20 ± 0.51 |" in (kept / "results.md").read_text(encoding="utf-8")
+
+
 def test_where_the_page_cannot_go(kept: Path) -> None:
     for out in ("results", "nowhere/page.md"):
         with pytest.raises(SettingError, match=r"results\.out: got .* a file in a folder that is there"):
