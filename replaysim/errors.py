@@ -7,7 +7,7 @@ and leave out the traceback. Each subclass also derives from the built-in error 
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 
 class ReplaysimError(Exception):
@@ -58,7 +58,7 @@ def one_of(alternatives: Iterable[object]) -> str:
 def check_choice(owner: str, attribute: str, value: object, alternatives: Iterable[object]) -> None:
     """Raise :class:`SettingError` unless ``value`` is one of ``alternatives``."""
     alternatives = tuple(alternatives)
-    if value not in alternatives:
+    if not isinstance(value, Hashable) or value not in alternatives:  # arrays compare element by element
         raise SettingError(owner, attribute, value, one_of(alternatives))
 
 

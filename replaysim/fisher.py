@@ -149,6 +149,7 @@ def _of_layers(
 def _received(name: str, layer: nn.Module, given: Tensor, values: Mapping[str, Tensor]) -> Tensor:
     """What the layer's synapses are multiplied with; dense: its square, (trial, input)."""
     if isinstance(layer, nn.Conv2d):  # (trial, input and offset, place), or (pair and trial, input and offset)
+        assert not isinstance(layer.padding, str)  # see _layers
         patches = functional.unfold(given, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
         return _pairs(patches) if patches.shape[2] <= _FEW_PLACES else patches
     if isinstance(layer, nn.BatchNorm2d):  # (trial, channel, row, column)

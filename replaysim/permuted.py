@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import rng
-from .abstract_protocol import AbstractProtocol, Curriculum, as_stimulus_set
+from .abstract_protocol import AbstractProtocol, Curriculum, as_stimulus_set, check_names
 from .errors import DataError, SettingError, check_number
 from .protocol import PAPER
 from .stimuli import StimulusSet, load
@@ -86,7 +86,7 @@ class PermutedProtocol(AbstractProtocol):
     pad: int = 2
 
     def __post_init__(self) -> None:
-        owner = self.name if self.name[:1].isupper() else "PermutedProtocol"
+        owner = check_names(self.name, self.metadata, "PermutedProtocol", self.scenario)
         _check(owner, self.contexts, self.scenario)
         check_number(owner, "pad", self.pad, least=0, whole=True)
         own = as_stimulus_set(owner, self.stimuli, self.labels, self.test_stimuli, self.test_labels, self.name)

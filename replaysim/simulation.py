@@ -17,7 +17,7 @@ from .brain import Brain, BrainPlan
 from .brain_files import describe_plan, fresh_copy
 from .consolidation import ConsolidationRule
 from .crew import Crew, divide
-from .errors import LogError, SettingError
+from .errors import LogError, SettingError, check_choice
 from .fingerprints import fingerprints
 from .learning import Learning
 from .life import Condition, Outcome
@@ -145,10 +145,12 @@ def simulate(
     LogError
         Where the log cannot be written, or an unfinished one is of other settings.
     """
+    for name, flag in (("overwrite", overwrite), ("checkpoints", checkpoints)):
+        check_choice("simulate", name, flag, (True, False))
     seeds = check_animals(animals)
     place = None if out is None else logs.folder_named("simulate", out)
     condition = prepare(
-        brain, protocol, learning or Learning(), replay, consolidation, experience, record, device, precision, chance
+        brain, protocol, learning, replay, consolidation, experience, record, device, precision, chance
     )
     check_gates(brain, protocol, seeds)
     config = describe(condition, seeds, label)

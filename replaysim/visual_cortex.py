@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -60,6 +60,8 @@ class VisualPlan:
 
     def __post_init__(self) -> None:
         for name in ("units", "channels", "image"):
+            if not isinstance(getattr(self, name), Iterable):
+                raise SettingError("VisualPlan", name, getattr(self, name), "whole numbers in brackets")
             object.__setattr__(self, name, tuple(getattr(self, name)))
             if not getattr(self, name):
                 raise SettingError("VisualPlan", name, (), "at least one number")

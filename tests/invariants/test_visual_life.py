@@ -131,7 +131,9 @@ def test_watching_and_judging_leave_everything_bitwise_unchanged(name: str, monk
     settings = LIVES[name]()
     simulate(settings, record=electrodes(settings))
     assert learned == [True] * 12, "the statistics move when something is learned, or this test tells nothing"
-    assert calls["step"] == 12 and calls["end_context"] == 3 and calls["naive"] == 1 and calls["consolidate"] == 3
+    assert calls["step"] == 12 and calls["end_context"] == 3 and calls["naive"] == 1
+    # after the last context nobody asks what was consolidated, but an electrode
+    assert calls["consolidate"] == 2 + any(isinstance(e, rs.SynapticImportance) for e in electrodes(settings))
     source = getattr(settings.get("replay"), "source", None)
     wanted = {None: {}, "recall": {"reactivate": 8}, "episodes": {"appraise": 8}, "current": {"appraise": 8}}
     assert {k: v for k, v in calls.items() if k in ("reactivate", "appraise")} == wanted[source]

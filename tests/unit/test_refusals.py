@@ -21,6 +21,7 @@ from replaysim.errors import ReplaysimError, SettingError
 from replaysim.preparation import check_device, prepare
 from replaysim.recipes import Recipe
 from replaysim.stimuli import from_arrays
+from replaysim.visual_cortex import VisualPlan
 
 IMAGES, LABELS = stimuli()
 MAKERS = (rs.brain_inspired, rs.generative_pair, rs.classifier)
@@ -282,3 +283,18 @@ def test_memories_of_permuted_images_are_of_their_class() -> None:
     result = simulate(protocol=met, brain=brain(met, gates_by="context"))
     (found,) = memories(result.brains, 8)
     assert found["original_class"].values.tolist() == [0, 1, 2, 3] * 2
+
+
+@pytest.mark.parametrize("flag", ["overwrite", "checkpoints"])
+def test_a_word_is_no_yes(flag: str) -> None:
+    with pytest.raises(SettingError, match=rf"simulate\.{flag}: got 'no', must be one of True, False"):
+        rs.simulate(brain(protocol()), protocol(), animals=(12,), **{flag: "no"})
+
+
+def test_arrays_are_none_of_some_words() -> None:
+    with pytest.raises(SettingError, match=r"experience: got .* must be one of 'sequential'"):
+        simulate(experience=np.array(["joint"]))
+    with pytest.raises(SettingError, match=r"VisualPlan\.channels: got None, must be whole numbers"):
+        VisualPlan(channels=None)  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="learning"):
+        simulate(learning=0)
