@@ -89,6 +89,12 @@ class ConsolidationState(NamedTuple):
     """Contexts consolidated so far."""
 
 
+def _nothing_yet(synapses: Synapses) -> ConsolidationState:
+    """No importance, and the anchor here."""
+    zeros = {name: torch.zeros_like(value) for name, value in synapses.items()}
+    return ConsolidationState(zeros, {name: value.detach().clone() for name, value in synapses.items()}, {}, {}, 0)
+
+
 class _Parabola(torch.autograd.Function):
     """Importance-weighted squared distance with its gradient written out: half the memory traffic of composing it."""
 
@@ -155,9 +161,7 @@ class SynapticIntelligence:
 
     def begin(self, synapses: Synapses) -> ConsolidationState:
         """No importance yet; the start of the path is here."""
-        zeros = {name: torch.zeros_like(value) for name, value in synapses.items()}
-        anchor = {name: value.detach().clone() for name, value in synapses.items()}
-        return ConsolidationState(zeros, anchor, {name: z.clone() for name, z in zeros.items()}, {}, 0)
+        return _nothing_yet(synapses)._replace(path={name: torch.zeros_like(value) for name, value in synapses.items()})
 
     def observe(self, state: ConsolidationState, before: Synapses, gradient: Synapses, after: Synapses) -> None:
         """Add one step to the path integral, in place."""
@@ -183,8 +187,20 @@ class SynapticIntelligence:
         return stretch(state, synapses)
 
 
+class _BetweenContexts:
+    """Part of rules that look at synapses when a context has ended, and not before."""
+
+    @property
+    def watches_steps(self) -> bool:
+        """Nothing is watched while learning."""
+        return False
+
+    def observe(self, state: ConsolidationState, before: Synapses, gradient: Synapses, after: Synapses) -> None:
+        """Nothing to take in."""
+
+
 @dataclass(frozen=True)
-class ElasticWeightConsolidation:
+class ElasticWeightConsolidation(_BetweenContexts):
     r"""After a context, synapses are stiff in proportion to the information that the decision carries about them.
 
     .. math:: \text{penalty} = \tfrac12 \sum_k \sum_i F_{ki} (\theta_i - \theta_{ki})^2
@@ -211,20 +227,10 @@ class ElasticWeightConsolidation:
         check_number("ElasticWeightConsolidation", "strength", self.strength, least=0)
         check_number("ElasticWeightConsolidation", "trials", self.trials, least=1, whole=True)
 
-    @property
-    def watches_steps(self) -> bool:
-        """Nothing is watched while learning."""
-        return False
-
     def begin(self, synapses: Synapses) -> ConsolidationState:
         """No information yet."""
-        zeros = {name: torch.zeros_like(value) for name, value in synapses.items()}
-        anchor = {name: value.detach().clone() for name, value in synapses.items()}
-        offset = {name: value.new_zeros(value.shape[0]) for name, value in zeros.items()}
-        return ConsolidationState(zeros, anchor, {}, offset, 0)
-
-    def observe(self, state: ConsolidationState, before: Synapses, gradient: Synapses, after: Synapses) -> None:
-        """Nothing to take in."""
+        offset = {name: value.detach().new_zeros(value.shape[0]) for name, value in synapses.items()}
+        return _nothing_yet(synapses)._replace(offset=offset)
 
     def consolidate(
         self, state: ConsolidationState, synapses: Synapses, information: Information
@@ -247,7 +253,7 @@ class ElasticWeightConsolidation:
 
 
 @dataclass(frozen=True)
-class OnlineElasticWeightConsolidation:
+class OnlineElasticWeightConsolidation(_BetweenContexts):
     r"""Elastic weight consolidation in which earlier contexts fade, and only the latest synapses are an anchor.
 
     .. math::
@@ -284,19 +290,9 @@ class OnlineElasticWeightConsolidation:
             raise SettingError(owner, "gamma", self.gamma, "a number > 0 and <= 1: information only fades")
         check_number(owner, "trials", self.trials, least=1, whole=True)
 
-    @property
-    def watches_steps(self) -> bool:
-        """Nothing is watched while learning."""
-        return False
-
     def begin(self, synapses: Synapses) -> ConsolidationState:
         """No information yet."""
-        zeros = {name: torch.zeros_like(value) for name, value in synapses.items()}
-        anchor = {name: value.detach().clone() for name, value in synapses.items()}
-        return ConsolidationState(zeros, anchor, {}, {}, 0)
-
-    def observe(self, state: ConsolidationState, before: Synapses, gradient: Synapses, after: Synapses) -> None:
-        """Nothing to take in."""
+        return _nothing_yet(synapses)
 
     def consolidate(
         self, state: ConsolidationState, synapses: Synapses, information: Information
