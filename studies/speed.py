@@ -15,25 +15,19 @@ Run time: about two minutes on two cores; the analyses about four.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
 import platform
 import statistics
-import time
-import warnings
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from analysis.stopwatch import matrix_rate, timed
 from replaysim.commandline import check_counts, run_study
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from replaysim.cohort import Cohort
-
-SQUARES = (768, 1024, 1536)
 
 
 @dataclass(frozen=True)
@@ -63,24 +57,6 @@ def operations(inputs: int, units: tuple[int, int], code: int, answers: int, bat
     learn = 2 * batch * (3 * through - inputs * units[0])
     replay = batch * (down + up)
     return 2.0 * (learn + replay)
-
-
-def timed(what: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
-    start = time.perf_counter()
-    what()
-    return time.perf_counter() - start
-
-
-def matrix_rate() -> float:
-    """Rate of float32 products of matrices, operations per second: the best of several squares."""
-    import torch
-
-    rates = []
-    for n in SQUARES:
-        a, b = torch.ones(n, n), torch.ones(n, n)
-        rates.append(2 * n**3 / timed(partial(torch.matmul, a, b)))
-    return max(rates)
 
 
 @dataclass(frozen=True)
@@ -226,123 +202,6 @@ def most_memory() -> str:
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30:.2f} GiB"
 
 
-def busy(what: Callable[[], object], calls: int = 1) -> float:
-    """Processor seconds that a call takes, mean of several."""
-    start = time.process_time()
-    for _ in range(calls):
-        what()
-    return (time.process_time() - start) / calls
-
-
-def in_turn(own: Callable[[], object], other: Callable[[], object] | None, repeats: int) -> tuple[float, float, float]:
-    """Processor seconds of our own, rate of matrix products, and times as long as the other takes; medians."""
-    calls = max(1, round(0.1 / max(1e-4, busy(own))))  # a millisecond alone cannot be timed
-    seconds, rates, ratios = [], [], []
-    for k in range(repeats):
-        seconds.append(busy(own, calls))
-        rates.append(matrix_rate())
-        if other is not None and k < 3:  # the others are slow
-            ratios.append(busy(other) / seconds[-1])
-    return statistics.median(seconds), statistics.median(rates), statistics.median(ratios) if ratios else float("nan")
-
-
-def importable(module: str) -> Any:
-    """A library to compare with, or None."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        return None
-
-
-def tasks(quick: bool) -> Iterator[tuple[str, float, Callable[[], object], Callable[[], object] | None]]:
-    """Name, least operations, our own and the library's computation of the same."""
-    import numpy as np
-    import torch
-
-    from analysis import alignment, dissimilarity, frechet, neighbours
-
-    n, units, folds, classes = (200, 50, 4, 20) if quick else (5000, 2000, 10, 100)
-    activity = np.maximum(np.random.default_rng(0).standard_normal((2 * n, units), dtype=np.float32), 0)
-    first = torch.from_numpy(activity[:n])
-    rsa = importable("rsatoolbox")
-    data = rsa.data.Dataset(activity[:n]) if rsa else None
-    own: Callable[[], object]
-    for metric, name in (("correlation", "correlation"), ("sqeuclidean_mean", "euclidean")):
-        other = None if rsa is None else partial(_quiet, rsa.rdm.calc_rdm, data, method=name)
-        own = partial(dissimilarity.pairwise, first, metric)
-        yield f"RDM, {metric}, {n:,} stimuli x {units:,} units", float(n) ** 2 * units, own, other
-    exemplars = activity[: folds * classes].reshape(folds, classes, units)
-    other = None
-    if rsa is not None:
-        about = {"class": np.tile(np.arange(classes), folds), "fold": np.arange(folds).repeat(classes)}
-        repeated = rsa.data.Dataset(exemplars.reshape(-1, units), obs_descriptors=about)
-        other = partial(
-            _quiet, rsa.rdm.calc_rdm, repeated, method="crossnobis", descriptor="class", cv_descriptor="fold"
-        )
-    own = partial(dissimilarity.crossnobis, torch.from_numpy(exemplars))
-    name = f"RDM, crossnobis, {classes} classes x {folds} folds x {units:,} units"
-    yield name, float(classes) ** 2 * units * (folds + 1), own, other
-    snapshots = torch.from_numpy(activity).reshape(10, -1, units)
-    stimuli = snapshots.shape[1]
-    own = partial(alignment.cka_matrix, list(snapshots))
-    yield f"CKA, 10 snapshots x {stimuli:,} stimuli x {units:,} units", 10.0 * stimuli**2 * units, own, None
-    real, made = torch.from_numpy(activity), torch.from_numpy(activity[::-1] * np.float32(0.95) + np.float32(0.05))
-    prdc = importable("prdc")
-    other = None if prdc is None else partial(_quiet, prdc.compute_prdc, real.numpy(), made.numpy(), nearest_k=3)
-    own = partial(neighbours.neighbour_measures, real, made, 3, 3)
-    yield f"precision, recall, density, coverage, 2 x {2 * n:,}", 6.0 * (2 * n) ** 2 * units, own, other
-    fid = importable("torchmetrics.image.fid")
-    other = None if fid is None else partial(_torchmetrics, fid, real[:n].double(), made[:n].double())
-    own = partial(frechet.frechet_distance, real[:n], made[:n])
-    yield f"Frechet distance, 2 x {n:,} samples x {units:,} units (float64)", 2.0 * n * units**2, own, other
-
-
-def whole_study(quick: bool) -> float:
-    """Seconds for class RDMs and CKA over contexts: 10 animals, 10 contexts, 4 areas of 2,000 units, 1,000 stimuli."""
-    import numpy as np
-    import xarray as xr
-
-    from analysis import alignment, rsa
-
-    animals, stimuli, units = (2, 100, 20) if quick else (10, 1000, 2000)
-    values = np.random.default_rng(0).standard_normal((animals, 10, stimuli, units), dtype=np.float32)
-    activity = xr.DataArray(
-        np.maximum(values, 0, out=values),
-        {"original_class": ("stimulus", np.arange(stimuli) % 10)},
-        ("animal", "snapshot", "stimulus", "unit"),
-    )
-
-    def measure() -> None:
-        for _area in range(4):
-            rsa.rdm(activity, by="original_class", device="cpu"), alignment.cka_over(activity, device="cpu")
-
-    return timed(measure)
-
-
-def _quiet(what: Callable[..., object], *args: Any, **kwargs: Any) -> object:
-    """Call a library without what it prints and warns of."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        return what(*args, **kwargs)
-
-
-def _torchmetrics(fid: Any, *samples: Any) -> object:
-    moments = [part for x in samples for part in (x.mean(0), x.T.cov())]
-    return fid._compute_fid(*moments)
-
-
-def analyses(settings: Settings) -> list[tuple[str, str]]:
-    """Measure the analyses; lines of a table."""
-    repeats, rows = (1 if settings.quick else 5), []
-    for name, work, own, other in tasks(settings.quick):
-        seconds, rate, ratio = in_turn(own, other, repeats)
-        times = f"   {ratio:5.1f} times as fast as the library" if ratio == ratio else ""
-        rows.append((name, f"{seconds:7.3f} s   {100 * work / rate / seconds:4.0f} % of the rate{times}"))
-    name = "class RDMs and CKA, 10 animals x 10 contexts x 4 areas x 1,000 stimuli"
-    rows.append((name, f"{whole_study(settings.quick):7.1f} s"))
-    return rows
-
-
 def main(settings: Settings) -> None:
     """Measure, print a table."""
     import torch
@@ -352,8 +211,12 @@ def main(settings: Settings) -> None:
 
     check_animals(settings.animals)
     torch.set_num_threads(1)
-    measure = analyses if settings.analysis else photographs if settings.photographs else simulation
-    rows = measure(settings)
+    if settings.analysis:
+        from analysis.benchmarks import benchmarks
+
+        rows = benchmarks(quick=settings.quick)
+    else:
+        rows = (photographs if settings.photographs else simulation)(settings)
     rows.append(("machine", f"{platform.machine()}, {cores()} cores, torch {torch.__version__}"))
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:{width}s}   {value}" for name, value in rows))

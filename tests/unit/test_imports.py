@@ -117,6 +117,8 @@ ANALYSIS = {
     "frechet": "devices",
     "fidelity": "devices frechet histograms labelled neighbours readings",
     "replay_fidelity": "fidelity labelled readings",
+    "stopwatch": "",
+    "benchmarks": "alignment dissimilarity frechet neighbours rsa stopwatch",
     "quality": "comparison fidelity replay_fidelity",
     "snapshots": "labelled",
     "drift": "covariance devices snapshots",
