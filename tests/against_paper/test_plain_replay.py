@@ -1,0 +1,39 @@
+"""Whole lives with chance of their own come out as those of an implementation that shares nothing with ours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from plain_replay import Settings, World, life
+
+import replaysim as rs
+from analysis.forgetting import final_accuracy
+
+ANIMALS = range(12, 20)
+
+
+@pytest.mark.slow
+def test_lives_are_distributed_alike() -> None:
+    """Brain-inspired replay on the digits: the same mean accuracy within three standard errors of the difference."""
+    own = rs.SplitDigits(scenario="class")
+    settings = Settings(units=100, code=30, closed=0.5, divisor=64.0, steps=100, batch=64, rate=3e-3)
+    brain = rs.brain_inspired(
+        own, units=(100, 100), code_units=30, closed=0.5, reconstruction="gaussian", divergence_divisor=64
+    )
+    learning = rs.Learning(settings.steps, settings.batch, settings.rate)
+    log = rs.simulate(
+        brain, own, animals=ANIMALS, learning=learning, replay=rs.GenerativeReplay(), workers=1, progress=False
+    ).log
+    ours = final_accuracy(log).values
+    shown = [
+        torch.from_numpy(part).flatten(1).float() / own.stimuli.scale for part in (own.stimuli.train, own.stimuli.test)
+    ]
+    plain = []
+    for animal in ANIMALS:
+        position = np.argsort(own.curriculum(animal).class_identity)
+        labels = [torch.from_numpy(position[label]) for label in (own.stimuli.train_label, own.stimuli.test_label)]
+        plain.append(life(World(shown[0], labels[0], shown[1], labels[1], 5), settings, animal))
+    error = np.sqrt((np.var(ours, ddof=1) + np.var(plain, ddof=1)) / len(plain))
+    assert abs(np.mean(ours) - np.mean(plain)) < 3 * error, (ours, plain)
+    assert np.mean(ours) > 0.8 and error < 0.02, "replay works, and the comparison is sharp"
