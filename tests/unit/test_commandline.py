@@ -50,6 +50,7 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--animals", "5:5"], "holds no animal"),
         (["--animals", "a"], "none of 12:22"),
+        (["--animals", "4,5,4"], "given twice: 4"),
         (["--scenario", "domian"], "invalid choice: 'domian'"),
         (["--step-size", "-1"], "Example.step_size: got -1.0, must be a number > 0"),
         (["--unknown"], "unrecognized arguments"),
