@@ -105,11 +105,12 @@ def table(found: Mapping[str, xr.Dataset]) -> str:
                 cells.append(" " * 16)
                 continue
             one = summarise(values[prefix + measure])
-            error = "" if prefix else f" ± {float(one['standard_error']):.2f}"
-            cells.append(f"{float(one['mean']):8.2f}{error:8s}")
+            digits = 4 if measure == "reconstruction_error" else 2
+            error = "" if prefix else f" ± {float(one['standard_error']):.{digits}f}"
+            cells.append(f"{float(one['mean']):8.{digits}f}{error:8s}")
         return (f"{name:14s}" + "".join(cells)).rstrip()
 
-    head = [f"{'':14s}" + "".join(f"{names[i]:>12s}    " for names in columns.values()) for i in (0, 1)]
+    head = [(f"{'':14s}" + "".join(f"{names[i]:>12s}    " for names in columns.values())).rstrip() for i in (0, 1)]
     n, animals = first.attrs["n_generated"], first.sizes["animal"]
     rule = "-" * len(head[0].rstrip())
     lines = [*head, rule, *(line(name, values) for name, values in found.items()), rule]
