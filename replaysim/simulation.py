@@ -149,9 +149,7 @@ def simulate(
         check_choice("simulate", name, flag, (True, False))
     seeds = check_animals(animals)
     place = None if out is None else logs.folder_named("simulate", out)
-    condition = prepare(
-        brain, protocol, learning, replay, consolidation, experience, record, device, precision, chance
-    )
+    condition = prepare(brain, protocol, learning, replay, consolidation, experience, record, device, precision, chance)
     check_gates(brain, protocol, seeds)
     config = describe(condition, seeds, label)
     unfinished = _unfinished(place, config) if checkpoints and not overwrite else None

@@ -20,8 +20,8 @@ Hardware
     Split MNIST: any. The others in full: a GPU (``--device cuda``), on which all animals are one computation.
 
 Arms are the presets of ``replaysim run --list``. An animal whose life in an arm is complete in the output folder is not
-simulated again, whatever else is asked for. A stop costs the context that was under way. The accuracy of every animal is
-kept in a CSV file, from which ``studies/results.py`` makes the tables.
+simulated again, whatever else is asked for; a stop costs the context that was under way. The accuracy of every animal
+is kept in a CSV file, from which ``studies/results.py`` makes the tables.
 """
 
 from __future__ import annotations

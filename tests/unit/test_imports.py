@@ -63,8 +63,8 @@ ALLOWED = {
     "recording": "protocol events learning presentation cohort recorder observation drift replay_log",
     "reinitialisation": "rng cohort",
     "checkpoints": "errors tensor_files cohort consolidation recording",
-    "life": "errors rng brain checkpoints cohort consolidation cortex events experience learning presentation protocol recorder "
-    "recording reinitialisation replay storage",
+    "life": "errors rng brain checkpoints cohort consolidation cortex events experience learning presentation protocol "
+    "recorder recording reinitialisation replay storage",
     "attributes": "errors",
     "schema": "errors",
     "netcdf": "errors attributes schema",

@@ -347,12 +347,12 @@ def test_plans_with_an_area_that_does_not_exist() -> None:
 
 def test_re_entry_at_the_highest_area() -> None:
     """Replay keeps the readout of what the cortex no longer evokes: nothing lies between code and area."""
-    with pytest.raises(rs.SettingError, match="closed: got 0.5, must be 0 .* no layer of feedback lies between"):
+    with pytest.raises(rs.SettingError, match=r"closed: got 0.5, must be 0 .* no layer of feedback lies between"):
         small.brain(small.protocol(), units=(9, 8), reentry="association_2", closed=0.5).grow(12)
-    with pytest.raises(rs.SettingError, match="hippocampal_units: got None, must be given: above association_2"):
+    with pytest.raises(rs.SettingError, match=r"hippocampal_units: got None, must be given: above association_2"):
         small.brain(small.protocol(), units=(9, 8), reentry="association_2", without=("feedback",), closed=0)
     plan = small.brain(small.protocol(), units=(9, 8), reentry="association_2", closed=0)
-    with pytest.warns(UserWarning, match="replay enters at association_2"):
+    with pytest.warns(UserWarning, match=r"replay enters at association_2"):
         record = [rs.ReplayActivity(events=5)]
         result = small.simulate(brain=plan, protocol=small.protocol(), replay=GenerativeReplay(), record=record)
     assert np.isfinite(result.log["learning/loss"].sel(component="total")).all()
