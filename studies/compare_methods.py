@@ -153,14 +153,6 @@ def chosen(settings: Settings) -> list[str]:
     return [presets.get(settings.prefix + arm.strip()).name for arm in settings.arms.split(",")]
 
 
-def label(animals: Sequence[int]) -> str:
-    """Name of a folder for these animals."""
-    whole = tuple(animals) == tuple(range(animals[0], animals[-1] + 1))
-    if len(animals) == 1:
-        return f"animals_{animals[0]}"
-    return f"animals_{animals[0]}-{animals[-1]}" if whole else "animals_" + "_".join(map(str, animals))
-
-
 def described(settings: Settings, name: str, chance: int, animals: Sequence[int]) -> dict[str, Any]:
     """What the configuration of a log of this arm says today."""
     from replaysim import presets
@@ -215,7 +207,7 @@ def refuse(settings: Settings, path: Path, config: Mapping[str, Any], name: str,
         )
 
 
-def missing(settings: Settings, folder: Path, name: str, chance: int, done: Iterable[int]) -> list[Sequence[int]]:
+def missing(settings: Settings, folder: Path, name: str, chance: int, done: Iterable[int]) -> list[tuple[int, ...]]:
     """Animals whose life is not complete, by who is simulated together.
 
     Raises
@@ -224,33 +216,25 @@ def missing(settings: Settings, folder: Path, name: str, chance: int, done: Iter
         Where an unfinished simulation of other settings would be replaced.
     """
     from replaysim.log import RunFolder
+    from replaysim.portions import label, portions, together
 
     if settings.draw:
         return []
     lacking = set(settings.animals) - set(done)
-    found = portions(settings, [a for a in settings.animals if a in lacking])
-    for path in (folder / label(together) for together in found):
+    wide = settings.world != "split_mnist"
+    many = together(settings.at_once, wide=wide, device=settings.device, workers=settings.workers)
+    found = portions([a for a in settings.animals if a in lacking], many)
+    for path in (folder / label(animals) for animals in found):
         config = RunFolder(path).settings() if path.is_dir() else None
         if config is not None:
             refuse(settings, path, config, name, chance)
     return found
 
 
-def portions(settings: Settings, missing: Sequence[int]) -> list[Sequence[int]]:
-    """Animals that are simulated together, and are complete on disk before others begin."""
-    from replaysim.crew import cores
-
-    many = max(1, len(missing))
-    if settings.at_once is not None:
-        many = settings.at_once
-    elif settings.device == "cpu" and settings.world != "split_mnist":
-        many = settings.workers or cores()
-    return [missing[i : i + many] for i in range(0, len(missing), many)]
-
-
 def live(settings: Settings, name: str, chance: int) -> dict[int, xr.DataTree]:
     """Logs of one arm and life by animal; what is missing is simulated first."""
     from replaysim import presets
+    from replaysim.portions import label
 
     folder = settings.folder / name.removeprefix(settings.prefix) / f"chance_{chance}"
     done = complete(settings, folder, name, chance)

@@ -301,16 +301,17 @@ def test_lesions_are_asked_for() -> None:
     assert len(left_out) == 10 and all("/without_" in n or "/only_" in n for n in left_out)
 
 
-def test_animals_that_live_together() -> None:
+def test_animals_that_live_together(tmp_path: Path) -> None:
     wide = {"protocol": "split-cifar100", "animals": tuple(range(12, 17))}
-    sizes = {
-        (2, 2, 1): {**wide, "workers": 2},
-        (5,): {**wide, "device": "cuda"},
-        (3, 2): {**wide, "device": "cuda", "at_once": 3},
-    }
-    for wanted, settings in sizes.items():
+    narrow = {"animals": tuple(range(12, 17)), "workers": 2}
+    on_gpu = {**wide, "device": "cuda"}
+    for wanted, settings in (
+        ((2, 2, 1), {**wide, "workers": 2}),
+        ((5,), on_gpu),
+        ((3, 2), {**on_gpu, "at_once": 3}),
+        ((5,), narrow),
+    ):
         own = compare_methods.Settings(**settings)
-        assert tuple(len(p) for p in compare_methods.portions(own, own.animals)) == wanted
-    narrow = compare_methods.Settings(animals=tuple(range(12, 17)), workers=2)
-    assert len(compare_methods.portions(narrow, narrow.animals)) == 1
-    assert compare_methods.portions(narrow, []) == []
+        arm = compare_methods.missing(own, tmp_path, own.prefix + "si", 0, [])
+        assert tuple(len(together) for together in arm) == wanted
+        assert compare_methods.missing(own, tmp_path, own.prefix + "si", 0, own.animals) == []
