@@ -154,9 +154,9 @@ def test_the_same_call_goes_on(after: int, tmp_path: Path, monkeypatch: pytest.M
 
 def test_animals_that_lived_together_go_on_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many processes there are now; cohorts of other animals are other products of matrices."""
-    out, monkeypatched = tmp_path / "run", monkeypatch
-    whole = simulate(None, workers=3)
-    monkeypatched.setattr("replaysim.crew.Crew._spread", lambda crew, step: [crew._chunk(c, step) for c in crew.chunks])
+    # in this process, so that it can be interrupted
+    monkeypatch.setattr("replaysim.crew.Crew._spread", lambda crew, step: [crew._chunk(c, step) for c in crew.chunks])
+    out, whole = tmp_path / "run", simulate(None, workers=3)
     interrupt(out, monkeypatch, 3, workers=3)
     same(simulate(out, workers=1), whole)
 

@@ -45,7 +45,7 @@ def test_comparison_leaves_logs_table_and_figure(compared: tuple[Path, str]) -> 
 
 def test_comparison_does_not_overwrite(compared: tuple[Path, str]) -> None:
     out, _ = compared
-    done = study("synaptic_vs_systems", "--quick", "--animals", "12:14", "--out", str(out))
+    done = study("synaptic_vs_systems", "--quick", "--animals", "12:15", "--out", str(out))
     assert done.returncode == 2
     assert "--overwrite" in done.stderr and "Traceback" not in done.stderr
 
