@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from . import rng, tensor_files
 from .early_areas import KIND as GROWN_KIND
-from .early_areas import EarlyAreas, save_early_areas
+from .early_areas import EarlyAreas, load_early_areas, save_early_areas
 from .errors import DataError, LogError, SettingError, check_number
 from .glimpses import Glimpses, draw_glimpses, glimpse
 from .recipes import RECIPES, Recipe
@@ -107,6 +107,7 @@ class Development:
         # the channel last in memory: convolutions of many channels are faster that way
         self.areas.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.readout.to(self.device)
+        self.answers = stimuli.n_classes
         self.optimiser = adam(self.areas, self.readout, recipe.rate)
         self.history: list[dict[str, float]] = []
 
@@ -122,6 +123,8 @@ class Development:
     def epoch(self, watch: Callable[[int], object] = lambda n: None) -> dict[str, float]:
         """Live through one epoch; ``watch`` gets the number of glimpses of every weight update."""
         began = time.perf_counter()
+        if len(self.history) in self.recipe.renewed:
+            self.forget_readout()
         self.areas.train()
         self.readout.train()
         drawn = draw_glimpses(self.seed, len(self.history), len(self.label), self.recipe.jitter, self.recipe.mirrored)
@@ -142,6 +145,48 @@ class Development:
         done = {"epoch": len(self.history) + 1, "loss": loss, "accuracy": right, "seconds": time.perf_counter() - began}
         self.history.append(done)
         return done
+
+    def forget_readout(self) -> None:
+        """Draw another readout; all moments of the optimiser begin anew."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(rng.stream_seed(self.seed, f"development/readout/{len(self.history)}"))
+            readout = TemporaryReadout(self.areas.sizes[self.areas.top], self.recipe.units, self.answers)
+        self.readout = readout.to(self.device)
+        self.optimiser = adam(self.areas, self.readout, self.recipe.rate)
+
+    def take_up(self, path: str | os.PathLike[str]) -> None:
+        """Go on with early areas that have lived through the first epochs of this development.
+
+        Only they are in the file, so that the recipe must forget the readout at that moment.
+
+        Raises
+        ------
+        LogError
+            If they were made otherwise.
+        SettingError
+            If the recipe does not forget the readout then.
+        """
+        areas, made = load_early_areas(path)
+        wanted = self.about
+        free = ("epochs", "renewed", "closing")  # of the recipe: what differs only later, or was not known then
+        for name in wanted.keys() - {"epochs"}:
+            one, other = made.get(name), wanted[name]
+            if name == "recipe" and isinstance(one, dict):
+                one, other = ({k: v for k, v in part.items() if k not in free} for part in (one, other))
+            if one != other:
+                raise LogError(
+                    f"{path} was made with {name} {one}, not {other}: it is no beginning of this development"
+                )
+        history = _history(Path(path), made)
+        if self.recipe.closing or len(history) not in self.recipe.renewed:
+            raise SettingError(
+                "Recipe",
+                "renewed",
+                self.recipe.renewed,
+                f"such that the readout is forgotten after epoch {len(history)}",
+            )
+        self.areas.load_state_dict(areas.state_dict())
+        self.history = history
 
     def grow_up(self, folder: str | os.PathLike[str] | None = None, progress: bool = True) -> None:
         """Live through the epochs that remain, with a checkpoint after each; then the critical period closes."""
@@ -269,6 +314,7 @@ def develop(
     seed: int = 0,
     *,
     out: str | os.PathLike[str] | None = None,
+    earlier: str | os.PathLike[str] | None = None,
     light: Light = LIGHT["cifar10"],
     device: str | torch.device = "cpu",
     progress: bool = True,
@@ -285,6 +331,9 @@ def develop(
     out
         Folder that gets ``checkpoint.safetensors`` and ``early_areas.safetensors`` after every epoch. What lies there
         already is gone on with.
+    earlier
+        File of early areas that have lived through the first epochs, see :meth:`Development.take_up`; used where
+        ``out`` holds none.
     progress
         Show a progress bar.
 
@@ -305,9 +354,12 @@ def develop(
     growing = Development(stimuli, recipe, seed, light=light, device=device)
     if out is not None:
         tensor_files.check_folder(out)
-        if growing.resume(out) and len(growing.history) > recipe.epochs:
+        growing.resume(out)
+        if len(growing.history) > recipe.epochs:
             raise SettingError("Recipe", "epochs", recipe.epochs, f"at least {len(growing.history)}, which {out} holds")
         growing.check_place(out)
+    if earlier is not None and not growing.history:
+        growing.take_up(earlier)
     growing.grow_up(out, progress)
     return growing
 

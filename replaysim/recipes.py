@@ -25,6 +25,9 @@ class Recipe:
     closing
         Share of the critical period, at its end, over which plasticity fades: the rate falls to nothing along half a
         cosine. With 0 it is constant and the period closes at once, as the published script does it.
+    renewed
+        Epochs after which the temporary readout is forgotten: another one is drawn, all moments of the optimiser begin
+        anew, and the early areas have to be of use to a stranger.
     gain
         Initial gains of the normalisation, see :class:`~replaysim.early_areas.EarlyAreas`.
     jitter
@@ -43,6 +46,7 @@ class Recipe:
     mirrored: float = 0.5
     units: tuple[int, int] = (2000, 2000)
     closing: float = 0.0
+    renewed: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.units, str) or not isinstance(self.units, Iterable) or len(tuple(self.units)) != 2:
@@ -59,6 +63,11 @@ class Recipe:
                 raise SettingError("Recipe", name, getattr(self, name), "a share from 0 to 1")
         for units in self.units:
             check_number("Recipe", "units", units, least=1, whole=True)
+        if isinstance(self.renewed, str) or not isinstance(self.renewed, Iterable):
+            raise SettingError("Recipe", "renewed", self.renewed, "numbers of epochs in brackets")
+        object.__setattr__(self, "renewed", tuple(self.renewed))
+        for epoch in self.renewed:
+            check_number("Recipe", "renewed", epoch, least=1, below=self.epochs, whole=True)
 
     def rate_after(self, updates: int, of: int) -> float:
         r"""Learning rate once ``updates`` of ``of`` weight updates are over.
@@ -75,11 +84,13 @@ RECIPES = {
     "script": Recipe(batch=256, rate=1e-4, gain="ones"),
     "closing": Recipe(epochs=60, closing=1.0),
     "restless": Recipe(epochs=60, rate=2e-3),
+    "renewed": Recipe(epochs=120, renewed=(100,)),
 }
-"""Two answers to how the paper's early areas developed, and two recipes of our own.
+"""Two answers to how the paper's early areas developed, and three recipes of our own.
 
 ``"script"`` is the published script of pre-training. The published weights were not made by it: ``"weights"`` is what
 they betray, 39,000 updates (100 epochs in batches of 128), synapses as large as a tenfold rate makes them, and gains
 that began uniform in [0, 1]. ``"closing"`` is ``"weights"`` with plasticity that fades over the critical period, as it
 does in animals, and ``"restless"`` the opposite: synapses that move twice as fast until the end. Both take 60 epochs.
+``"renewed"`` goes on where ``"weights"`` ends, for 20 epochs, with a readout that knows nothing yet.
 """

@@ -45,21 +45,25 @@ PAPER = {"discriminant_test": 0.445, "variance": 0.125, "variance_least": 0.017,
 class Settings:
     """What do early visual areas learn before their critical period closes?"""
 
-    recipe: Literal["weights", "script", "closing", "restless"] = field(
+    recipe: Literal["weights", "script", "closing", "restless", "renewed"] = field(
         default="weights",
         metadata={
             "help": "weights: batches of 128, rate 1e-3, gains begin uniform; script: 256, 1e-4, ones; closing: as "
-            "weights, but plasticity fades; restless: as weights, at twice the rate"
+            "weights, but plasticity fades; restless: as weights, at twice the rate; "
+            "renewed: as weights, and 20 epochs more with another readout"
         },
     )
     epochs: int | None = field(
-        default=None, metadata={"help": "how often every photograph is seen (default: 100; closing, restless: 60)"}
+        default=None, metadata={"help": "how often every photograph is seen (default: that of the recipe)"}
     )
     seed: int = field(default=0, metadata={"help": "initial synapses, order of photographs and glimpses"})
     device: str = field(default="cpu", metadata={"help": "where to compute: cpu, cuda, ..."})
     out: Path | None = field(
         default=None,
         metadata={"help": "folder to write to and to go on from (default: runs/develop_visual_cortex/RECIPE_SEED)"},
+    )
+    earlier: Path | None = field(
+        default=None, metadata={"help": "file of early areas that have lived through the first 100 epochs of renewed"}
     )
     evaluate: Path | None = field(
         default=None, metadata={"help": "ask the early areas of this file instead of letting some develop"}
@@ -89,10 +93,11 @@ def grow(settings: Settings, out: Path) -> tuple[EarlyAreas, dict[str, Any]]:
     recipe, stimuli = RECIPES[settings.recipe], load("cifar10")
     if settings.quick:
         stimuli = part(stimuli, 1000)
-        recipe = replace(recipe, epochs=2, batch=min(recipe.batch, len(stimuli.train)), units=(50, 50))
+        few = min(recipe.batch, len(stimuli.train))
+        recipe = replace(recipe, epochs=2, batch=few, units=(50, 50), renewed=recipe.renewed and (1,))
     if settings.epochs is not None:
         recipe = replace(recipe, epochs=settings.epochs)
-    grown = develop(stimuli, recipe, settings.seed, out=out, device=settings.device)
+    grown = develop(stimuli, recipe, settings.seed, out=out, earlier=settings.earlier, device=settings.device)
     right = recognition(grown.areas, grown.readout, stimuli.test, stimuli.test_label, grown.light)
     return grown.areas, {"cifar10_test": right, "cifar10_test_photographs": len(stimuli.test), **grown.about}
 

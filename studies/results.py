@@ -110,9 +110,9 @@ WORLDS = {
         "`studies/compare_methods.py` has replaced: today, the same arms are `python studies/compare_methods.py "
         "--protocol split-mnist --scenario ... --arms ...`. The domain scenario is not in the paper.",
         deviations="""\
-Brain-inspired replay in the class scenario: animal 12 lies near the published code's seed 12; the later publication is
-above both. All terms, gradients and whole loops agree with the published code to 1e-10 in float64, so the gap is one
-between that code and the later publication, whose settings we have not seen.
+The paper does not show brain-inspired replay on Split MNIST. In the class scenario, animal 12 lies near the published
+code's seed 12; the later publication is above both. All terms, gradients and whole loops agree with the published code
+to 1e-10 in float64, so the gap is one between that code and the later publication, whose settings we have not seen.
 """,
     ),
     "permuted_mnist": World(
@@ -138,7 +138,8 @@ of the context that is just being learned, which the code of 2020 did (`brain_in
         deviations="""\
 Further deviations:
 
-7. Early areas that come with replaysim were developed by a recipe of our own (`studies/develop_visual_cortex.py`).
+7. Early areas that come with replaysim were developed anew (`studies/develop_visual_cortex.py`), by what seems to be
+   the recipe of the paper's, told from their synapses; `data/README.md` compares both.
 8. Published joint training: once, on all data. Here the same network goes on, as in the published code.
 9. `_frozen` arms, and all numbers beside the paper of 2022: there, early areas were developed anew for every seed, the
    code divergence was divided by 1024 (here 3072, but for the arms that end in `_1024`), and strengths and shares of

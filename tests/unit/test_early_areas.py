@@ -280,6 +280,38 @@ def test_plasticity_fades_where_the_recipe_says_so_also_after_an_interruption(
         replace(TINY, closing=1.5)
 
 
+def test_a_readout_that_is_forgotten(photographs: StimulusSet, tmp_path: Path) -> None:
+    """The areas go on; a stranger reads them; from a file, or from an interruption just then, it is the same."""
+    renewed = replace(TINY, epochs=3, renewed=(2,))
+    whole = develop(photographs, renewed, 5, progress=False)
+    straight = develop(photographs, replace(TINY, epochs=3), 5, progress=False)
+    assert not same(whole.areas.state_dict(), straight.areas.state_dict())
+    assert [h["loss"] for h in whole.history[:2]] == [h["loss"] for h in straight.history[:2]]
+
+    stopped = Development(photographs, renewed, 5)
+    for _ in range(2):
+        stopped.epoch()
+    stopped.save(tmp_path / "stopped")
+    rest = develop(photographs, renewed, 5, out=tmp_path / "stopped", progress=False)
+    develop(photographs, TINY, 5, out=tmp_path / "two", progress=False)
+    file = tmp_path / "two" / development.GROWN
+    later = develop(photographs, renewed, 5, earlier=file, out=tmp_path / "later", progress=False)
+    for other in (rest, later):
+        assert same(whole.areas.state_dict(), other.areas.state_dict())
+        assert same(whole.readout.state_dict(), other.readout.state_dict())
+        assert [h["loss"] for h in whole.history] == [h["loss"] for h in other.history]
+    assert load_early_areas(tmp_path / "later" / development.GROWN)[1]["epochs"] == 3
+
+    with pytest.raises(SettingError, match=r"renewed: got \(1,\), must be such that .* after epoch 2"):
+        develop(photographs, replace(renewed, renewed=(1,)), 5, earlier=file, progress=False)
+    with pytest.raises(LogError, match="made with seed 5, not 6: it is no beginning"):
+        develop(photographs, renewed, 6, earlier=file, progress=False)
+    with pytest.raises(LogError, match=r"made with recipe .* no beginning"):
+        develop(photographs, replace(renewed, rate=0.1), 5, earlier=file, progress=False)
+    with pytest.raises(SettingError, match=r"Recipe\.renewed: got 3"):
+        replace(TINY, epochs=3, renewed=(3,))
+
+
 def test_an_interruption_in_the_middle_of_an_epoch_loses_that_epoch_only(
     photographs: StimulusSet, tmp_path: Path
 ) -> None:
