@@ -1,7 +1,7 @@
 """Portions: the animals of one condition, simulated a few at a time, each portion a log of its own.
 
-A stop costs the portion that was under way and no other, and animals that are asked for later are added to those that
-are there. An animal's life does not depend on who lives beside it, so that portions may be of any size.
+A stop costs the context that was under way and nothing else, and animals that are asked for later are added to those
+that are there. An animal's life does not depend on who lives beside it, so that portions may be of any size.
 """
 
 from __future__ import annotations
@@ -65,13 +65,14 @@ def live(
     at_once: int | None = None,
     overwrite: bool = False,
     keep_brains: bool = False,
+    checkpoints: bool = True,
     **settings: Any,
 ) -> Iterator[Portion]:
     """Portions in which these animals lived: those that are complete first, then the others, simulated one by one.
 
     Parameters
     ----------
-    brain, protocol, animals, overwrite, keep_brains, **settings
+    brain, protocol, animals, overwrite, keep_brains, checkpoints, **settings
         See :func:`~replaysim.resumption.simulate_once`. With ``overwrite``, portions that are there are
         simulated again.
     out
@@ -101,9 +102,8 @@ def live(
     plans += [(out / label(some), some) for some in portions([a for a in seeds if a not in held], at_once)]
     given: set[int] = set()
     for folder, those in plans:
-        lived = simulate_once(
-            brain, protocol, animals=those, out=folder, overwrite=overwrite, keep_brains=keep_brains, **settings
-        )
+        how = {"overwrite": overwrite, "keep_brains": keep_brains, "checkpoints": checkpoints, **settings}
+        lived = simulate_once(brain, protocol, animals=those, out=folder, **how)
         own = tuple(a for a in those if a in seeds and a not in given)
         given |= set(own)
         yield Portion(own, lived.log, lived.brains, folder)
