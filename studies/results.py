@@ -139,7 +139,8 @@ of the context that is just being learned, which the code of 2020 did (`brain_in
 Further deviations:
 
 7. Early areas that come with replaysim were developed anew (`studies/develop_visual_cortex.py`), by what seems to be
-   the recipe of the paper's, told from their synapses; `data/README.md` compares both.
+   the recipe of the paper's, told from their synapses, and 20 epochs more with another readout; `data/README.md`
+   compares both.
 8. Published joint training: once, on all data. Here the same network goes on, as in the published code.
 9. `_frozen` arms, and all numbers beside the paper of 2022: there, early areas were developed anew for every seed, the
    code divergence was divided by 1024 (here 3072, but for the arms that end in `_1024`), and strengths and shares of
@@ -148,8 +149,10 @@ Further deviations:
 
 The short runs of animal 12: lives of one animal share its class order and gates, and differ in initial synapses, order
 of trials and noise. They scatter by √n times the standard error shown, and the published code was run once, so that its
-number carries the same chance. One life was lived with both divisors of the code divergence, by the same chance: they
-differ by less than lives of one arm scatter. That is one pair, at this length only.
+number carries the same chance. Two lives were lived with both divisors of the code divergence, by the same chance:
+within a pair they differ by far less than lives of one arm scatter, so that 100 steps do not tell the divisors apart.
+Whole lives are also distributed as those of a second implementation that shares nothing with this one
+(`tests/against_paper/test_plain_replay.py`, on the digits).
 """,
     ),
 }
