@@ -461,7 +461,8 @@ def test_slips_of_the_study_are_sentences(
 
 def test_the_areas_that_come_with_replaysim() -> None:
     areas, about = load_early_areas()
-    assert areas.critical_period == "closed" and about["epochs"] == 100 and about["seed"] == 0
+    assert areas.critical_period == "closed" and about["seed"] == 0
+    assert about["epochs"] == RECIPES["renewed"].epochs and about["recipe"]["renewed"] == [100]
     light = LIGHT["cifar100"]
     images = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
     features = areas(adapt(torch.from_numpy(images).permute(0, 3, 1, 2), light))[areas.top].flatten(1)
