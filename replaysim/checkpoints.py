@@ -85,10 +85,6 @@ class Checkpoint:
         recording.recollect(heard)
         return int(note["contexts"])
 
-    def remove(self) -> None:
-        """Forget it: the life is over."""
-        self.path.unlink(missing_ok=True)
-
 
 def _learned(cohort: Cohort) -> dict[str, Tensor]:
     """What learning changes in place; the very tensors."""

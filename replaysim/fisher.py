@@ -7,7 +7,7 @@ with the softmax over the competing answers :math:`A`. One pass backward for eve
 from its slopes and what the layer received. For fully connected areas it is an outer product, :math:`(\delta
 a^\top)^2 = \delta^2 (a^2)^\top`, so that one product of matrices does all trials at once; for convolutions it is one
 product a trial, summed over places before it is squared. Any other kind of synapse falls back on the differentiation of
-single trials, which is slow: for the early areas of the paper and 100 answers about 3 s a trial on one core.
+single trials, which is slow.
 """
 
 from __future__ import annotations

@@ -148,13 +148,13 @@ def live(
             cohort.consolidate(partial(rounds.fresh_trials, context), competing, context)
         rounds.end_context(context)
         recording.end_context(context + 1)
-        if checkpoint is not None and context + 1 < protocol.n_contexts:
-            checkpoint.save(cohort, recording, context + 1)
         if not recording.alive().any():
             warnings.warn(
                 f"no animal of {seeds} has finite losses any more: stopped after context {context + 1}", stacklevel=2
             )
             break
+        if checkpoint is not None:  # after the last context, too: other animals may have to go on
+            checkpoint.save(cohort, recording, context + 1)
     return _outcome(cohort, curricula, seeds, recording)
 
 

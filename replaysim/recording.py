@@ -288,7 +288,8 @@ class Recording:
         self._accuracies = list(memory["accuracy"])
         self._probes = [(int(step), memory[f"probe.{i}"]) for i, step in enumerate(memory["probed"])]
         if self._drift is not None:
-            self._drift.recollect({n[6:]: value for n, value in memory.items() if n.startswith("drift.")})
+            own = {n.removeprefix("drift."): value for n, value in memory.items() if n.startswith("drift.")}
+            self._drift.recollect(own)
         self._synapses = self._copy_synapses()
 
     def alive(self) -> np.ndarray:

@@ -21,6 +21,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from .brain import Brain
 from .consolidation import (
     ConsolidationRule,
+    ConsolidationState,
     ElasticWeightConsolidation,
     OnlineElasticWeightConsolidation,
     Synapses,
@@ -219,7 +220,7 @@ def _consolidate(condition: Condition, naive: Brain, rule: ConsolidationRule) ->
 
 def _check_state(owner: str, method: str, state: Any, least: int) -> None:
     """Raise :class:`SettingError` unless a rule gives back a state that counts the contexts."""
-    if not isinstance(getattr(state, "importance", None), Mapping) or not hasattr(state, "consolidated"):
+    if not isinstance(state, ConsolidationState) or not all(isinstance(part, Mapping) for part in state[:-1]):
         must = "a ConsolidationState: what the rule remembers is handed in and out"
         raise SettingError(owner, method, state if state is None else type(state).__name__, must)
     if isinstance(state.consolidated, bool) or not isinstance(state.consolidated, int) or state.consolidated < least:

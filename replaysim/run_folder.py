@@ -261,7 +261,7 @@ class RunFolder:
                 stem = name.removesuffix(".tmp").removesuffix(".nc")
                 if name.removesuffix(".tmp") == f"{stem}.nc" and schema.PIECES.fullmatch(stem):
                     found.append(file)
-            found.append(part.path / CHECKPOINT)
+            found += [part.path / CHECKPOINT, *part.path.glob(f".{CHECKPOINT}-*")]  # and drafts of it
         return [file for file in found if file.is_file()]
 
     def _check_ours(self, there: list[Path]) -> None:

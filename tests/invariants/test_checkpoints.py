@@ -11,6 +11,7 @@ import xarray as xr
 from lives import LEARNING, LIVES, electrodes
 
 import replaysim as rs
+from replaysim import life as life_module
 from replaysim import tensor_files
 from replaysim.checkpoints import KIND, Checkpoint
 from replaysim.errors import DataError, LogError
@@ -94,7 +95,7 @@ def test_a_checkpoint_of_others_is_not_gone_on_with(tmp_path: Path) -> None:
     checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:-9])
     with pytest.raises(LogError, match="truncated"):
         life(own, checkpoint)
-    checkpoint.remove()
+    checkpoint.path.unlink()
     life(own, checkpoint)
 
 
@@ -157,8 +158,16 @@ def test_animals_that_lived_together_go_on_together(tmp_path: Path, monkeypatch:
     # in this process, so that it can be interrupted
     monkeypatch.setattr("replaysim.crew.Crew._spread", lambda crew, step: [crew._chunk(c, step) for c in crew.chunks])
     out, whole = tmp_path / "run", simulate(None, workers=3)
-    interrupt(out, monkeypatch, 3, workers=3)
+    interrupt(out, monkeypatch, 4, workers=3)  # the first animal has lived, the second has learned one context
+    (out / "animals" / "12-12" / ".checkpoint.safetensors-abc").write_bytes(b"draft of a process that was killed")
+    learned = []
+    learn = life_module.learn_context
+    monkeypatch.setattr(
+        life_module, "learn_context", lambda rounds, *given: learned.append(rounds.seeds) or learn(rounds, *given)
+    )
     same(simulate(out, workers=1), whole)
+    assert learned == [(13,)] * 2 + [(14,)] * 3, "who has lived does not live again"
+    assert sorted(p.name for p in out.iterdir()) == ["config.json", "run.nc"]
 
 
 def test_what_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
