@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import seeing
@@ -70,11 +70,11 @@ LIVES: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-def electrodes(settings: dict[str, Any]) -> list[Any]:
+def electrodes(settings: dict[str, Any], every: Sequence[Any] = EVERYTHING) -> list[Any]:
     """All electrodes that this life allows."""
     missing = {
         rs.HippocampalCodes: settings["brain"].hippocampus is None,
         rs.ReplayActivity: "replay" not in settings,
         rs.SynapticImportance: "consolidation" not in settings,
     }
-    return [e for e in EVERYTHING if not missing.get(type(e), False)]
+    return [e for e in every if not missing.get(type(e), False)]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import lives
 import numpy as np
 import pytest
 import small
@@ -89,16 +90,6 @@ LIVES: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-def electrodes(settings: dict[str, Any]) -> list[Any]:
-    """All electrodes that this life allows."""
-    missing = {
-        rs.HippocampalCodes: settings["brain"].hippocampus is None,
-        rs.ReplayActivity: "replay" not in settings,
-        rs.SynapticImportance: "consolidation" not in settings,
-    }
-    return [e for e in EVERYTHING if not missing.get(type(e), False)]
-
-
 def groups(log: xr.DataTree) -> dict[str, xr.Dataset]:
     return {node.path: node.to_dataset() for node in log.subtree if node.path != "/"}
 
@@ -107,7 +98,7 @@ def groups(log: xr.DataTree) -> dict[str, xr.Dataset]:
 def test_same_seed_same_log_and_recording_changes_nothing(name: str) -> None:
     settings = {**LIVES[name](), "learning": Learning(5, 8, 3e-3)}
     silent = simulate(**settings)
-    one, other = (simulate(record=electrodes(settings), **settings) for _ in range(2))
+    one, other = (simulate(record=lives.electrodes(settings, EVERYTHING), **settings) for _ in range(2))
     assert_bitwise(state(one, 12), state(other, 12))
     assert_bitwise(state(one, 12), state(silent, 12))
     for path, dataset in groups(one.log).items():

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import lives
 import numpy as np
 import pytest
 import torch
@@ -73,16 +74,6 @@ def simulate(settings: dict[str, Any], animals: tuple[int, ...] = (12,), **kwarg
     return rs.simulate(given.pop("brain"), given.pop("protocol"), animals=animals, **given)
 
 
-def electrodes(settings: dict[str, Any]) -> list[Any]:
-    """All electrodes that this life allows."""
-    missing = {
-        rs.HippocampalCodes: settings["brain"].hippocampus is None,
-        rs.ReplayActivity: "replay" not in settings,
-        rs.SynapticImportance: "consolidation" not in settings,
-    }
-    return [e for e in EVERYTHING if not missing.get(type(e), False)]
-
-
 def everything_of(cohort: Cohort) -> dict[str, Tensor]:
     held = {**cohort.synapses, **cohort.fixed, **{f"earlier {n}": v for n, v in (cohort._earlier or {}).items()}}
     return {name: value.detach().clone() for name, value in held.items()}
@@ -129,11 +120,13 @@ def test_watching_and_judging_leave_everything_bitwise_unchanged(name: str, monk
 
     monkeypatch.setattr(Cohort, "learn", learning)
     settings = LIVES[name]()
-    simulate(settings, record=electrodes(settings))
+    simulate(settings, record=lives.electrodes(settings, EVERYTHING))
     assert learned == [True] * 12, "the statistics move when something is learned, or this test tells nothing"
     assert calls["step"] == 12 and calls["end_context"] == 3 and calls["naive"] == 1
     # after the last context nobody asks what was consolidated, but an electrode
-    assert calls["consolidate"] == 2 + any(isinstance(e, rs.SynapticImportance) for e in electrodes(settings))
+    assert calls["consolidate"] == 2 + any(
+        isinstance(e, rs.SynapticImportance) for e in lives.electrodes(settings, EVERYTHING)
+    )
     source = getattr(settings.get("replay"), "source", None)
     wanted = {None: {}, "recall": {"reactivate": 8}, "episodes": {"appraise": 8}, "current": {"appraise": 8}}
     assert {k: v for k, v in calls.items() if k in ("reactivate", "appraise")} == wanted[source]
@@ -142,7 +135,7 @@ def test_watching_and_judging_leave_everything_bitwise_unchanged(name: str, monk
 @pytest.mark.parametrize("name", ["generative pair, task", "integrated, early_5, SI", "exact replay, task"])
 def test_recording_changes_nothing(name: str) -> None:
     settings = LIVES[name]()
-    silent, watched = simulate(settings), simulate(settings, record=electrodes(settings))
+    silent, watched = simulate(settings), simulate(settings, record=lives.electrodes(settings, EVERYTHING))
     assert_bitwise(state(silent, 12), state(watched, 12))
     xr.testing.assert_identical(silent.log["learning/loss"], watched.log["learning/loss"])
     xr.testing.assert_identical(silent.log["behaviour"].to_dataset(), watched.log["behaviour"].to_dataset())
@@ -159,7 +152,7 @@ def test_fisher_information_changes_nothing() -> None:
 @pytest.mark.parametrize("name", ["integrated, early_3, task", "current input, task", "XdG"])
 def test_same_seed_same_life(name: str) -> None:
     settings = LIVES[name]()
-    one, other = (simulate(settings, record=electrodes(settings)) for _ in range(2))
+    one, other = (simulate(settings, record=lives.electrodes(settings, EVERYTHING)) for _ in range(2))
     assert_bitwise(state(one, 12), state(other, 12))
     for node in one.log.subtree:
         if node.path != "/":
@@ -417,7 +410,7 @@ def test_kept_activity_gives_the_same_life(name: str, tmp_path: Path, monkeypatc
         start(self, *args, **kwargs)
 
     monkeypatch.setattr(Cohort, "__init__", watched)
-    record = electrodes(settings)
+    record = lives.electrodes(settings, EVERYTHING)
     kept = simulate(settings, (12, 13), precision="float64", record=record)
     with monkeypatch.context() as patched:
         patched.setattr(simulation, "kept_activity", lambda *_given: None)
