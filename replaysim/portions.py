@@ -18,7 +18,7 @@ from .errors import LogError, check_number
 from .log import open_log
 from .preparation import check_animals
 from .protocol import AbstractProtocol
-from .resumption import KeptBrains, simulate_once
+from .resumption import KeptBrains, is_complete, simulate_once
 
 _RUN, _PORTION = "run.nc", "animals_"
 
@@ -66,6 +66,7 @@ def live(
     overwrite: bool = False,
     keep_brains: bool = False,
     checkpoints: bool = True,
+    only_finished: bool = False,
     **settings: Any,
 ) -> Iterator[Portion]:
     """Portions in which these animals lived: those that are complete first, then the others, simulated one by one.
@@ -79,6 +80,8 @@ def live(
         Folder of all portions; a log in the folder itself, from before there were any, counts as one of them.
     at_once
         How many animals are simulated together; default: all that are missing.
+    only_finished
+        Simulate nothing.
 
     Yields
     ------
@@ -99,11 +102,16 @@ def live(
             held |= set(those)
     if overwrite:
         _check_nobody_is_lost(plans, seeds)
-    plans += [(out / label(some), some) for some in portions([a for a in seeds if a not in held], at_once)]
+    if not only_finished:
+        plans += [(out / label(some), some) for some in portions([a for a in seeds if a not in held], at_once)]
+    how = {"keep_brains": keep_brains, "checkpoints": checkpoints, **settings}
+    for folder, those in plans if not overwrite else ():  # all are asked before the first is simulated
+        is_complete(brain, protocol, animals=those, out=folder, **how)
     given: set[int] = set()
     for folder, those in plans:
-        how = {"overwrite": overwrite, "keep_brains": keep_brains, "checkpoints": checkpoints, **settings}
-        lived = simulate_once(brain, protocol, animals=those, out=folder, **how)
+        lived = simulate_once(
+            brain, protocol, animals=those, out=folder, overwrite=overwrite and not only_finished, **how
+        )
         own = tuple(a for a in those if a in seeds and a not in given)
         given |= set(own)
         yield Portion(own, lived.log, lived.brains, folder)
@@ -126,6 +134,8 @@ def _finished(out: Path) -> list[tuple[Path, tuple[int, ...]]]:
     for path in [out / _RUN, *sorted(out.glob(f"{_PORTION}*/{_RUN}"))]:
         if path.is_file():
             log = open_log(path, load=False)
+            if "behaviour" not in log.children:
+                raise LogError(f"{path}: is no complete log, it lacks the behaviour of animals; move it elsewhere")
             found.append((path.parent, tuple(log["behaviour"].to_dataset()["animal"].values.tolist())))
             log.close()
     return found

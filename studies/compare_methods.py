@@ -26,15 +26,17 @@ is kept in a CSV file, from which ``studies/results.py`` makes the tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from replaysim.commandline import run_study
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from replaysim.portions import Portion
 
 WORDS = {"split_mnist": "Split MNIST", "permuted_mnist": "Permuted MNIST", "split_cifar100": "Split CIFAR-100"}
 
@@ -76,6 +78,7 @@ class Settings:
             "(default: docs/results/PROTOCOL.csv)"
         },
     )
+    overwrite: bool = field(default=False, metadata={"help": "simulate again what is complete in that folder"})
     draw: bool = field(default=False, metadata={"help": "simulate nothing: table and figure of what is complete"})
     quick: bool = field(default=False, metadata={"help": "a few steps only, to see that everything works"})
 
@@ -135,6 +138,14 @@ class Settings:
         return "full" if self.steps in (None, self.paper_steps) else f"{self.steps}_steps"
 
     @property
+    def many(self) -> int | None:
+        """Animals that are simulated together; None: all."""
+        from replaysim.portions import together
+
+        wide = self.world != "split_mnist"
+        return together(self.at_once, wide=wide, device=self.device, workers=self.workers)
+
+    @property
     def folder(self) -> Path:
         """Where all that can be compared with each other lies."""
         early = "" if self.areas == "none" else f"_early_{self.areas}"
@@ -153,116 +164,40 @@ def chosen(settings: Settings) -> list[str]:
     return [presets.get(settings.prefix + arm.strip()).name for arm in settings.arms.split(",")]
 
 
-def described(settings: Settings, name: str, chance: int, animals: Sequence[int]) -> dict[str, Any]:
-    """What the configuration of a log of this arm says today."""
-    from replaysim import presets
-    from replaysim.life import Condition
-    from replaysim.simulation import describe
+def live(settings: Settings, name: str, chance: int) -> list[Portion]:
+    """Everybody who has lived in one arm and life; who is missing is simulated first, a portion at a time."""
+    from replaysim import portions, presets
 
     preset = presets.get(name)
     protocol, brain, learning = presets.plan(
         preset, quick=settings.quick, steps=settings.steps, developed=settings.early
     )
-    return describe(Condition(brain, protocol, learning, chance=chance, **preset.mechanisms), animals, name)
+    lived = []
+    for portion in portions.live(
+        brain,
+        protocol,
+        animals=settings.animals,
+        learning=learning,
+        out=settings.folder / name.removeprefix(settings.prefix) / f"chance_{chance}",
+        at_once=settings.many,
+        overwrite=settings.overwrite,
+        only_finished=settings.draw,
+        device=settings.device,
+        workers=settings.workers,
+        chance=chance,
+        label=name,
+        **preset.mechanisms,
+    ):
+        keep(settings, name, portion.log)
+        lived.append(portion)
+    return lived
 
 
-def complete(settings: Settings, folder: Path, name: str, chance: int) -> dict[int, xr.DataTree]:
-    """Animal to the log in which its life is complete.
-
-    Raises
-    ------
-    LogError
-        Where a log has other settings than the arm has today.
-    """
-    from replaysim import open_log
-    from replaysim.errors import LogError
-    from replaysim.log import settings_of
-
-    wanted = set(settings.animals)
-    found: dict[int, xr.DataTree] = {}
-    for path in sorted(folder.glob("animals_*/run.nc")):
-        log = open_log(path)
-        config = settings_of(log.attrs, path)
-        if "behaviour" not in log.children:
-            raise LogError(f"{path}: is no complete log, it lacks the behaviour of animals; move it elsewhere")
-        lived = set(log["behaviour"].to_dataset()["animal"].values.tolist())
-        if log.attrs.get("status", "running") == "running" or not lived & wanted:
-            continue
-        refuse(settings, path, config, name, chance)
-        found |= dict.fromkeys(lived & wanted, log)
-    return found
-
-
-def refuse(settings: Settings, path: Path, config: Mapping[str, Any], name: str, chance: int) -> None:
-    """Raise :class:`LogError` where a log has other settings than the arm has today."""
-    from replaysim.errors import LogError
-    from replaysim.sameness import differences
-
-    animals = config.get("animals")
-    other = differences(config, described(settings, name, chance, animals if isinstance(animals, list) else ()))
-    other = [words for words in other if ".developed is" not in words]  # the folder says which file, not where
-    if other:
-        raise LogError(
-            f"{path} is a log of other settings than {name} has now ({'; '.join(other[:3])}): choose another --out"
-        )
-
-
-def missing(settings: Settings, folder: Path, name: str, chance: int, done: Iterable[int]) -> list[tuple[int, ...]]:
-    """Animals whose life is not complete, by who is simulated together.
-
-    Raises
-    ------
-    LogError
-        Where an unfinished simulation of other settings would be replaced.
-    """
-    from replaysim.log import RunFolder
-    from replaysim.portions import label, portions, together
-
-    if settings.draw:
-        return []
-    lacking = set(settings.animals) - set(done)
-    wide = settings.world != "split_mnist"
-    many = together(settings.at_once, wide=wide, device=settings.device, workers=settings.workers)
-    found = portions([a for a in settings.animals if a in lacking], many)
-    for path in (folder / label(animals) for animals in found):
-        config = RunFolder(path).settings() if path.is_dir() else None
-        if config is not None:
-            refuse(settings, path, config, name, chance)
-    return found
-
-
-def live(settings: Settings, name: str, chance: int) -> dict[int, xr.DataTree]:
-    """Logs of one arm and life by animal; what is missing is simulated first."""
-    from replaysim import presets
-    from replaysim.portions import label
-
-    folder = settings.folder / name.removeprefix(settings.prefix) / f"chance_{chance}"
-    done = complete(settings, folder, name, chance)
-    for together in missing(settings, folder, name, chance, done):
-        log = presets.run(
-            name,
-            animals=together,
-            device=settings.device,
-            out=folder / label(together),
-            checkpoints=True,  # an unfinished simulation is gone on with
-            workers=settings.workers,
-            quick=settings.quick,
-            steps=settings.steps,
-            chance=chance,
-            developed=settings.early,
-        ).log
-        done |= dict.fromkeys(together, log)
-        keep(settings, name, [log])
-    return done
-
-
-def keep(settings: Settings, name: str, logs: Iterable[xr.DataTree]) -> None:
-    """Add the animals of these logs to the summary."""
+def keep(settings: Settings, name: str, log: xr.DataTree) -> None:
+    """Add the animals of a log to the summary."""
     from analysis import summaries
 
-    if settings.quick:
-        return
-    for log in logs:
+    if not settings.quick:
         summaries.add_rows(settings.kept, summaries.rows_of(log, name, early=settings.areas))
 
 
@@ -274,16 +209,15 @@ def outcome(settings: Settings, name: str) -> xr.Dataset | None:
 
     lives, level = [], {}
     for chance in range(settings.first_chance, settings.first_chance + settings.chances):
-        logs = {id(log): log for log in live(settings, name, chance).values()}.values()
-        keep(settings, name, logs)
         found = []
-        for log in logs:
+        for portion in live(settings, name, chance):
+            log, own = portion.log, list(portion.animals)
             measures = {"final": forgetting.final_accuracy(log), "forgetting": forgetting.forgetting(log)}
             measures["over_contexts"] = forgetting.average_accuracy(log)
-            found.append(xr.Dataset({k: v.drop_attrs() for k, v in measures.items()}))
+            found.append(xr.Dataset({k: v.drop_attrs() for k, v in measures.items()}).sel(animal=own))
             level = {"level": forgetting.chance_level(log), "guessing": figures_methods.guessing(log)}
         if found:
-            one = xr.concat(found, "animal").drop_duplicates("animal")
+            one = xr.concat(found, "animal")
             lives.append(
                 one.sel(animal=[a for a in settings.animals if a in one["animal"]]).expand_dims(chance=[chance])
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import importlib.util
 import shutil
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 import replaysim as rs
-from replaysim import early_areas, presets
+from replaysim import early_areas, portions, presets, resumption
 from replaysim.cohort import Cohort
 from replaysim.early_areas import load_early_areas, save_early_areas, shipped_areas
 from replaysim.errors import LogError, ReplaysimError, SettingError
@@ -70,13 +71,14 @@ def study(data: Path, capsys: pytest.CaptureFixture[str]) -> Study:
 def simulated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...], int]]:
     """What is really simulated: preset, animals, chance."""
     seen: list[tuple[str, tuple[int, ...], int]] = []
-    real = presets.run
+    real = resumption.simulate
 
-    def run(name: str, **settings: Any) -> Any:
-        seen.append((name.rpartition("/")[2], tuple(settings["animals"]), settings["chance"]))
-        return real(name, **settings, progress=False)
+    @functools.wraps(real)
+    def simulate(*given: Any, **settings: Any) -> Any:
+        seen.append((settings["label"].rpartition("/")[2], tuple(settings["animals"]), settings["chance"]))
+        return real(*given, **settings, progress=False)
 
-    monkeypatch.setattr(presets, "run", run)
+    monkeypatch.setattr(resumption, "simulate", simulate)
     return seen
 
 
@@ -103,16 +105,17 @@ def test_table_figure_logs_and_nothing_twice(data: Path, study: Study, simulated
 
 
 def test_it_goes_on_where_it_was_stopped(study: Study, simulated: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = presets.run
+    counted = resumption.simulate
 
-    def stopped(name: str, **settings: Any) -> Any:
+    @functools.wraps(counted)
+    def stopped(*given: Any, **settings: Any) -> Any:
         if len(simulated) == 2:
             raise KeyboardInterrupt
-        return counted(name, **settings)
+        return counted(*given, **settings)
 
     wanted: dict[str, Any] = {"animals": (12, 14), "arms": "nothing,lwf", "scenario": "task", "at_once": 1, "steps": 2}
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(presets, "run", stopped)
+        patch.setattr(resumption, "simulate", stopped)
         study(**wanted)
     assert simulated == [("nothing", (12,), 0), ("nothing", (14,), 0)]
     study(**wanted)
@@ -178,12 +181,12 @@ def test_other_shipped_areas_are_not_averaged_with_earlier_ones(
         study(animals=(12,), **wanted)
         folders.append(compare_methods.Settings(**wanted, out=data / "runs").folder)
         log = rs.open_log(folders[0] / "brain_inspired" / "chance_0" / "animals_12")
-        compare_methods.keep(summary, "split_cifar100/class/brain_inspired", [log])
+        compare_methods.keep(summary, "split_cifar100/class/brain_inspired", log)
     printed = study(animals=(12,), **wanted)
     folders.append(compare_methods.Settings(**wanted, out=data / "runs").folder)
     assert [animals for _, animals, _ in simulated] == [(12,), (12,)] and "   1\n" in printed
     assert len(set(folders)) == 2
-    compare_methods.keep(summary, "split_cifar100/class/brain_inspired", [log])
+    compare_methods.keep(summary, "split_cifar100/class/brain_inspired", log)
     found = [row["early"] for row in rows(data / "summary.csv")]
     assert len(found) == 2 and shipped_areas() in found and len(set(found)) == 2
 
@@ -201,9 +204,11 @@ def test_logs_of_other_settings_are_not_taken(
     study(**wanted)
     other = replace(presets.get("split_mnist/class/si"), mechanisms={"consolidation": rs.SynapticIntelligence(9.0)})
     monkeypatch.setitem(presets.PRESETS, other.name, other)
-    with pytest.raises(LogError, match=r"a log of other settings .*consolidation.*choose another --out"):
+    with pytest.raises(LogError, match=r"a log of other settings .*consolidation.*choose another folder"):
         study(**wanted)
     assert len(simulated) == 1
+    study(**wanted, overwrite=True)
+    assert len(simulated) == 2, "asked for by --overwrite"
 
 
 def test_an_unfinished_log_of_other_settings_is_kept(
@@ -223,7 +228,10 @@ def test_an_unfinished_log_of_other_settings_is_kept(
     files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert stopped and files and not (folder / "run.nc").exists()
     other = replace(presets.get("split_mnist/class/gr"), mechanisms={"replay": rs.GenerativeReplay(targets="soft")})
-    with monkeypatch.context() as patch, pytest.raises(LogError, match=r"a log of other settings .*replay.*--out"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(LogError, match=r"a log of other settings .*replay.*choose another folder"),
+    ):
         patch.setitem(presets.PRESETS, other.name, other)
         study(**wanted, arms="gr")
     config = folder / "config.json"
@@ -301,7 +309,7 @@ def test_lesions_are_asked_for() -> None:
     assert len(left_out) == 10 and all("/without_" in n or "/only_" in n for n in left_out)
 
 
-def test_animals_that_live_together(tmp_path: Path) -> None:
+def test_animals_that_live_together() -> None:
     wide = {"protocol": "split-cifar100", "animals": tuple(range(12, 17))}
     narrow = {"animals": tuple(range(12, 17)), "workers": 2}
     on_gpu = {**wide, "device": "cuda"}
@@ -312,6 +320,4 @@ def test_animals_that_live_together(tmp_path: Path) -> None:
         ((5,), narrow),
     ):
         own = compare_methods.Settings(**settings)
-        arm = compare_methods.missing(own, tmp_path, own.prefix + "si", 0, [])
-        assert tuple(len(together) for together in arm) == wanted
-        assert compare_methods.missing(own, tmp_path, own.prefix + "si", 0, own.animals) == []
+        assert tuple(len(together) for together in portions.portions(own.animals, own.many)) == wanted
