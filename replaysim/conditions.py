@@ -12,25 +12,32 @@ from .errors import LogError
 from .resumption import is_complete, simulate_once
 
 
-def simulate_each(conditions: Mapping[str, Mapping[str, Any]], *, overwrite: bool = False) -> dict[str, xr.DataTree]:
+def simulate_each(
+    conditions: Mapping[str, Mapping[str, Any]], *, out: Path, overwrite: bool = False, **common: Any
+) -> dict[str, xr.DataTree]:
     """Logs of all conditions; those that are not complete are simulated, in this order.
 
     Parameters
     ----------
     conditions
-        Name to everything that :func:`~replaysim.resumption.simulate_once` gets, ``out`` included.
+        Name to what :func:`~replaysim.resumption.simulate_once` gets in this condition only.
+    out
+        Folder of the study; every condition has a folder of its own in it, of its name.
     overwrite
         Simulate also what is complete, and replace logs of other settings.
+    **common
+        What it gets in all conditions.
 
     Raises
     ------
     LogError
         If a folder holds a log of other settings, or is a file; nothing has been simulated then.
     """
-    for settings in conditions.values():
+    wanted = {name: {**common, "label": name, "out": out / name, **settings} for name, settings in conditions.items()}
+    for settings in wanted.values():
         folder = Path(settings["out"])
         if folder.exists() and not folder.is_dir():
             raise LogError(f"{folder}: is a file, a log needs a folder; choose another name")
         if not overwrite:
             is_complete(**settings)
-    return {name: simulate_once(**settings, overwrite=overwrite).log for name, settings in conditions.items()}
+    return {name: simulate_once(**settings, overwrite=overwrite).log for name, settings in wanted.items()}

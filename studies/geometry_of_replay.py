@@ -55,19 +55,18 @@ def simulate_all(setup: Matched, settings: Settings) -> dict[str, xr.DataTree]:
         record: list[Any] = [rs.CorticalActivity("retina", AREA, stimuli=200)]
         if "replay" in mechanisms:
             record.append(rs.ReplayActivity(events=100 if settings.quick else 400))
-        wanted[name] = {
-            "brain": setup.brain(),
-            "protocol": setup.protocol,
-            "animals": settings.animals,
-            "learning": setup.learning,
-            "record": record,
-            "out": settings.folder / name,
-            "device": settings.device,
-            "workers": settings.workers,
-            "label": name,
-            **mechanisms,
-        }
-    return simulate_each(wanted, overwrite=settings.overwrite)
+        wanted[name] = {"record": record, **mechanisms}
+    return simulate_each(
+        wanted,
+        out=settings.folder,
+        overwrite=settings.overwrite,
+        brain=setup.brain(),
+        protocol=setup.protocol,
+        animals=settings.animals,
+        learning=setup.learning,
+        device=settings.device,
+        workers=settings.workers,
+    )
 
 
 def cortical_measures(logs: Mapping[str, xr.DataTree]) -> dict[str, xr.Dataset]:

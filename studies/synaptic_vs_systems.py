@@ -26,7 +26,6 @@ from replaysim.commandline import MatchedOptions, run_study
 if TYPE_CHECKING:
     import xarray as xr
 
-    import replaysim as rs
     from replaysim.presets import Matched
 
 FACTORIAL = ("nothing", "synaptic", "systems", "both")
@@ -44,38 +43,19 @@ class Settings(MatchedOptions):
         return self.out or Path("runs") / "synaptic_vs_systems" / f"{self.protocol}_{self.scenario}"
 
 
-def conditions(setup: Matched) -> dict[str, tuple[rs.BrainPlan, dict[str, Any]]]:
-    """Brain and mechanisms of every condition."""
+def conditions(setup: Matched) -> dict[str, dict[str, Any]]:
+    """Brain, mechanisms and electrodes of every condition."""
     import replaysim as rs
 
-    brain = setup.brain()
-    matched = {name: (brain, mechanisms) for name, mechanisms in setup.mechanisms().items()}
-    return {**matched, "classifier": (rs.classifier(setup.protocol, units=setup.units), {})}
-
-
-def wanted(setup: Matched, settings: Settings) -> dict[str, dict[str, Any]]:
-    """What is simulated in every condition, and where."""
-    import replaysim as rs
-
-    found = {}
-    for name, (brain, mechanisms) in conditions(setup).items():
+    brain, found = setup.brain(), {}
+    plain = {"classifier": {"brain": rs.classifier(setup.protocol, units=setup.units)}}
+    for name, own in {**setup.mechanisms(), **plain}.items():
         record: list[Any] = [rs.CorticalActivity("association_2"), rs.Behaviour()]
-        if "replay" in mechanisms:
+        if "replay" in own:
             record.append(rs.ReplayActivity(events=50))
-        if "consolidation" in mechanisms:
+        if "consolidation" in own:
             record.append(rs.SynapticImportance())
-        found[name] = {
-            "brain": brain,
-            "protocol": setup.protocol,
-            "animals": settings.animals,
-            "learning": setup.learning,
-            "record": record,
-            "out": settings.folder / name,
-            "device": settings.device,
-            "workers": settings.workers,
-            "label": name,
-            **mechanisms,
-        }
+        found[name] = {"brain": brain, "record": record, **own}
     return found
 
 
@@ -86,7 +66,16 @@ def main(settings: Settings) -> None:
     from replaysim.conditions import simulate_each
 
     setup = presets.matched(settings.protocol, settings.scenario, quick=settings.quick)
-    logs = simulate_each(wanted(setup, settings), overwrite=settings.overwrite)
+    logs = simulate_each(
+        conditions(setup),
+        out=settings.folder,
+        overwrite=settings.overwrite,
+        protocol=setup.protocol,
+        animals=settings.animals,
+        learning=setup.learning,
+        device=settings.device,
+        workers=settings.workers,
+    )
     text = report(logs, setup)
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")

@@ -136,6 +136,7 @@ ANALYSIS = {
     "bounds": "csv_tables",
     "origins": "summaries",
     "summary_tables": "bounds csv_tables origins",
+    "results_page": "summary_tables",
     "vanished": "",
     "page": "style",
     "report_behaviour": "comparison figures forgetting page style",
