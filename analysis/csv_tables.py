@@ -10,6 +10,26 @@ from pathlib import Path
 from replaysim.errors import DataError, LogError
 
 
+def read_cells(path: Path, what: str) -> tuple[list[str], list[list[str]]]:
+    """Header and further lines of a CSV file, whatever they say; an empty file has neither.
+
+    Raises
+    ------
+    LogError
+        If it cannot be read.
+    DataError
+        If it is no text with commas.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *lines = list(csv.reader(file)) or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not {what}: no text with commas ({error})") from error
+    except OSError as error:
+        raise LogError(f"{path} cannot be read ({error.strerror}); {what} is a CSV file") from error
+    return header, lines
+
+
 def read_table(path: Path, columns: Sequence[str], what: str) -> list[dict[str, str]]:
     """Rows of a CSV file with exactly these columns.
 
@@ -31,13 +51,7 @@ def read_table(path: Path, columns: Sequence[str], what: str) -> list[dict[str, 
     """
     if not path.is_file():
         raise LogError(f"no {what} at {path}")
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *lines = list(csv.reader(file)) or [[]]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: is no table of {what}, as it is no text with commas ({error})") from error
-    except OSError as error:
-        raise LogError(f"{path}: cannot be read ({error.strerror})") from error
+    header, lines = read_cells(path, f"a table of {what}")
     if header != list(columns):
         shown = ",".join(header)
         shown = shown if len(shown) <= 80 else f"{shown[:77]}..."

@@ -21,6 +21,7 @@ import xarray as xr
 from replaysim.errors import DataError, LogError
 from replaysim.log import settings_of
 
+from .csv_tables import read_cells
 from .forgetting import final_accuracy, forgetting
 
 COLUMNS = (
@@ -115,13 +116,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """
     if not path.exists():
         return []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *lines = list(csv.reader(file)) or [[]]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a summary: no text with commas ({error})") from error
-    except OSError as error:
-        raise LogError(f"{path} cannot be read ({error.strerror}); a summary is a CSV file") from error
+    header, lines = read_cells(path, "a summary")
     if not header and not lines:
         return []
     lacking = sorted(set(COLUMNS) - set(header) - BEFORE.keys())

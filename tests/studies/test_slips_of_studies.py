@@ -43,7 +43,7 @@ def test_slips_are_sentences(name: str, options: tuple[str, ...], words: str) ->
     ("content", "words"),
     [
         (b"name,value\nmine,1\n", "is no table of trials of a search: its first line is 'name,value'"),
-        (b"\x89PNG\r\n\xff\x00", "is no table of trials"),
+        (b"\x89PNG\r\n\xff\x00", "is not a table of trials"),
         (b"", "is no table of trials"),
         ((ROOT / "docs" / "results" / "digits_tuning.csv").read_bytes()[:-20], "was the file cut off?"),
     ],

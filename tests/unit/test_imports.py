@@ -131,7 +131,7 @@ ANALYSIS = {
     "figures_fidelity": "comparison style",
     "figures_replay": "comparison style",
     "figures_methods": "comparison forgetting style",
-    "summaries": "forgetting",
+    "summaries": "csv_tables forgetting",
     "csv_tables": "",
     "bounds": "csv_tables",
     "origins": "summaries",
