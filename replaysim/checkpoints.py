@@ -18,10 +18,10 @@ from . import tensor_files
 from .cohort import Cohort
 from .consolidation import ConsolidationState
 from .errors import LogError
+from .optimiser_state import moments
 from .recording import Recording
 
 KIND, FORMAT = "life", 1
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 _REMEMBERED = ("importance", "anchor", "path", "offset")
 
 
@@ -90,14 +90,7 @@ def _learned(cohort: Cohort) -> dict[str, Tensor]:
     """What learning changes in place; the very tensors."""
     tensors = {f"synapses.{name}": value.detach() for name, value in cohort.synapses.items()}
     tensors |= {f"fixed.{name}": value for name, value in cohort.fixed.items()}
-    fused = cohort.adam.defaults["fused"]
-    for number, synapses in enumerate(cohort.adam.param_groups[0]["params"]):
-        state = cohort.adam.state[synapses]
-        if not state:  # as the optimiser makes it at its first step
-            state["step"] = torch.zeros((), dtype=torch.float32, device=synapses.device if fused else "cpu")
-            state.update({moment: torch.zeros_like(synapses) for moment in _MOMENTS})
-        tensors |= {f"adam.{number}.{name}": state[name] for name in ("step", *_MOMENTS)}
-    return tensors
+    return tensors | moments(cohort.adam)
 
 
 def _remembered(state: ConsolidationState | None) -> dict[str, Tensor]:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from oracle import closest, read
 
-from replaysim.development import TemporaryReadout, adam, learn
+from replaysim.development import learn
+from replaysim.development_state import TemporaryReadout, adam
 from replaysim.early_areas import EarlyAreas
 from replaysim.retina import LIGHT, adapt
 from replaysim.visual_cortex import VisualCortex

@@ -12,8 +12,9 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from replaysim import development
-from replaysim.development import CHECKPOINT, GROWN, Development, develop
+from replaysim import development_state
+from replaysim.development import Development, develop
+from replaysim.development_state import CHECKPOINT, GROWN
 from replaysim.early_areas import load_early_areas
 from replaysim.errors import LogError
 from replaysim.recipes import Recipe
@@ -80,7 +81,7 @@ def test_checkpoints_with_damaged_notes(
     change: Callable[[Any], Any], words: str, photographs: StimulusSet, tmp_path: Path
 ) -> None:
     develop(photographs, TINY, 5, out=tmp_path, progress=False)
-    reworded(tmp_path / CHECKPOINT, development.KIND, change)
+    reworded(tmp_path / CHECKPOINT, development_state.KIND, change)
     with pytest.raises(LogError, match=words):
         develop(photographs, TINY, 5, out=tmp_path, progress=False)
 

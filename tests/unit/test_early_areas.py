@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from replaysim import development, early_areas
+from replaysim import development_state, early_areas
 from replaysim.commandline import run_study
 from replaysim.development import Development, develop
 from replaysim.early_areas import EarlyAreas, load_early_areas, save_early_areas, shipped
@@ -251,11 +251,11 @@ def test_development_goes_on_as_if_it_had_never_stopped(photographs: StimulusSet
     assert [h["loss"] for h in whole.history] == [h["loss"] for h in rest.history]
     assert whole.areas.critical_period == "closed" and not any(p.requires_grad for p in whole.areas.parameters())
     assert whole.areas.state_dict()["early_1.normalisation.num_batches_tracked"] == 4  # 2 epochs of 10 // 4 updates
-    loaded, about = load_early_areas(tmp_path / development.GROWN)
+    loaded, about = load_early_areas(tmp_path / development_state.GROWN)
     assert same(loaded.state_dict(), whole.areas.state_dict())
     assert about["seed"] == 5 and about["epochs"] == 2 and len(about["history"]) == 2
     assert about["recipe"]["rate"] == 1e-3 and about["stimuli"]["photographs"] == 10
-    assert sorted(p.name for p in tmp_path.iterdir()) == [development.CHECKPOINT, development.GROWN]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [development_state.CHECKPOINT, development_state.GROWN]
     assert not same(whole.areas.state_dict(), develop(photographs, TINY, 6, progress=False).areas.state_dict())
 
 
@@ -294,13 +294,13 @@ def test_a_readout_that_is_forgotten(photographs: StimulusSet, tmp_path: Path) -
     stopped.save(tmp_path / "stopped")
     rest = develop(photographs, renewed, 5, out=tmp_path / "stopped", progress=False)
     develop(photographs, TINY, 5, out=tmp_path / "two", progress=False)
-    file = tmp_path / "two" / development.GROWN
+    file = tmp_path / "two" / development_state.GROWN
     later = develop(photographs, renewed, 5, earlier=file, out=tmp_path / "later", progress=False)
     for other in (rest, later):
         assert same(whole.areas.state_dict(), other.areas.state_dict())
         assert same(whole.readout.state_dict(), other.readout.state_dict())
         assert [h["loss"] for h in whole.history] == [h["loss"] for h in other.history]
-    assert load_early_areas(tmp_path / "later" / development.GROWN)[1]["epochs"] == 3
+    assert load_early_areas(tmp_path / "later" / development_state.GROWN)[1]["epochs"] == 3
 
     with pytest.raises(SettingError, match=r"renewed: got \(1,\), must be such that .* after epoch 2"):
         develop(photographs, replace(renewed, renewed=(1,)), 5, earlier=file, progress=False)
@@ -340,7 +340,7 @@ def test_what_another_development_left_is_not_gone_on_with(photographs: Stimulus
         develop(as_stimuli(made_up(2, 5, seed=1)), TINY, 5, out=tmp_path, progress=False)
     with pytest.raises(SettingError, match="epochs: got 1, must be at least 2"):
         develop(photographs, replace(TINY, epochs=1), 5, out=tmp_path, progress=False)
-    checkpoint = tmp_path / development.CHECKPOINT
+    checkpoint = tmp_path / development_state.CHECKPOINT
     checkpoint.write_bytes(checkpoint.read_bytes()[:-5])
     with pytest.raises(LogError, match="truncated"):
         develop(photographs, TINY, 5, out=tmp_path, progress=False)
@@ -437,11 +437,11 @@ def test_study(
     found = json.loads((out / "maturity.json").read_text(encoding="utf-8"))
     assert "held out (n = 100)" in shown and "0.125" in shown and "CIFAR-100 test" not in shown
     assert found["epochs"] == 2 and 0 <= found["discriminant_held_out"] <= 1 and "discriminant_test" not in found
-    grown = out / development.GROWN
+    grown = out / development_state.GROWN
     again = printed("--quick", "--test", "--evaluate", str(grown))
     assert "CIFAR-100 test (n = 300)" in again and f"{found['variance']:.3f}" in shown and "CIFAR-10 test" not in again
     assert f"{found['variance']:.3f}" in again
-    assert load_file(str(out / development.CHECKPOINT))
+    assert load_file(str(out / development_state.CHECKPOINT))
 
 
 def test_slips_of_the_study_are_sentences(
