@@ -244,6 +244,7 @@ def main(settings: Settings) -> None:
     import xarray as xr
 
     from analysis.forgetting import chance_level
+    from analysis.origins import origin_lines
     from replaysim import presets
 
     setup = presets.matched(settings.protocol, settings.scenario, quick=settings.quick)
@@ -251,6 +252,7 @@ def main(settings: Settings) -> None:
     cortical, replay = cortical_measures(logs), replay_measures(logs)
     text = cortical_table(cortical, chance_level(logs["nothing"]))
     text += f"\n\n{replay_table(replay)}" if replay else "\n\nIn the domain scenario no replay event names a class."
+    text = "\n".join([text, "", *origin_lines(logs.values())])
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
     kept = {f"/cortex/{name}": one for name, one in cortical.items()}

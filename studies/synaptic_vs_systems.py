@@ -62,6 +62,7 @@ def conditions(setup: Matched) -> dict[str, dict[str, Any]]:
 def main(settings: Settings) -> None:
     """Simulate every condition that is not complete, print the comparison, draw the figure."""
     from analysis import figures
+    from analysis.origins import origin_lines
     from replaysim import presets
     from replaysim.conditions import simulate_each
 
@@ -77,6 +78,7 @@ def main(settings: Settings) -> None:
         workers=settings.workers,
     )
     text = report(logs, setup)
+    text = "\n".join([text, "", *origin_lines(logs.values())])
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
     title = f"{setup.protocol.name}, {settings.scenario} scenario"
