@@ -29,6 +29,7 @@ COLUMNS = (
     "animal",
     "chance",
     "early",
+    "contexts",
     "steps",
     "accuracy",
     "forgetting",
@@ -38,13 +39,15 @@ COLUMNS = (
     "torch",
     "command",
 )
-BEFORE = {"chance": "0", "early": "none"}
+ALL_CONTEXTS = "all"
+"""Stands for all contexts of a protocol, instead of the number of the first ones."""
+BEFORE = {"chance": "0", "early": "none", "contexts": ALL_CONTEXTS}
 """What the summary of an earlier version did not say."""
 _PLACES = ("--out", "--summary")
 _WHOLE, _REAL = ("animal", "chance", "steps"), ("accuracy", "forgetting")
 
 
-def rows_of(log: xr.DataTree, preset: str, *, early: str = "none") -> list[dict[str, Any]]:
+def rows_of(log: xr.DataTree, preset: str, *, early: str = "none", contexts: int | None = None) -> list[dict[str, Any]]:
     """One row per animal of a finished simulation.
 
     Parameters
@@ -55,6 +58,8 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none") -> list[dict[
         Name of the arm.
     early
         Which early areas: the first twelve hexadecimal digits of their file's SHA-256, or ``"none"``.
+    contexts
+        How many contexts there were, where there were fewer than the protocol has.
 
     Returns
     -------
@@ -77,6 +82,7 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none") -> list[dict[
             "animal": int(animal),
             "chance": int(config.get("chance", 0)),
             "early": early,
+            "contexts": ALL_CONTEXTS if contexts is None else str(contexts),
             "steps": config["learning"]["steps"],
             "accuracy": f"{float(accuracy.sel(animal=animal)):.6f}",
             "forgetting": f"{float(forgotten.sel(animal=animal)):.6f}",
@@ -140,6 +146,8 @@ def _row(where: str, header: list[str], cells: list[str]) -> dict[str, str]:
             raise DataError(f"{where}: is without {column}; was the file cut off?")
         if column in _WHOLE and not (value.isascii() and value.isdigit()):
             raise DataError(f"{where}: {column} is {value!r}, must be a whole number")
+        if column == "contexts" and value != ALL_CONTEXTS and not (value.isascii() and value.isdigit()):
+            raise DataError(f"{where}: {column} is {value!r}, must be {ALL_CONTEXTS!r} or a whole number")
         if column in _REAL and not _is_number(value):
             raise DataError(f"{where}: {column} is {value!r}, must be a number, or nan")
     return row
@@ -177,10 +185,11 @@ def check(path: Path) -> None:
 
 
 def add_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows to a summary; a row of the same preset, early areas, steps, animal and chance is replaced."""
+    """Add rows to a summary; a row of the same preset, early areas, contexts, steps, animal and chance is replaced."""
 
-    def key(row: Mapping[str, Any]) -> tuple[str, str, int, int, int]:
-        return str(row["preset"]), str(row["early"]), int(row["steps"]), int(row["animal"]), int(row["chance"])
+    def key(row: Mapping[str, Any]) -> tuple[str | int, ...]:
+        words = [str(row[name]) for name in ("preset", "early", "contexts")]
+        return *words, *(int(row[name]) for name in ("steps", "animal", "chance"))
 
     table = {key(row): row for row in (*read_rows(path), *rows)}
     path.parent.mkdir(parents=True, exist_ok=True)

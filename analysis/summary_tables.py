@@ -7,7 +7,7 @@ import re
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from replaysim.errors import DataError
@@ -15,6 +15,7 @@ from replaysim.errors import DataError
 from .bounds import Bound, bound_on, scatter, verdict
 from .csv_tables import number, read_table
 from .origins import Row, Runs
+from .summaries import ALL_CONTEXTS
 
 COLUMNS = ("preset", "steps", "what", "value", "error", "source")
 MEAN, YARDSTICK = "mean", 12
@@ -166,7 +167,9 @@ class Tables:
     sources: Mapping[str, str]
     bounds: Sequence[Bound] = ()
 
-    def table(self, names: Sequence[str], steps: int, rows: Mapping[str, Sequence[Row]]) -> list[str]:
+    def table(
+        self, names: Sequence[str], steps: int, rows: Mapping[str, Sequence[Row]], contexts: str = ALL_CONTEXTS
+    ) -> list[str]:
         """Lines of a table, its sources, and how its rows came about.
 
         Parameters
@@ -177,7 +180,15 @@ class Tables:
             Steps per context; rows of other lengths are left out.
         rows
             Preset to the rows of its summary.
+        contexts
+            Number of contexts; rows of other numbers are left out. What is published is of all contexts, and is not
+            shown beside fewer.
         """
+        own = {name: [row for row in some if row["contexts"] == contexts] for name, some in rows.items()}
+        tables = self if contexts == ALL_CONTEXTS else replace(self, known={})
+        return tables._table(names, steps, own)
+
+    def _table(self, names: Sequence[str], steps: int, rows: Mapping[str, Sequence[Row]]) -> list[str]:
         head = ["arm", "published, %"]
         for cohort in self.cohorts:
             head += [f"{cohort.title}, % (mean ± s.e.)", "difference", "n (animals)"]

@@ -46,10 +46,20 @@ SPLIT_CIFAR100 = Learning(steps=5000, batch=256, rate=1e-4)
 """The same for Split CIFAR-100."""
 WIDE = (2000, 2000)
 """Units of the association areas in permuted MNIST and Split CIFAR-100; Split MNIST has 400 in each."""
+N_CONTEXTS = {"split_mnist": 5, "permuted_mnist": 100, "split_cifar100": 10}
+"""Contexts of each protocol in the paper."""
 FRAMES: dict[str, tuple[Callable[..., AbstractProtocol], Learning, dict[str, Any]]] = {
-    "split_mnist": (partial(SplitMNIST, n_contexts=5), SPLIT_MNIST, {}),
-    "permuted_mnist": (partial(PermutedMNIST, n_contexts=100), PERMUTED_MNIST, {"units": WIDE}),
-    "split_cifar100": (partial(SplitCIFAR100, n_contexts=10), SPLIT_CIFAR100, {"units": WIDE}),
+    "split_mnist": (SplitMNIST, SPLIT_MNIST, {}),
+    "permuted_mnist": (
+        PermutedMNIST,
+        PERMUTED_MNIST,
+        {"units": WIDE},
+    ),
+    "split_cifar100": (
+        SplitCIFAR100,
+        SPLIT_CIFAR100,
+        {"units": WIDE},
+    ),
 }
 """Protocol to what makes it, how its animals learn, and what all its brains have in common."""
 SCENARIOS = {
@@ -137,6 +147,11 @@ class Preset:
         """Whether the brain has early visual areas."""
         return self.name.startswith("split_cifar100/")
 
+    @property
+    def is_permuted(self) -> bool:
+        """Whether contexts are other arrangements of the same classes, so that there can be any number of them."""
+        return self.name.startswith("permuted_mnist/")
+
 
 def preset(
     protocol: str,
@@ -155,7 +170,7 @@ def preset(
     return Preset(
         f"{protocol}/{scenario}/{arm}",
         about,
-        partial(make, scenario=scenario),
+        partial(make, n_contexts=N_CONTEXTS[protocol], scenario=scenario),
         partial(brain, **common, **settings),
         learning,
         {} if mechanisms is None else mechanisms,

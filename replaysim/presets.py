@@ -12,7 +12,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +203,12 @@ def listing(prefix: str = "") -> str:
 
 
 def plan(
-    preset: Preset, *, quick: bool = False, steps: int | None = None, developed: str | Path | None = None
+    preset: Preset,
+    *,
+    quick: bool = False,
+    steps: int | None = None,
+    contexts: int | None = None,
+    developed: str | Path | None = None,
 ) -> tuple[AbstractProtocol, BrainPlan, Learning]:
     """Protocol, brain and learning of a preset.
 
@@ -212,13 +216,13 @@ def plan(
     ----------
     preset
         See :func:`get` and :func:`lesion`.
-    quick, steps, developed
+    quick, steps, contexts, developed
         See :func:`run`.
 
     Raises
     ------
     SettingError
-        For ``developed`` in a protocol without photographs.
+        For ``developed`` in a protocol without photographs, ``contexts`` in one that divides classes among them.
     """
     own: dict[str, Any] = {}
     if developed is not None:
@@ -228,13 +232,17 @@ def plan(
             )
         own["developed"] = str(developed)
     learning, make = preset.learning, preset.protocol
+    if contexts is not None and not preset.is_permuted:
+        raise SettingError(
+            "presets.run", "contexts", contexts, f"left out: {preset.name} divides its classes among all contexts"
+        )
     if quick:
         learning = replace(QUICK, rate=learning.rate)
-        make = partial(make, n_contexts=QUICK_CONTEXTS) if preset.name.startswith("permuted_mnist/") else make
+        contexts = QUICK_CONTEXTS if contexts is None and preset.is_permuted else contexts
         own |= {} if preset.name.startswith("split_mnist/") else {"units": QUICK_UNITS}
     if steps is not None:
         learning = replace(learning, steps=steps)
-    protocol = make()
+    protocol = make() if contexts is None else make(n_contexts=contexts)
     return protocol, preset.brain(protocol, **own), learning
 
 
@@ -250,6 +258,7 @@ def run(
     record: Sequence[Electrode] = (),
     progress: bool = True,
     steps: int | None = None,
+    contexts: int | None = None,
     chance: int = 0,
     developed: str | Path | None = None,
     checkpoints: bool = False,
@@ -267,11 +276,13 @@ def run(
         and three contexts of permuted MNIST.
     steps
         Steps per context instead of the paper's: a shorter simulation, to be compared with its like only.
+    contexts
+        Contexts of permuted MNIST instead of the paper's hundred, the first of the same permutations: likewise.
     developed
         File with early areas instead of those that come with replaysim; photographs only.
     """
     preset = name if isinstance(name, Preset) else get(name)
-    protocol, brain, learning = plan(preset, quick=quick, steps=steps, developed=developed)
+    protocol, brain, learning = plan(preset, quick=quick, steps=steps, contexts=contexts, developed=developed)
     return simulate(
         brain,
         protocol,

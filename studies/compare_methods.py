@@ -59,6 +59,10 @@ class Settings:
         default=None,
         metadata={"help": "steps per context instead of the paper's; labelled, compared with its like only"},
     )
+    contexts: int | None = field(
+        default=None,
+        metadata={"help": "the first contexts of permuted MNIST only, likewise (default: the paper's hundred)"},
+    )
     chances: int = field(default=1, metadata={"help": "lives of every animal: other synapses, trials and noise"})
     first_chance: int = field(default=0, metadata={"help": "number of the first of these lives"})
     early: Path | None = field(
@@ -87,13 +91,17 @@ class Settings:
 
         check_number("compare_methods", "chances", self.chances, least=1, whole=True)
         check_number("compare_methods", "first_chance", self.first_chance, least=0, whole=True)
-        for name in ("steps", "at_once", "workers"):
+        for name in ("steps", "contexts", "at_once", "workers"):
             if getattr(self, name) is not None:
                 check_number("compare_methods", name, getattr(self, name), least=1, whole=True)
         if self.early is not None and self.world != "split_cifar100":
             raise SettingError("compare_methods", "early", str(self.early), "left out: digits need no early areas")
         if self.early is not None and not self.early.is_file():
             raise SettingError("compare_methods", "early", str(self.early), "a file that is there")
+        if self.contexts is not None and self.world != "permuted_mnist":
+            raise SettingError(
+                "compare_methods", "contexts", self.contexts, f"left out: {self.protocol} divides its classes among all"
+            )
         if self.world == "permuted_mnist" and self.scenario not in (None, "domain"):
             raise SettingError("compare_methods", "scenario", self.scenario, "'domain' in permuted MNIST")
 
@@ -131,11 +139,20 @@ class Settings:
         return FRAMES[self.world][1].steps
 
     @property
+    def fewer(self) -> int | None:
+        """Number of contexts where it is not the paper's."""
+        from replaysim.arms import N_CONTEXTS
+
+        return None if self.contexts == N_CONTEXTS[self.world] else self.contexts
+
+    @property
     def length(self) -> str:
-        """How long contexts last, for folders: ``full``, ``100_steps`` or ``quick``."""
+        """How long a life is, for folders: ``full``, ``100_steps``, ``20_contexts_100_steps`` or ``quick``."""
         if self.quick:
             return "quick"
-        return "full" if self.steps in (None, self.paper_steps) else f"{self.steps}_steps"
+        words = [] if self.fewer is None else [f"{self.fewer}_contexts"]
+        words += [] if self.steps in (None, self.paper_steps) else [f"{self.steps}_steps"]
+        return "_".join(words) or "full"
 
     @property
     def many(self) -> int | None:
@@ -170,7 +187,7 @@ def live(settings: Settings, name: str, chance: int) -> list[Portion]:
 
     preset = presets.get(name)
     protocol, brain, learning = presets.plan(
-        preset, quick=settings.quick, steps=settings.steps, developed=settings.early
+        preset, quick=settings.quick, steps=settings.steps, contexts=settings.contexts, developed=settings.early
     )
     lived = []
     for portion in portions.live(
@@ -198,7 +215,8 @@ def keep(settings: Settings, name: str, log: xr.DataTree) -> None:
     from analysis import summaries
 
     if not settings.quick:
-        summaries.add_rows(settings.kept, summaries.rows_of(log, name, early=settings.areas))
+        rows = summaries.rows_of(log, name, early=settings.areas, contexts=settings.fewer)
+        summaries.add_rows(settings.kept, rows)
 
 
 def outcome(settings: Settings, name: str) -> xr.Dataset | None:
@@ -252,9 +270,9 @@ def title(settings: Settings) -> str:
     if settings.quick:
         words.append("QUICK: says nothing about the methods")
     elif settings.length != "full":
-        words.append(
-            f"{settings.steps} steps per context (the paper: {settings.paper_steps}), compare with its like only"
-        )
+        few = "" if settings.fewer is None else f"the first {settings.fewer} contexts, "
+        steps = settings.steps or settings.paper_steps
+        words.append(f"{few}{steps} steps per context (the paper: {settings.paper_steps}), compare with its like only")
     return ", ".join(words)
 
 

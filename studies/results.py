@@ -39,6 +39,7 @@ class Settings:
 
 def section(world: str, rows: Sequence[Mapping[str, str]], known: Known, bounds: Sequence[Bound] = ()) -> str:
     """The section on one protocol."""
+    from analysis.summaries import ALL_CONTEXTS
     from replaysim import presets
     from replaysim.early_areas import shipped_areas
 
@@ -49,15 +50,20 @@ def section(world: str, rows: Sequence[Mapping[str, str]], known: Known, bounds:
     parts = [f"## {by.title}", "", by.about, ""]
     for scenario in by.scenarios:
         names = presets.names(f"{world}/{scenario}/")
-        paper = presets.get(names[0]).learning.steps
-        there = {(row["preset"], int(row["steps"])) for name in names for row in grouped[name]}
-        there |= {(name, steps) for name, steps, _ in known if name in names}
+        paper = ALL_CONTEXTS, presets.get(names[0]).learning.steps
+        there = {(row["preset"], row["contexts"], int(row["steps"])) for name in names for row in grouped[name]}
+        there |= {(name, ALL_CONTEXTS, steps) for name, steps, _ in known if name in names}
         parts += [f"### {scenario.capitalize()} scenario", "", f"Chance: {by.chance[scenario]} %.", ""]
-        for steps in (paper, *sorted({steps for _, steps in there} - {paper})):
-            wanted = [n for n in names if (n, steps) in there or (steps == paper and not is_lesion(n))]
-            if steps != paper:
-                parts += [f"**{steps} steps per context** (the paper: {paper}): compare with their like only.", ""]
-            parts += Tables(cohorts, known, SOURCES, bounds).table(wanted, steps, grouped)
+        for contexts, steps in (paper, *sorted({(contexts, steps) for _, contexts, steps in there} - {paper})):
+            whole = (contexts, steps) == paper
+            wanted = [n for n in names if (n, contexts, steps) in there or (whole and not is_lesion(n))]
+            if not whole:
+                few = "" if contexts == ALL_CONTEXTS else f"The first {contexts} contexts, "
+                parts += [
+                    f"**{few}{steps} steps per context** (the paper: {paper[1]}): compare with their like only.",
+                    "",
+                ]
+            parts += Tables(cohorts, known, SOURCES, bounds).table(wanted, steps, grouped, contexts)
     return "\n".join([*parts, by.deviations])
 
 

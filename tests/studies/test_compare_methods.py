@@ -197,6 +197,28 @@ def test_permuted_digits(data: Path, study: Study) -> None:
     assert (data / "runs" / "permuted_mnist" / "domain" / "quick" / "methods.png").exists()
 
 
+def test_the_first_contexts_only(data: Path, study: Study, simulated: list[Any]) -> None:
+    wanted: dict[str, Any] = {"protocol": "permuted-mnist", "arms": "nothing", "animals": (12,)}
+    printed = study(**wanted, steps=1, contexts=2)
+    assert "the first 2 contexts, 1 steps per context (the paper: 2000), compare with its like only" in printed
+    folder = data / "runs" / "permuted_mnist" / "domain"
+    log = rs.open_log(folder / "2_contexts_1_steps" / "nothing" / "chance_0" / "animals_12")
+    assert log["behaviour"].sizes["context"] == 2
+    study(**wanted, steps=1, contexts=3)
+    longer = rs.open_log(folder / "3_contexts_1_steps" / "nothing" / "chance_0" / "animals_12")
+    both = log["behaviour"]["accuracy"]
+    shared = longer["behaviour"]["accuracy"].sel(context=both["context"], contexts_learned=both["contexts_learned"])
+    assert np.array_equal(shared.values, both.values, equal_nan=True), "the same first contexts"
+    assert [row["contexts"] for row in rows(data / "summary.csv")] == ["2", "3"]
+    assert len(simulated) == 2
+    several = {
+        contexts: compare_methods.Settings(protocol="permuted-mnist", contexts=contexts) for contexts in (3, 100)
+    }
+    assert {contexts: one.length for contexts, one in several.items()} == {3: "3_contexts", 100: "full"}
+    with pytest.raises(SettingError, match="contexts: got 3, must be left out: split-mnist divides its classes"):
+        compare_methods.Settings(contexts=3)
+
+
 def test_logs_of_other_settings_are_not_taken(
     study: Study, simulated: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.summaries import COLUMNS
 from replaysim.errors import DataError, LogError, ReplaysimError, SettingError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,6 +108,17 @@ def test_difference_from_a_single_published_run_is_shown_and_judged(kept: Path) 
     short = page.partition("**100 steps per context**")[2]
     line = next(line for line in short.splitlines() if line.startswith("| brain_inspired |"))
     assert "†" in line and ("(met)" in line or "(missed by " in line)
+
+
+def test_fewer_contexts_have_a_table_beside_nothing_published(kept: Path) -> None:
+    row = "permuted_mnist/domain/si,12,0,none,7,2000,0.5,0.1,2026-01-02,abc,cpu,2,python x.py\n"
+    path = kept / "results" / "permuted_mnist.csv"
+    path.write_text(",".join(COLUMNS) + "\n" + row, encoding="utf-8")
+    results.main(results.Settings(kept / "results", kept / "results.md", fewer=True))
+    page = (kept / "results.md").read_text(encoding="utf-8")
+    heading = "**The first 7 contexts, 2000 steps per context** (the paper: 2000): compare with their like only."
+    whole, _, shorter = page.partition("## Permuted MNIST")[2].partition(heading)
+    assert "| si | – | not run yet |" in whole and "| si | – | 50.00 |" in shorter
 
 
 def test_tables_without_provenance_say_so(kept: Path) -> None:

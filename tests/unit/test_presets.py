@@ -328,6 +328,8 @@ def test_early_areas_are_for_photographs(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="left out: split_mnist/class/gr has no early areas"):
         presets.plan(presets.get("split_mnist/class/gr"), developed=tmp_path)
     arm = presets.get("split_cifar100/class/without_feedback")
+    with pytest.raises(SettingError, match=r"contexts: got 3, must be left out: split_cifar100.* divides its classes"):
+        presets.plan(arm, contexts=3)
     _, plan, learning = presets.plan(arm, developed="naive", steps=100)
     assert isinstance(plan.cortex, VisualPlan) and plan.cortex.developed == "naive" and learning.steps == 100
 

@@ -19,7 +19,7 @@ COMMON = {"preset": "w/class/arm", "steps": "10", "date": "2026-01-02", "commit"
 
 
 def row(animal: int, accuracy: float, chance: int = 0, early: str = "none") -> dict[str, str]:
-    about = {"animal": str(animal), "chance": str(chance), "early": early, "accuracy": str(accuracy)}
+    about = {"animal": str(animal), "chance": str(chance), "early": early, "contexts": "all", "accuracy": str(accuracy)}
     return {**COMMON, **about, "command": "python x.py"}
 
 

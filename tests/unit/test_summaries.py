@@ -16,6 +16,7 @@ ROW = {
     "preset": "w/class/arm",
     "chance": "0",
     "early": "none",
+    "contexts": "all",
     "steps": "10",
     "forgetting": "0.1",
     "date": "2026-01-02",
@@ -37,6 +38,31 @@ def test_rows_say_what_came_out() -> None:
     assert found[0]["accuracy"] == f"{float(final_accuracy(log).sel(animal=12)):.6f}"
     assert (found[0]["chance"], found[0]["early"], found[0]["steps"]) == (3, "dcf335eac78b", 12)
     assert found[0]["device"] == "cpu" and found[0]["commit"]
+
+
+def test_fewer_contexts_are_a_table_of_their_own(tmp_path: Path) -> None:
+    log = simulate(animals=(12,)).log
+    assert rows_of(log, "w/class/arm")[0]["contexts"] == "all"
+    assert rows_of(log, "w/class/arm", contexts=3)[0]["contexts"] == "3"
+    path = tmp_path / "x.csv"
+    add_rows(path, [row(12, 0.5), row(12, 0.25, contexts="3"), row(13, 0.35, contexts="3"), row(12, 0.1, contexts="4")])
+    add_rows(path, [row(12, 0.45, contexts="3")])
+    rows = read_rows(path)
+    assert [(one["contexts"], one["accuracy"]) for one in rows] == [
+        ("3", "0.45"),
+        ("3", "0.35"),
+        ("4", "0.1"),
+        ("all", "0.5"),
+    ]
+    tables = Tables(
+        (Cohort("none", "ours", "ours"),), {("w/class/arm", 10, "mean"): Published("60", "", "s")}, {"s": "a paper"}
+    )
+    whole, fewer = (" ".join(tables.table(["w/class/arm"], 10, {"w/class/arm": rows}, n)) for n in ("all", "3"))
+    assert "| arm | 60 | 50.00 | -10.0 | 1 (12) |" in whole and "a paper" in whole
+    assert "| arm | – | 40.00 ± 5.00 |  | 2 (12–13) |" in fewer and "a paper" not in fewer
+    path.write_text(path.read_text().replace(",all,", ",some,"))
+    with pytest.raises(DataError, match=r"line 5: contexts is 'some', must be 'all' or a whole number"):
+        read_rows(path)
 
 
 def test_rows_are_replaced_and_kept_in_order(tmp_path: Path) -> None:
@@ -67,7 +93,7 @@ def test_old_summaries_are_read(tmp_path: Path) -> None:
 
 
 HEAD = ",".join(COLUMNS)
-GOOD = "w/class/arm,12,0,none,10,0.5,0.1,2026-01-02,abc,cpu,2,python x.py"
+GOOD = "w/class/arm,12,0,none,all,10,0.5,0.1,2026-01-02,abc,cpu,2,python x.py"
 
 
 @pytest.mark.parametrize(
@@ -81,8 +107,8 @@ GOOD = "w/class/arm,12,0,none,10,0.5,0.1,2026-01-02,abc,cpu,2,python x.py"
         (f"{HEAD}\n{GOOD}\n{GOOD.replace(',12,', ',12.5,')}\n".encode(), "line 3: animal is '12.5', must be a whole"),
         (f"{HEAD}\n{GOOD.replace(',0.5,', ',good,')}\n".encode(), "line 2: accuracy is 'good', must be a number"),
         (f"{HEAD}\n{GOOD.replace(',abc,', ',,')}\n".encode(), "line 2: is without commit; was the file cut off"),
-        (f"{HEAD}\n{GOOD[:40]}".encode(), "line 2: has 8 cells, must have 12; was the file cut off"),
-        (f"{HEAD}\n{GOOD},more\n".encode(), "line 2: has 13 cells, must have 12"),
+        (f"{HEAD}\n{GOOD[:40]}".encode(), "line 2: has 9 cells, must have 13; was the file cut off"),
+        (f"{HEAD}\n{GOOD},more\n".encode(), "line 2: has 14 cells, must have 13"),
     ],
 )
 def test_what_is_no_summary_stays_as_it_is(text: bytes, words: str, tmp_path: Path) -> None:
