@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +39,25 @@ class Runs:
             where = "CPU, one thread a worker" if device == "cpu" else device
             lines.append(f"{BEGINNING}{number}: `{command}`; {where}; torch {torch}; {days}; commit {commits}")
         return lines
+
+
+def origin_of_this_process(device: str = "cpu") -> str:
+    """The line about what this process prints without leaving a log."""
+    from replaysim.provenance import command_line, git_state, hardware, versions
+
+    from .summaries import plain
+
+    commit, dirty = git_state()
+    row = {
+        "command": plain(command_line()),
+        "device": str(hardware(device).get("device_name", device)),
+        "torch": versions()["torch"],
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": commit[:12] + ("+" if dirty == 1 else ""),
+    }
+    runs = Runs()
+    runs.number([row])
+    return runs.lines()[0]
 
 
 def origin_lines(logs: Iterable[xr.DataTree]) -> list[str]:

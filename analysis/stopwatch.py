@@ -1,4 +1,4 @@
-"""Stopwatch: how long calls take, and how fast the same thread multiplies matrices meanwhile."""
+"""Stopwatch: how long calls take, and how fast the same thread, or GPU, multiplies matrices meanwhile."""
 
 from __future__ import annotations
 
@@ -6,24 +6,38 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-SQUARES = (768, 1024, 1536)
+SQUARES, LARGE_SQUARES = (768, 1024, 1536), (4096, 8192)
+"""Sides of the matrices that are multiplied on a CPU, and on a GPU, which smaller ones do not fill."""
 
 
-def timed(what: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
+def timed(what: Callable[[], object], device: str = "cpu") -> float:
+    """Seconds that a call takes, until the device has done what it was asked for."""
+    wait = _waiting(device)
+    wait()
     start = time.perf_counter()
     what()
+    wait()
     return time.perf_counter() - start
 
 
-def matrix_rate() -> float:
+def _waiting(device: str) -> Callable[[], object]:
+    """What returns when nothing is left to do on a device."""
+    import torch
+
+    kind = torch.device(device).type
+    if kind == "cpu":
+        return lambda: None
+    return partial(torch.cuda.synchronize, device) if kind == "cuda" else torch.mps.synchronize
+
+
+def matrix_rate(device: str = "cpu") -> float:
     """Rate of float32 products of matrices, operations per second: the best of several squares."""
     import torch
 
     rates = []
-    for n in SQUARES:
-        a, b = torch.ones(n, n), torch.ones(n, n)
-        rates.append(2 * n**3 / timed(partial(torch.matmul, a, b)))
+    for n in SQUARES if torch.device(device).type == "cpu" else LARGE_SQUARES:
+        a, b = torch.ones(n, n, device=device), torch.ones(n, n, device=device)
+        rates.append(2 * n**3 / timed(partial(torch.matmul, a, b), device))
     return max(rates)
 
 

@@ -146,7 +146,7 @@ def provenance(
     protocol = config.get("protocol")
     name = str(protocol.get("name", "a protocol")) if isinstance(protocol, Mapping) else "a protocol"
     label = str(config.get("label") or "simulation")
-    line = _command_line(command)
+    line = command_line(command)
     commit, dirty = git_state()
     return {
         "Conventions": CONVENTIONS,
@@ -171,7 +171,8 @@ def provenance(
     }
 
 
-def _command_line(command: str | Sequence[str] | None) -> str:
+def command_line(command: str | Sequence[str] | None = None) -> str:
+    """What was typed, as a shell would read it; default: the command line of this process."""
     if isinstance(command, str):
         return command
     return shlex.join([*_program(sys.argv[0]), *sys.argv[1:]] if command is None else command)

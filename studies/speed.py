@@ -4,7 +4,8 @@ Counts the floating-point operations of a whole brain-inspired step on Split MNI
 current and replayed trials, weight update), times it, and divides by the rate at which the same thread multiplies
 float32 matrices (best of squares of 768, 1024 and 1536), measured in turn within the same process. Then the same work
 with two workers against one. ``--photographs`` does so for Split CIFAR-100 with frozen early areas, whose activity is
-kept, and says how much memory one animal takes with the activity of all 60,000 photographs.
+kept, and says how much memory one animal takes with the activity of all 60,000 photographs. On a GPU
+(``--device cuda``) all animals are one computation, and the squares are of 4096 and 8192.
 
 ``--analysis`` times the analyses instead: representational dissimilarities, nearest-neighbour fidelity and the Frechet
 distance, each against the least operations that it needs at that rate, and against the libraries that compute the same
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import platform
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +37,18 @@ class Settings:
 
     repeats: int = field(default=30, metadata={"help": "timed steps of every kind"})
     animals: tuple[int, ...] = field(default=tuple(range(12, 17)), metadata={"help": "animals that live together"})
-    workers: int = field(default=2, metadata={"help": "workers of the comparison with one"})
+    workers: int = field(default=2, metadata={"help": "workers of the comparison with one, on a CPU"})
+    device: str = field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
     photographs: bool = field(default=False, metadata={"help": "a step on Split CIFAR-100 instead of Split MNIST"})
     analysis: bool = field(default=False, metadata={"help": "time the analyses instead of the simulation"})
     quick: bool = field(default=False, metadata={"help": "few repeats, to see that everything works"})
 
     def __post_init__(self) -> None:
+        from replaysim.errors import check_choice
+
         check_counts("speed", self, ("repeats", "workers"))
+        if self.analysis:
+            check_choice("speed", "device", self.device, ("cpu",))
 
 
 def operations(inputs: int, units: tuple[int, int], code: int, answers: int, batch: int) -> float:
@@ -80,7 +86,7 @@ SPLIT_MNIST = Task(784, (400, 400), 10, 5, 128, 1000)
 SPLIT_CIFAR100 = Task(1024, (2000, 2000), 100, 10, 256, 60_000)
 
 
-def make_step(animals: tuple[int, ...], task: Task) -> tuple[Cohort, Callable[[], object]]:
+def make_step(animals: tuple[int, ...], task: Task, device: str = "cpu") -> tuple[Cohort, Callable[[], object]]:
     """A cohort in its third context with stand-in stimuli (images, or activity of frozen areas), and one whole step."""
     import numpy as np
     import torch
@@ -102,13 +108,14 @@ def make_step(animals: tuple[int, ...], task: Task) -> tuple[Cohort, Callable[[]
     )
     plan = rs.brain_inspired(protocol, units=task.units, closed=0.7)
     brains = [plan.grow(a) for a in animals]
-    cohort = Cohort(brains, rate=1e-4, replay=rs.GenerativeReplay())
+    cohort = Cohort(brains, rate=1e-4, replay=rs.GenerativeReplay(), device=device)
     cohort.remember_self()
     curricula = [protocol.curriculum(a) for a in animals]
     given = plan_context(protocol, plan, curricula, animals, rs.Learning(batch=task.batch), 2, "sequential")
-    replay = plan_round(protocol, 2, task.batch, cued=True)
+    given = given.to(cohort.device)
+    replay = plan_round(protocol, 2, task.batch, cued=True).to(cohort.device)
     noises = Chance(animals, 2, protocol, plan, task.batch, replay)
-    shown = Presentation(torch.from_numpy(protocol.stimuli.train), protocol.stimuli.scale, torch.float32)
+    shown = Presentation(torch.from_numpy(protocol.stimuli.train).to(device), protocol.stimuli.scale, torch.float32)
     count = iter(range(10**9))
 
     def step() -> object:
@@ -153,47 +160,55 @@ def gain(workers: int, steps: int, pairs: int) -> float:
     return statistics.median(timed(partial(one, steps)) / timed(partial(several, steps)) for _ in range(pairs))
 
 
-def timed_step(animals: tuple[int, ...], task: Task, repeats: int) -> list[tuple[str, str]]:
+def timed_step(animals: tuple[int, ...], task: Task, repeats: int, device: str = "cpu") -> list[tuple[str, str]]:
     """Measure a step of learning against products of matrices, in turn; lines of a table."""
-    _cohort, step = make_step(animals, task)
+    _cohort, step = make_step(animals, task, device)
     for _ in range(3):
-        step(), matrix_rate()
+        step(), matrix_rate(device)
     seconds, rates = [], []
     for _ in range(repeats):
-        seconds.append(timed(step) / len(animals))
-        rates.append(matrix_rate())
+        seconds.append(timed(step, device) / len(animals))
+        rates.append(matrix_rate(device))
     fraction = statistics.median(task.work / s / r for s, r in zip(seconds, rates, strict=True))
     together = f"one animal of {len(animals)}, " if len(animals) > 1 else ""
+    where = "one thread" if device == "cpu" else device
+    same = "same thread" if device == "cpu" else "same device"
     return [
         ("operations of a whole step, one animal", f"{task.work / 1e9:.2f} GFLOP"),
         (
-            f"time of a step, {together}one thread (median of {repeats})",
+            f"time of a step, {together}{where} (median of {repeats})",
             f"{1e3 * statistics.median(seconds):.1f} ms",
         ),
         ("rate of the step", f"{task.work / statistics.median(seconds) / 1e9:.1f} GFLOP/s"),
-        ("rate of float32 matrix products, same thread, interleaved", f"{statistics.median(rates) / 1e9:.1f} GFLOP/s"),
+        (f"rate of float32 matrix products, {same}, interleaved", f"{statistics.median(rates) / 1e9:.1f} GFLOP/s"),
         ("fraction of that rate (median of pairs)", f"{100 * fraction:.0f} %"),
     ]
 
 
 def simulation(settings: Settings) -> list[tuple[str, str]]:
-    """Measure a step on Split MNIST, and two workers; lines of a table."""
-    rows = timed_step(settings.animals, SPLIT_MNIST, 3 if settings.quick else settings.repeats)
+    """Measure a step on Split MNIST, and on a CPU two workers; lines of a table."""
+    rows = timed_step(settings.animals, SPLIT_MNIST, 3 if settings.quick else settings.repeats, settings.device)
+    if settings.device != "cpu":
+        return rows
     faster = gain(settings.workers, 3, 1) if settings.quick else gain(settings.workers, 30, 5)
     return [*rows, (f"{settings.workers} workers against one (median of pairs)", f"{faster:.2f} times as fast")]
 
 
 def photographs(settings: Settings) -> list[tuple[str, str]]:
     """Measure a step on kept activity of frozen early areas, and the memory that it takes; lines of a table."""
-    from dataclasses import replace
-
     task = replace(SPLIT_CIFAR100, stored=2000) if settings.quick else SPLIT_CIFAR100
-    rows = timed_step(settings.animals[:1], task, 3 if settings.quick else settings.repeats)
-    return [*rows, (f"most memory, one animal, activity of {task.stored:,} photographs", most_memory())]
+    animals = settings.animals[:1] if settings.device == "cpu" else settings.animals
+    rows = timed_step(animals, task, 3 if settings.quick else settings.repeats, settings.device)
+    who = "one animal" if len(animals) == 1 else f"{len(animals)} animals"
+    return [*rows, (f"most memory, {who}, activity of {task.stored:,} photographs", most_memory(settings.device))]
 
 
-def most_memory() -> str:
-    """Most memory that this process has held, libraries included."""
+def most_memory(device: str) -> str:
+    """Most memory of the device that this process has held; on a CPU, libraries included."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return f"{torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB"
     try:
         import resource
     except ImportError:  # Windows
@@ -206,10 +221,12 @@ def main(settings: Settings) -> None:
     """Measure, print a table."""
     import torch
 
+    from analysis.origins import origin_of_this_process
     from replaysim.crew import cores
-    from replaysim.preparation import check_animals
+    from replaysim.preparation import check_animals, check_device
 
     check_animals(settings.animals)
+    settings = replace(settings, device=check_device(settings.device))
     torch.set_num_threads(1)
     if settings.analysis:
         from analysis.benchmarks import benchmarks
@@ -220,6 +237,7 @@ def main(settings: Settings) -> None:
     rows.append(("machine", f"{platform.machine()}, {cores()} cores, torch {torch.__version__}"))
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:{width}s}   {value}" for name, value in rows))
+    print(f"\n{origin_of_this_process(settings.device)}")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pretended
 import pytest
 import xarray as xr
 
@@ -137,6 +140,28 @@ def test_speed_prints_its_table() -> None:
     assert done.returncode == 0, done.stderr
     assert "1.74 GFLOP" in done.stdout
     assert "fraction of that rate" in done.stdout
+    assert "- run 1: `python studies/speed.py --quick`; CPU, one thread a worker; torch" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of a part of torch that is not public
+def test_a_timed_step_stays_on_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "studies")
+    speed = importlib.import_module("speed")
+    task = replace(speed.SPLIT_CIFAR100, inputs=12, units=(60, 60), batch=4, stored=200)
+    with pretended.cuda(monkeypatch):
+        cohort, step = speed.make_step((12, 13), task, "cuda")
+        losses = step()
+    assert cohort.device.type == losses.device.type == "cuda" and losses.shape[0] == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("what", [(), ("--photographs",)])
+def test_speed_of_a_gpu(what: tuple[str, ...]) -> None:
+    done = study("speed", "--quick", "--device", "cuda", *what)
+    assert done.returncode == 0, done.stderr
+    assert "one animal of 5, cuda (median" in done.stdout and "same device, interleaved" in done.stdout
+    assert "workers" not in done.stdout
 
 
 def test_results_are_made_from_the_summary() -> None:
