@@ -9,6 +9,9 @@ from pathlib import Path
 
 from replaysim.errors import DataError, LogError
 
+ALL_CONTEXTS = "all"
+"""A cell: all contexts of a protocol, instead of the number of the first ones."""
+
 
 def read_cells(path: Path, what: str) -> tuple[list[str], list[list[str]]]:
     """Header and further lines of a CSV file, whatever they say; an empty file has neither.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,20 +40,8 @@ class Runs:
         return lines
 
 
-def origin_of_this_process(device: str = "cpu") -> str:
-    """The line about what this process prints without leaving a log."""
-    from replaysim.provenance import command_line, git_state, hardware, versions
-
-    from .summaries import plain
-
-    commit, dirty = git_state()
-    row = {
-        "command": plain(command_line()),
-        "device": str(hardware(device).get("device_name", device)),
-        "torch": versions()["torch"],
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": commit[:12] + ("+" if dirty == 1 else ""),
-    }
+def origin_line(row: Row) -> str:
+    """The line about something that was made without a log (keys: command, device, torch, date and commit)."""
     runs = Runs()
     runs.number([row])
     return runs.lines()[0]

@@ -21,7 +21,7 @@ import xarray as xr
 from replaysim.errors import DataError, LogError
 from replaysim.log import settings_of
 
-from .csv_tables import read_cells
+from .csv_tables import ALL_CONTEXTS, read_cells
 from .forgetting import final_accuracy, forgetting
 
 COLUMNS = (
@@ -39,8 +39,6 @@ COLUMNS = (
     "torch",
     "command",
 )
-ALL_CONTEXTS = "all"
-"""Stands for all contexts of a protocol, instead of the number of the first ones."""
 BEFORE = {"chance": "0", "early": "none", "contexts": ALL_CONTEXTS}
 """What the summary of an earlier version did not say."""
 _PLACES = ("--out", "--summary")

@@ -13,9 +13,8 @@ from pathlib import Path
 from replaysim.errors import DataError
 
 from .bounds import Bound, bound_on, scatter, verdict
-from .csv_tables import number, read_table
+from .csv_tables import ALL_CONTEXTS, number, read_table
 from .origins import Row, Runs
-from .summaries import ALL_CONTEXTS
 
 COLUMNS = ("preset", "steps", "what", "value", "error", "source")
 MEAN, YARDSTICK = "mean", 12
@@ -207,7 +206,7 @@ class Tables:
         if any(SINGLE in line for line in lines):
             lines += ["", f"{SINGLE} No mean is published: our animal {YARDSTICK} minus one run of the published code."]
         if judged:
-            lines += ["", "Demanded of the difference from published numbers:", "", *judged]
+            lines += ["", "Tolerated difference from published numbers:", "", *judged]
         return [*lines, "", *([*runs.lines(), ""] if runs.lines() else [])]
 
     def _line(self, name: str, steps: int, rows: Sequence[Row]) -> str:

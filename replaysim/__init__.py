@@ -56,9 +56,10 @@ _WHERE = {
     "save_brain": "brain_files",
     "simulate": "simulation",
 }
-__all__ = ["__version__", *sorted(_WHERE)]
+__all__ = ["__version__", "presets", *sorted(_WHERE)]
 
 if TYPE_CHECKING:
+    from . import presets
     from .brain import Brain, BrainPlan
     from .brain_files import load_brain, save_brain
     from .brains import brain_inspired, classifier, generative_pair

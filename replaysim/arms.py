@@ -31,10 +31,7 @@ LATER = (
     "van de Ven, Tuytelaars & Tolias (2022), Nature Machine Intelligence 4:1185: early areas frozen for all methods; "
     "strengths as in 2020"
 )
-LATER_CODE = (
-    "not in the paper: divisor of the code divergence as in the codes of van de Ven, Li & Tolias (2021) and "
-    "van de Ven, Tuytelaars & Tolias (2022)"
-)
+LATER_CODE = "not in the paper: divisor of the code divergence as in the code of van de Ven, Tuytelaars & Tolias (2022)"
 NOT_SHOWN = f"{CODE}: its value, but the paper does not show this arm for this protocol"
 NOT_IN_THE_PAPER = f"not in the paper; the {CODE} falls back to the values of the class scenario"
 

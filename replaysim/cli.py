@@ -27,14 +27,24 @@ def parser() -> argparse.ArgumentParser:
         help="list all presets, or those that begin like the given name (split_cifar100/class), and leave",
     )
     run.add_argument(
-        "--animals", type=parse_animals, default=tuple(range(12, 22)), metavar="SEEDS", help="seeds (default: 12:22)"
+        "--animals",
+        type=parse_animals,
+        default=tuple(range(12, 22)),
+        metavar="SEEDS",
+        help="seeds (default: 12:22, 22 not included)",
     )
     run.add_argument("--device", default="cpu", help="cpu, cuda, mps or auto (default: cpu)")
     run.add_argument("--out", type=Path, help="folder for the log (default: keep nothing)")
     run.add_argument("--overwrite", action="store_true", help="replace an earlier log in that folder")
     run.add_argument("--workers", type=int, help="processes on a CPU (default: one a core)")
     run.add_argument("--steps", type=int, help="steps per context instead of the paper's")
-    run.add_argument("--chance", type=int, default=0, help="another life of the same animals (default: 0)")
+    run.add_argument("--contexts", type=int, help="contexts of permuted MNIST instead of the paper's hundred")
+    run.add_argument(
+        "--chance",
+        type=int,
+        default=0,
+        help="number of the life: others have other initial synapses, trials and noise (default: 0, the first)",
+    )
     run.add_argument("--early", type=Path, metavar="FILE", help="early areas instead of those that come with replaysim")
     run.add_argument("--quick", action="store_true", help="a few steps only, to see that everything works")
     show = commands.add_parser("describe", help="settings, sizes and accuracy of a log", description="Summarise a log.")
@@ -89,6 +99,7 @@ def _run(given: argparse.Namespace) -> None:
         workers=given.workers,
         quick=given.quick,
         steps=given.steps,
+        contexts=given.contexts,
         chance=given.chance,
         developed=given.early,
     )

@@ -16,6 +16,10 @@ from .errors import ReplaysimError, SettingError, check_number
 T = TypeVar("T")
 
 
+SCENARIO = "task: animals are told which context it is; domain: it does not matter; class: all classes compete"
+"""What the option ``--scenario`` of studies says."""
+
+
 @dataclasses.dataclass(frozen=True)
 class MatchedOptions:
     """Options that studies with matched brains share."""
@@ -24,7 +28,7 @@ class MatchedOptions:
         default="digits", metadata={"help": "what the animals meet"}
     )
     animals: tuple[int, ...] = dataclasses.field(
-        default=tuple(range(12, 18)), metadata={"help": "seeds of the animals, e.g. 12:22"}
+        default=tuple(range(12, 18)), metadata={"help": "seeds of the animals, e.g. 12:22 (22 not included)"}
     )
     out: Path | None = dataclasses.field(
         default=None, metadata={"help": "folder for logs, tables and figures (default: one in runs/)"}

@@ -204,7 +204,15 @@ def padded(owner: str, stimuli: StimulusSet, pad: int) -> PaddedStimuli:
 
 
 def PermutedMNIST(n_contexts: int = 100, scenario: str = "domain") -> PermutedProtocol:
-    """The paper's second protocol: ten handwritten digits (70,000 images, 32 by 32), rearranged in 100 ways."""
+    """The paper's second protocol: ten handwritten digits (70,000 images, 32 by 32), rearranged in 100 ways.
+
+    Parameters
+    ----------
+    n_contexts
+        Number of arrangements.
+    scenario
+        ``"domain"``.
+    """
     _check("PermutedMNIST", n_contexts, scenario)  # before any data are fetched
     return PermutedProtocol(
         load("mnist"), contexts=n_contexts, scenario=scenario, name="PermutedMNIST", metadata=dict(PAPER)

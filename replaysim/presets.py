@@ -195,11 +195,11 @@ def listing(prefix: str = "") -> str:
         rhythm = f"{learning.steps} steps per context, batch {learning.batch}, rate {learning.rate:g}"
         lines += ["", f"{group}/   {rhythm}"]
         for source in dict.fromkeys(one.source for one in members):
-            lines += [] if source == CODE else ["", f"  [{source}]"]
+            lines += ["", f"  [{source}]"]
             own = [one for one in members if one.source == source]
             lines += [f"  {one.name.rpartition('/')[2]:{wide}s} {one.about}" for one in own]
-    example = found[-1]
-    return "\n".join([*lines[1:], "", f"to run one: replaysim run {example}"])
+    example = f"to try one: replaysim run {found[0]} --animals 12:13 --quick   (--out FOLDER keeps its log)"
+    return "\n".join([*lines[1:], "", example])
 
 
 def plan(

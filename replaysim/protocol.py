@@ -179,12 +179,28 @@ def split(name: str, n_contexts: int | Sequence[Sequence[int]], scenario: str, *
 
 
 def SplitMNIST(n_contexts: int | Sequence[Sequence[int]] = 5, scenario: str = "class") -> SplitProtocol:
-    """The paper's first protocol: ten handwritten digits (70,000 images) in five contexts of two."""
+    """The paper's first protocol: ten handwritten digits (70,000 images) in five contexts of two.
+
+    Parameters
+    ----------
+    n_contexts
+        Number of contexts of equally many classes, in an order of the animal's own; or which classes each context has.
+    scenario
+        ``"task"``, ``"domain"`` or ``"class"``; see :class:`SplitProtocol`.
+    """
     return split("mnist", n_contexts, scenario, title="SplitMNIST")
 
 
 def SplitDigits(n_contexts: int | Sequence[Sequence[int]] = 5, scenario: str = "class") -> SplitProtocol:
-    """The same with the 1,797 small digits (8 by 8) that ship with scikit-learn: no download, a minute to run."""
+    """The same with the 1,797 small digits (8 by 8) that ship with scikit-learn: no download, a minute to run.
+
+    Parameters
+    ----------
+    n_contexts
+        Number of contexts of equally many classes, in an order of the animal's own; or which classes each context has.
+    scenario
+        ``"task"``, ``"domain"`` or ``"class"``; see :class:`SplitProtocol`.
+    """
     return split("digits", n_contexts, scenario, title="SplitDigits")
 
 
@@ -192,10 +208,25 @@ def SplitCIFAR10(n_contexts: int | Sequence[Sequence[int]] = 5, scenario: str = 
     """Ten kinds of things on 60,000 small colour photographs, in five contexts of two.
 
     The paper has its early areas develop on these photographs, so that they are no strangers to them.
+
+    Parameters
+    ----------
+    n_contexts
+        Number of contexts of equally many classes, in an order of the animal's own; or which classes each context has.
+    scenario
+        ``"task"``, ``"domain"`` or ``"class"``; see :class:`SplitProtocol`.
     """
     return split("cifar10", n_contexts, scenario, title="SplitCIFAR10")
 
 
 def SplitCIFAR100(n_contexts: int | Sequence[Sequence[int]] = 10, scenario: str = "class") -> SplitProtocol:
-    """The paper's third protocol: a hundred kinds of things on 60,000 colour photographs, in ten contexts of ten."""
+    """The paper's third protocol: a hundred kinds of things on 60,000 colour photographs, in ten contexts of ten.
+
+    Parameters
+    ----------
+    n_contexts
+        Number of contexts of equally many classes, in an order of the animal's own; or which classes each context has.
+    scenario
+        ``"task"``, ``"domain"`` or ``"class"``; see :class:`SplitProtocol`.
+    """
     return split("cifar100", n_contexts, scenario, title="SplitCIFAR100")

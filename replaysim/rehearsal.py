@@ -1,7 +1,7 @@
 """Rehearsal: parts that are a user's own are tried out once, as a cohort will run them, before any animal lives.
 
 A cortex climbs a few trials of some animals at once, a rule sees their synapses through two short contexts. What goes
-wrong is said in a sentence, and before a folder is made; nothing of it is left, and no chance is used up.
+wrong is said in a sentence, and before a folder is made; nothing of it is left, and no random number is drawn.
 """
 
 from __future__ import annotations

@@ -11,17 +11,18 @@ Expected
     ``nothing``, brain-inspired replay at least as good as LwF. Published numbers and ours: ``docs/results.md``.
 Run time
     Split MNIST, 2 CPU cores, 10 animals: 45 minutes for an arm with replay, 10 to 15 minutes for a classifier.
-    The others are estimates, from counts of operations. A step of brain-inspired replay is about 46 GFLOP, so that one
-    animal takes, on a CPU core at 80 to 190 GFLOP/s: Split CIFAR-100 (50,000 steps) 4 to 8 hours, permuted MNIST
-    (200,000 steps) 14 to 32 hours; all arms and animals of both, on a large GPU, 90 minutes. Classifiers take a third;
-    plastic early areas double it. ``--steps 100`` takes a fiftieth on Split CIFAR-100, and is labelled wherever it is
-    shown.
+    The others are estimates, from counts of operations. A step of brain-inspired replay is 44 GFLOP, so that one animal
+    takes, on a CPU core at 80 to 190 GFLOP/s: Split CIFAR-100 (50,000 steps) 4 to 8 hours, permuted MNIST (200,000
+    steps) 14 to 32 hours. Classifiers take a fifth; plastic early areas double it. On a GPU at 40 TFLOP/s, ten animals
+    in all arms: an hour or two for Split CIFAR-100 in the class scenario, about four for permuted MNIST. Shorter lives
+    are labelled wherever they are shown: ``--steps 100`` takes a fiftieth on Split CIFAR-100 (10 minutes an animal on a
+    core), ``--contexts 20 --steps 100`` a hundredth on permuted MNIST.
 Hardware
     Split MNIST: any. The others in full: a GPU (``--device cuda``), on which all animals are one computation.
 
 Arms are the presets of ``replaysim run --list``. An animal whose life in an arm is complete in the output folder is not
 simulated again, whatever else is asked for; a stop costs the context that was under way. The accuracy of every animal
-is kept in a CSV file, from which ``studies/results.py`` makes the tables.
+is kept in a CSV file; ``docs/results.md`` is made of those in ``docs/results`` by ``studies/results.py``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from replaysim.commandline import run_study
+from replaysim.commandline import SCENARIO, run_study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,11 +50,17 @@ class Settings:
         default="split-mnist", metadata={"help": "what the animals meet"}
     )
     scenario: Literal["task", "domain", "class"] | None = field(
-        default=None, metadata={"help": "what is known at recall (default: class; permuted MNIST: domain)"}
+        default=None, metadata={"help": f"{SCENARIO} (default: class; permuted MNIST: domain)"}
     )
-    arms: str = field(default="paper", metadata={"help": "comma-separated names of arms; paper: no lesions; or all"})
+    arms: str = field(
+        default="paper",
+        metadata={
+            "help": "comma-separated names of arms; paper: all but the lesions, those of the later paper (_frozen, "
+            "_1024) included; or all"
+        },
+    )
     animals: tuple[int, ...] = field(
-        default=tuple(range(12, 22)), metadata={"help": "seeds of the animals, e.g. 12:22"}
+        default=tuple(range(12, 22)), metadata={"help": "seeds of the animals, e.g. 12:22 (22 not included)"}
     )
     steps: int | None = field(
         default=None,
@@ -61,9 +68,15 @@ class Settings:
     )
     contexts: int | None = field(
         default=None,
-        metadata={"help": "the first contexts of permuted MNIST only, likewise (default: the paper's hundred)"},
+        metadata={"help": "contexts of permuted MNIST instead of 100: the first of the same permutations; labelled"},
     )
-    chances: int = field(default=1, metadata={"help": "lives of every animal: other synapses, trials and noise"})
+    chances: int = field(
+        default=1,
+        metadata={
+            "help": "lives of every animal: repeats with other initial synapses, order of trials and noise, and the "
+            "same class order and gates (not the chance level)"
+        },
+    )
     first_chance: int = field(default=0, metadata={"help": "number of the first of these lives"})
     early: Path | None = field(
         default=None, metadata={"help": "file with early areas (default: those that come with replaysim)"}
@@ -79,7 +92,7 @@ class Settings:
         default=None,
         metadata={
             "help": "CSV file to which the accuracy of every animal is added, not with --quick "
-            "(default: docs/results/PROTOCOL.csv)"
+            "(default: PROTOCOL.csv in that folder)"
         },
     )
     overwrite: bool = field(default=False, metadata={"help": "simulate again what is complete in that folder"})
@@ -119,7 +132,7 @@ class Settings:
     @property
     def kept(self) -> Path:
         """The CSV file."""
-        return self.summary or Path("docs/results") / f"{self.world}.csv"
+        return self.summary or self.out / f"{self.world}.csv"
 
     @property
     def areas(self) -> str:

@@ -8,12 +8,14 @@ Question
 Expected
     Replayed class means lie where waking ones lie, also when memories are old; within a class, replay varies less.
     Synaptic intelligence keeps the geometry of old stimuli (it keeps synapses where they are) although their
-    classes are no longer chosen; replay lets it change and keeps its classes decodable.
+    classes are no longer chosen; replay lets it change and keeps its classes decodable. Digits, seen: replay keeps it
+    nearly as well (correlation 0.86; synaptic intelligence 0.89, no protection 0.25; 6 animals).
 Run time
     Digits (default, 6 animals): about a minute on 2 cores. Split MNIST at the paper's settings: not run,
     estimated from the paper's arms at 2 hours.
 
-A condition that is complete in the output folder is not simulated again; ``--overwrite`` begins anew.
+A condition that is complete in the output folder is not simulated again; ``--overwrite`` begins anew. Other animals
+need another folder (``--out``).
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from replaysim.commandline import MatchedOptions, run_study
+from replaysim.commandline import SCENARIO, MatchedOptions, run_study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,12 +39,13 @@ AREA = "association_2"
 class Settings(MatchedOptions):
     """Does replay preserve waking geometry, and does synaptic consolidation change it?"""
 
-    scenario: Literal["task", "domain", "class"] = field(default="class", metadata={"help": "what is known at recall"})
+    scenario: Literal["task", "domain", "class"] = field(default="class", metadata={"help": SCENARIO})
 
     @property
     def folder(self) -> Path:
         """Where everything goes."""
-        return self.out or Path("runs") / "geometry_of_replay" / f"{self.protocol}_{self.scenario}"
+        words = [self.protocol, self.scenario, *(["quick"] if self.quick else [])]
+        return self.out or Path("runs") / "geometry_of_replay" / "_".join(words)
 
 
 def simulate_all(setup: Matched, settings: Settings) -> dict[str, xr.DataTree]:

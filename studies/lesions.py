@@ -35,7 +35,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from replaysim.commandline import check_counts, check_early, run_study
+from replaysim.commandline import SCENARIO, check_counts, check_early, run_study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,7 +59,7 @@ class Settings:
         default="digits", metadata={"help": "what the animals meet"}
     )
     scenario: Literal["task", "domain", "class"] | None = field(
-        default=None, metadata={"help": "what is known at recall (default: class; permuted MNIST: domain)"}
+        default=None, metadata={"help": f"{SCENARIO} (default: class; permuted MNIST: domain)"}
     )
     closed: Literal["paper", "common"] = field(
         default="paper", metadata={"help": "share of closed gates: the paper's for every arm, or one for all"}
@@ -69,7 +69,7 @@ class Settings:
         metadata={"help": "comma-separated, e.g. 'classic,+ modes,intact,− modes' (a minus is fine, too)"},
     )
     animals: tuple[int, ...] = field(
-        default=tuple(range(12, 18)), metadata={"help": "seeds of the animals, e.g. 12:22"}
+        default=tuple(range(12, 18)), metadata={"help": "seeds of the animals, e.g. 12:22 (22 not included)"}
     )
     steps: int | None = field(
         default=None, metadata={"help": "steps per context instead of the paper's, to be compared with its like only"}
@@ -91,7 +91,7 @@ class Settings:
         default=None,
         metadata={
             "help": "CSV file to which the accuracy of every animal is added; the paper's arms only, not with --quick "
-            "(default: docs/results/PROTOCOL.csv)"
+            "(default: PROTOCOL.csv in that folder)"
         },
     )
     quick: bool = field(default=False, metadata={"help": "a few steps only, to see that everything works"})
@@ -122,7 +122,7 @@ class Settings:
     @property
     def kept(self) -> Path:
         """The CSV file."""
-        return self.summary or Path("docs/results") / f"{self.world}.csv"
+        return self.summary or self.folder / f"{self.world}.csv"
 
 
 def chosen(settings: Settings) -> dict[str, Preset]:

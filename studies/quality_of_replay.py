@@ -90,6 +90,7 @@ class Settings(MatchedOptions):
     def folder(self) -> Path:
         """Where everything goes."""
         words = [self.protocol, *([f"{self.steps}_steps"] if self.steps is not None else [])]
+        words += ["quick"] if self.quick else []
         return self.out or Path("runs") / "quality_of_replay" / "_".join(words)
 
     @property

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from analysis.bounds import Bound, read_bounds
+from analysis.csv_tables import ALL_CONTEXTS
 from analysis.origins import BEGINNING
 from analysis.results_page import COMMON, KEPT, NOT_EVERYWHERE, SHIPPED, SOURCES, WORLDS
 from analysis.summary_tables import Known, Tables, published
@@ -39,7 +40,6 @@ class Settings:
 
 def section(world: str, rows: Sequence[Mapping[str, str]], known: Known, bounds: Sequence[Bound] = ()) -> str:
     """The section on one protocol."""
-    from analysis.summaries import ALL_CONTEXTS
     from replaysim import presets
     from replaysim.early_areas import shipped_areas
 

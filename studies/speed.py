@@ -217,11 +217,29 @@ def most_memory(device: str) -> str:
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30:.2f} GiB"
 
 
+def origin(device: str) -> str:
+    """The line that says how these numbers came about."""
+    from datetime import UTC, datetime
+
+    from analysis.origins import origin_line
+    from replaysim.provenance import command_line, git_state, hardware, versions
+
+    commit, dirty = git_state()
+    return origin_line(
+        {
+            "command": command_line(),
+            "device": str(hardware(device).get("device_name", device)),
+            "torch": versions()["torch"],
+            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+            "commit": commit[:12] + ("+" if dirty == 1 else ""),
+        }
+    )
+
+
 def main(settings: Settings) -> None:
     """Measure, print a table."""
     import torch
 
-    from analysis.origins import origin_of_this_process
     from replaysim.crew import cores
     from replaysim.preparation import check_animals, check_device
 
@@ -237,7 +255,7 @@ def main(settings: Settings) -> None:
     rows.append(("machine", f"{platform.machine()}, {cores()} cores, torch {torch.__version__}"))
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:{width}s}   {value}" for name, value in rows))
-    print(f"\n{origin_of_this_process(settings.device)}")
+    print(f"\n{origin(settings.device)}")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ Question
 Expected
     Class scenario: only replay helps, synaptic intelligence alone is no better than nothing. Task scenario: both help.
 Run time
-    Digits (default, 6 animals): a minute on 2 cores. Split MNIST at the paper's settings: about 2 hours on 2
+    Digits (default, 6 animals): a minute on 2 cores. Split MNIST at the paper's settings, 6 animals: about 2 hours on 2
     cores.
 
 Two baselines are shown beside the factorial design and are not part of it: ``joint``, the same brain with trials of all
 contexts so far (the ceiling), and ``classifier``, the paper's plain classifier without hippocampus and feedback.
-A condition that is complete in the output folder is not simulated again; ``--overwrite`` begins anew.
+A condition that is complete in the output folder is not simulated again; ``--overwrite`` begins anew. Other animals
+need another folder (``--out``).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from replaysim.commandline import MatchedOptions, run_study
+from replaysim.commandline import SCENARIO, MatchedOptions, run_study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,12 +36,13 @@ FACTORIAL = ("nothing", "synaptic", "systems", "both")
 class Settings(MatchedOptions):
     """Do stiff synapses or replayed memories keep old memories alive?"""
 
-    scenario: Literal["task", "domain", "class"] = field(default="class", metadata={"help": "what is known at recall"})
+    scenario: Literal["task", "domain", "class"] = field(default="class", metadata={"help": SCENARIO})
 
     @property
     def folder(self) -> Path:
         """Where everything goes."""
-        return self.out or Path("runs") / "synaptic_vs_systems" / f"{self.protocol}_{self.scenario}"
+        words = [self.protocol, self.scenario, *(["quick"] if self.quick else [])]
+        return self.out or Path("runs") / "synaptic_vs_systems" / "_".join(words)
 
 
 def conditions(setup: Matched) -> dict[str, dict[str, Any]]:

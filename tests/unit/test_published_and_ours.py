@@ -75,7 +75,7 @@ def test_tables_say_what_is_demanded_and_whether_it_is_met() -> None:
     assert "t(2) = 1.82, p = 0.21 (two-sided)" in missed
     assert met == "- other, mean: 49.00 is -1.0 from 50, within 1.5 points: met."
     text = "\n".join(Tables(tables.cohorts, known, tables.sources).table(["w/class/more"], 10, rows))
-    assert "Demanded" not in text and "†" not in text
+    assert "Tolerated" not in text and "†" not in text
 
 
 HEAD = "preset,steps,what,value,error,source\n"
