@@ -1,0 +1,78 @@
+"""The code of README.md runs, with fewer steps and animals, and its commands have the options that they are given."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import replaysim as rs
+from replaysim import presets
+from replaysim.commandline import parse_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+SCRIPT, PARTS = re.findall(r"^```python\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+COMMANDS = sorted(set(re.findall(r"\bpython (studies/\w+\.py)((?: --[\w-]+(?: [\w:,/-]+)?)*)", TEXT)))
+
+
+def run(code: str, **names: Any) -> dict[str, Any]:
+    exec(compile(code, "README.md", "exec", dont_inherit=True), names)
+    return names
+
+
+def shortened(code: str) -> str:
+    """Fewer steps and animals, the same code."""
+    for long, short in (("steps=100, batch=64", "steps=4, batch=16"), ("range(12, 18)", "range(12, 14)")):
+        assert long in code
+        code = code.replace(long, short)
+    return code
+
+
+def test_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rs, "simulate", partial(rs.simulate, workers=1, progress=False))
+    names = run(shortened(SCRIPT))
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["nothing", "synaptic", "systems"]
+    assert names["memories"].shape == (3, 64)
+    asked = [names["order"][position] for position in (names["order"].index(3), names["order"].index(8))]
+    assert asked == [3, 8] and names["decided"].shape == (3,)
+    kept = rs.load_brain(Path("dreamer.safetensors"))
+    assert torch.equal(kept.recall(classes=[0, 4]), names["dreamer"].recall(classes=[0, 4]))
+    assert {path.parent.name for path in Path("runs").glob("*/run.nc")} == {"nothing", "synaptic", "systems"}
+
+
+def test_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(0)
+    label = np.arange(100).repeat(4)
+    image = partial(chance.integers, 0, 256, dtype=np.uint8)
+    np.savez(
+        tmp_path / "cifar100.npz",
+        classes=label[::4].astype(str),
+        **{f"y_{part}": label for part in ("train", "test")},
+        **{f"x_{part}": image(size=(400, 32, 32, 3)) for part in ("train", "test")},
+    )
+    monkeypatch.setenv("REPLAYSIM_DATA", str(tmp_path))
+    monkeypatch.setattr(presets, "run", partial(presets.run, steps=1, workers=1, progress=False))
+    names = run(PARTS, rs=rs)
+    assert names["shallow"].cortex.reentry == "association_1" and names["whole"].cortex.reentry == "early_5"
+    assert names["lesion"].name == "split_cifar100/class/without_gating"
+    assert list(names["result"].brains) == [12]
+
+
+@pytest.mark.parametrize(("script", "options"), COMMANDS, ids=lambda value: str(value).strip() or "defaults")
+def test_commands_are_understood(script: str, options: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "studies")
+    study = importlib.import_module(Path(script).stem)
+    assert isinstance(parse_settings(study.Settings, shlex.split(options)), study.Settings)
+
+
+def test_there_are_commands() -> None:
+    assert len({script for script, _ in COMMANDS}) >= 6
