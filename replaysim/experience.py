@@ -6,7 +6,9 @@ for the trials of a context, and noise in blocks of steps. All draws are made on
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +18,7 @@ from torch import Tensor
 from . import rng
 from .brain import BrainPlan
 from .errors import SettingError, one_of
-from .events import Cues, Episodes, ReplayRound, draw_cues
+from .events import CueDraws, Cues, Episodes, ReplayRound, draw_cues
 from .learning import Learning, Trials
 from .presentation import Presentation
 from .protocol import AbstractProtocol, Curriculum
@@ -146,6 +148,17 @@ def _gate(protocol: AbstractProtocol, brain: BrainPlan, target: np.ndarray, cont
     return target
 
 
+class Block(NamedTuple):
+    """What one animal's streams gave for a block of steps; the leading axis is the step."""
+
+    noise: np.ndarray
+    """Of the codes, (step, row, code_unit)."""
+    asked: CueDraws | None
+    """What is asked for, where replay is recalled upon cues."""
+    code: np.ndarray | None
+    """Noise of the cues, (step, event, code_unit)."""
+
+
 class Chance:
     """Noise of the codes and cues of replay, for one context and all animals, in blocks of steps.
 
@@ -161,6 +174,9 @@ class Chance:
         What is replayed, or None.
     recalled
         Whether what is replayed is recalled upon cues.
+    ahead
+        Whether other threads draw the next block while this one is used: for a device that leaves the CPU idle. Every
+        stream belongs to one animal, so that the draws are the same.
     """
 
     def __init__(
@@ -173,6 +189,7 @@ class Chance:
         plan: ReplayRound | None,
         *,
         recalled: bool = True,
+        ahead: bool = False,
     ) -> None:
         self.recalled = recalled
         self.context, self.protocol, self.brain, self.plan, self.trials = context, protocol, brain, plan, trials
@@ -180,41 +197,62 @@ class Chance:
         self.streams = [{name: rng.stream(s, f"context {context}/{name}") for name in names} for s in seeds]
         self._noise = torch.empty(0)
         self._cues = Cues(*[torch.empty(0)] * 4)
+        several = min(len(self.streams), os.cpu_count() or 1)
+        self._others = ThreadPoolExecutor(several) if ahead and brain.hippocampus is not None else None
+        self._coming: list[Future[Block]] = []
+
+    def __enter__(self) -> Chance:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._others is not None:
+            self._others.shutdown(wait=False, cancel_futures=True)
 
     def noise(self, step: int, device: torch.device, dtype: torch.dtype) -> Tensor:
         """Noise of the codes at a step (steps must be asked for in order), (animal, row, code_unit)."""
         if step % BLOCK == 0:
-            self._draw(device, dtype)
+            self._take(device, dtype)
         return self._noise[:, step % BLOCK]
 
     def cues(self, step: int) -> Cues:
         """Cues of a step; after :meth:`noise` of the same step."""
         return Cues(*(part[:, step % BLOCK] for part in self._cues))
 
-    def _draw(self, device: torch.device, dtype: torch.dtype) -> None:
+    def _take(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Put the next block where the animals are."""
         if self.brain.hippocampus is None:
             self._noise = torch.zeros(len(self.streams), BLOCK, 0, device=device, dtype=dtype)
             return
-        units = self.brain.hippocampus.code_units
-        noise = [self._normal(s["current"], self.trials, units) for s in self.streams]
-        if self.plan is not None:
-            replayed = [self._normal(s["replayed"], self.plan.events, units) for s in self.streams]
-            noise = [np.concatenate(pair, axis=1) for pair in zip(noise, replayed, strict=True)]
-            if self.recalled:
-                self._draw_cues(units, device, dtype)
-        self._noise = torch.from_numpy(np.stack(noise)).to(device, dtype)
+        blocks = self._next()
+        self._noise = torch.from_numpy(np.stack([block.noise for block in blocks])).to(device, dtype)
+        codes = [block.code for block in blocks if block.code is not None]
+        asked = [block.asked for block in blocks if block.asked is not None]
+        if asked:
+            cls, mode, where = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*asked, strict=True))
+            self._cues = Cues(cls, mode, where, torch.from_numpy(np.stack(codes)).to(device, dtype))
 
-    def _draw_cues(self, units: int, device: torch.device, dtype: torch.dtype) -> None:
-        assert self.plan is not None
+    def _next(self) -> list[Block]:
+        if self._others is None:
+            return [self._draw(streams) for streams in self.streams]
+        coming = self._coming or [self._others.submit(self._draw, streams) for streams in self.streams]
+        blocks = [block.result() for block in coming]
+        self._coming = [self._others.submit(self._draw, streams) for streams in self.streams]
+        return blocks
+
+    def _draw(self, streams: dict[str, np.random.Generator]) -> Block:
+        """The next block of one animal."""
+        assert self.brain.hippocampus is not None
+        units, plan = self.brain.hippocampus.code_units, self.plan
+        noise = self._normal(streams["current"], self.trials, units)
+        if plan is None:
+            return Block(noise, None, None)
+        noise = np.concatenate((noise, self._normal(streams["replayed"], plan.events, units)), axis=1)
+        if not self.recalled:
+            return Block(noise, None, None)
         per_class = 1 if self.brain.modes is None else self.brain.modes.per_class
         faithful = self.brain.gating is not None and self.brain.gating.faithful
-        drawn = [
-            draw_cues(self.protocol, self.plan, self.context, BLOCK, per_class, s, faithful=faithful)
-            for s in self.streams
-        ]
-        codes = np.stack([self._normal(s["cue"], self.plan.events, units) for s in self.streams])
-        cls, mode, where = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*drawn, strict=True))
-        self._cues = Cues(cls, mode, where, torch.from_numpy(codes).to(device, dtype))
+        asked = draw_cues(self.protocol, plan, self.context, BLOCK, per_class, streams, faithful=faithful)
+        return Block(noise, asked, self._normal(streams["cue"], plan.events, units))
 
     @staticmethod
     def _normal(chance: np.random.Generator, rows: int, units: int) -> np.ndarray:

@@ -228,24 +228,25 @@ def learn_context(rounds: Rounds, context: int, recording: Recording, progress: 
     if rounds.storage is not None and plan is not None:
         met = rounds.storage.plan(context, learning.steps, plan).to(device)
     trials_per_step = given.target.shape[2]
-    chance = Chance(
-        rounds.seeds, context, condition.protocol, condition.brain, trials_per_step, plan, recalled=recalled
-    )
+    settings = {"recalled": recalled, "ahead": device.type != "cpu"}
     recording.begin_context(plan)
-    for step in range(learning.steps):
-        noise = chance.noise(step, device, cohort.dtype)
-        trials = given.trials(step, stimuli)
-        events = None
-        if plan is not None:
-            if recalled:
-                events = cohort.reactivate(chance.cues(step), plan)
-            else:
-                current = Episodes(trials.stimulus, trials.target, trials.context)
-                events = cohort.appraise(current if met is None else met.episodes(step, stimuli), plan)
-        losses = cohort.learn(trials, given.answers, noise, events, plan, 1 / (context + 1), given.groups)
-        recording.step(step, losses, events)
-        if (step + 1) % _REPORT_EVERY == 0 or step + 1 == learning.steps:
-            progress(step % _REPORT_EVERY + 1)
+    with Chance(
+        rounds.seeds, context, condition.protocol, condition.brain, trials_per_step, plan, **settings
+    ) as chance:
+        for step in range(learning.steps):
+            noise = chance.noise(step, device, cohort.dtype)
+            trials = given.trials(step, stimuli)
+            events = None
+            if plan is not None:
+                if recalled:
+                    events = cohort.reactivate(chance.cues(step), plan)
+                else:
+                    current = Episodes(trials.stimulus, trials.target, trials.context)
+                    events = cohort.appraise(current if met is None else met.episodes(step, stimuli), plan)
+            losses = cohort.learn(trials, given.answers, noise, events, plan, 1 / (context + 1), given.groups)
+            recording.step(step, losses, events)
+            if (step + 1) % _REPORT_EVERY == 0 or step + 1 == learning.steps:
+                progress(step % _REPORT_EVERY + 1)
 
 
 def present(condition: Condition, curricula: list[Curriculum], part: str, *, kept: bool = True) -> Presentation:

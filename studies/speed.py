@@ -114,7 +114,7 @@ def make_step(animals: tuple[int, ...], task: Task, device: str = "cpu") -> tupl
     given = plan_context(protocol, plan, curricula, animals, rs.Learning(batch=task.batch), 2, "sequential")
     given = given.to(cohort.device)
     replay = plan_round(protocol, 2, task.batch, cued=True).to(cohort.device)
-    noises = Chance(animals, 2, protocol, plan, task.batch, replay)
+    noises = Chance(animals, 2, protocol, plan, task.batch, replay, ahead=cohort.device.type != "cpu")
     shown = Presentation(torch.from_numpy(protocol.stimuli.train).to(device), protocol.stimuli.scale, torch.float32)
     count = iter(range(10**9))
 

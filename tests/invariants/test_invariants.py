@@ -22,7 +22,7 @@ from replaysim.consolidation import ElasticWeightConsolidation, SynapticIntellig
 from replaysim.crew import Crew
 from replaysim.errors import DataError
 from replaysim.events import plan_round
-from replaysim.experience import Chance, plan_context
+from replaysim.experience import BLOCK, Chance, plan_context
 from replaysim.learning import Trials
 from replaysim.preparation import prepare
 from replaysim.replay import GenerativeReplay
@@ -205,6 +205,22 @@ def test_replay_does_not_shift_trials_and_noise() -> None:
         noises = [c.noise(step, torch.device("cpu"), torch.float32) for c in (with_replay, without, ungated)]
         assert torch.equal(noises[0][:, :8], noises[1])
         assert torch.equal(noises[0], noises[2])
+
+
+@pytest.mark.parametrize("kind", ["alone", "recalled", "met again"])
+def test_draws_are_the_same_ahead_of_time(kind: str) -> None:
+    """Other threads draw for a GPU what this one draws for a CPU."""
+    own = protocol()
+    seeds, cpu = (12, 13, 14), torch.device("cpu")
+    replayed = None if kind == "alone" else plan_round(own, 1, 8, cued=True)
+    settings = {"recalled": kind == "recalled"}
+    plain = Chance(seeds, 1, own, brain(own), 8, replayed, **settings)
+    with Chance(seeds, 1, own, brain(own), 8, replayed, ahead=True, **settings) as ahead:
+        for step in range(3 * BLOCK):
+            assert torch.equal(plain.noise(step, cpu, torch.float32), ahead.noise(step, cpu, torch.float32))
+            if kind == "recalled":
+                for here, there in zip(plain.cues(step), ahead.cues(step), strict=True):
+                    assert torch.equal(here, there) and here.dtype == there.dtype
 
 
 def test_streams_are_independent() -> None:

@@ -53,7 +53,18 @@ def test_similarity_matrix(tmp_path: Path) -> None:
     ax = figures_geometry.similarity_matrix(values, label="CKA", title="made up")
     assert [t.get_text() for t in ax.texts] == ["1.00", ".30", ".30", "1.00"]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "5"]
-    assert "CKA" in words(ax.figure, tmp_path)
+    assert ax.get_xlabel() == ax.get_ylabel() == "snapshot after … contexts"
+    assert "CKA" in words(ax.figure, tmp_path) and "chance" not in words(ax.figure, tmp_path)
+
+
+def test_readouts_say_when_they_were_trained_and_what_guessing_is(tmp_path: Path) -> None:
+    values = xr.DataArray(np.eye(2), dims=("snapshot", "other_snapshot"), attrs={"chance": 0.1})
+    ax = figures_geometry.similarity_matrix(
+        values.assign_coords(snapshot=[0, 1], contexts_learned=("snapshot", [0, 5])), label="accuracy"
+    )
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("trained after … contexts", "tested after … contexts")
+    text = words(ax.figure, tmp_path)
+    assert "accuracy" in text and "(chance .10)" in text
 
 
 def test_centroid_paths_lie_in_one_plane(tmp_path: Path) -> None:
@@ -68,7 +79,18 @@ def test_centroid_paths_lie_in_one_plane(tmp_path: Path) -> None:
     gaps = np.linalg.norm(points[-1, 0] - points[-1, 1]), np.linalg.norm(np.subtract(ends[0], ends[1]))
     assert gaps[0] == pytest.approx(gaps[1]), "two dimensions are drawn as they are"
     text = words(ax.figure, tmp_path)
-    assert "% of variance" in text and "replayed" in text
+    assert "% of variance" in text and "replayed" in text and "context" not in text
+
+
+def test_colours_of_centroids_are_named() -> None:
+    points = xr.DataArray(CHANCE.normal(size=(1, 4, 3)), {"item": [0, 3, 5, 7]}, ("snapshot", "item", "unit"))
+    groups = xr.DataArray([2, 1, 2, 1], {"item": [0, 3, 5, 7]}, ("item",))
+    ax = figures_geometry.centroid_paths(points, groups=groups)
+    legend = ax.get_legend()
+    shown = {text.get_text(): line for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)}
+    assert list(shown) == ["waking", "context 1", "context 2"], "one time has no path"
+    dots = [line.get_color() for line in ax.lines if line.get_marker() == "o"]
+    assert dots == [shown[f"context {g}"].get_color() for g in groups.values]
 
 
 def test_measure_over_with_reference(tmp_path: Path) -> None:
@@ -80,13 +102,23 @@ def test_measure_over_with_reference(tmp_path: Path) -> None:
     )
     ax.legend()
     text = words(ax.figure, tmp_path)
-    for word in ("memory age", "systems", "waking against waking"):
+    for word in ("memory age", "systems", "waking against waking", "range of waking against waking"):
         assert word in text
     drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
     np.testing.assert_allclose(drawn["systems"], values.mean("animal"))
     np.testing.assert_allclose(drawn["other classes"], values.mean("animal") - 1)
     band = ax.collections[-1].get_paths()[0].vertices[:, 1]
+    assert "axis cut" not in ax.get_ylabel()
     assert band.min() == pytest.approx(float(values.min()) + 1) and band.max() == pytest.approx(float(values.max()) + 1)
+
+
+def test_an_axis_that_is_cut_says_so() -> None:
+    values = xr.DataArray([[0.9, 0.95]], {"animal": [1], "memory_age": [1, 2]}, ("animal", "memory_age"))
+    ax = figures_geometry.measure_over({"systems": values}, "memory_age", label="r")
+    assert ax.get_ylabel() == "r\n(axis cut above 0)" and ax.get_ylim()[0] > 0
+    whole = figures_geometry.measure_over({"systems": values}, "memory_age", label="r", limits=(0, None))
+    assert whole.get_ylabel() == "r"
+    assert len(ax.lines) == len(whole.lines) + 1, "two strokes where it is cut"
 
 
 def test_curves_and_measures_of_fidelity(tmp_path: Path) -> None:
@@ -100,7 +132,12 @@ def test_curves_and_measures_of_fidelity(tmp_path: Path) -> None:
     )
     ax = figures_fidelity.precision_recall_curves({"whole": curve}, reference=curve)
     text = words(ax.figure, tmp_path)
-    for word in ("recall (diversity)", "precision (quality)", "whole", "real against real"):
+    for word in (
+        "recall (diversity; higher is better)",
+        "precision (quality; higher is better)",
+        "whole",
+        "real against real",
+    ):
         assert word in text
     assert ax.get_xlim()[0] == 0 and ax.get_ylim()[1] >= 1
     values = xr.DataArray([1.0, 3.0], {"animal": [1, 2]}, ("animal",))
@@ -110,7 +147,9 @@ def test_curves_and_measures_of_fidelity(tmp_path: Path) -> None:
 
 def test_images() -> None:
     images = xr.DataArray(CHANCE.random((10, 12)), dims=("event", "unit"))
-    figure = figures_fidelity.image_grid({"real": images}, (3, 4))
+    figure = figures_fidelity.image_grid({"real": images}, (3, 4), title="made up")
+    assert figure._suptitle.get_text() == "made up"  # type: ignore[attr-defined]
+    assert figures_fidelity.image_grid({"real": images}, (3, 4)).get_figheight() < figure.get_figheight()
     np.testing.assert_allclose(figure.axes[0].images[0].get_array(), images.values[0].reshape(3, 4))
     with pytest.raises(DataError, match=r"'real' has shape \(10, 12\), not \(images, 3 x 3 pixels\)"):
         figures_fidelity.image_grid({"real": images}, (3, 3))

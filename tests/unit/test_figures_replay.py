@@ -34,6 +34,10 @@ def test_lesions_show_what_is_there() -> None:
     assert "3 animals" in figure._suptitle.get_text()  # type: ignore[attr-defined]
     assert {line.get_label() for line in left.get_lines()} >= {"chance", "last context only"}
     assert left.get_ylabel() == "final accuracy (%)"
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["mean of classic", "mean of intact", "chance", "last context only"]
+    at = {line.get_label(): line.get_ydata()[0] for ax in figure.axes for line in ax.get_lines()}
+    assert at["mean of classic"] == pytest.approx(31) and at["mean of intact"] == pytest.approx(81)
     with pytest.raises(DataError, match="none of the arms is in the values"):
         figures_replay.lesion_effects({"other": accuracies(0.3)}, GROUPS, chance=0.1)
 
@@ -55,7 +59,8 @@ def test_amounts_lie_on_logarithmic_axes() -> None:
     first = figure.axes[0]
     assert first.get_xscale() == "log" and [t.get_text() for t in first.get_xticklabels()] == ["1", "64"]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert {"classic", "classic, re-initialised", "brain-inspired", "nothing", "chance"} <= set(labels)
+    words = {f"{brain}, {what}" for brain in ("classic", "brain-inspired") for what in ("goes on", "drawn anew")}
+    assert set(labels) == words | {"nothing", "chance"}
     with pytest.raises(DataError, match=r"needs \(animal, reinitialised, amount\)"):
         figures_replay.amount_of_replay({"events": {"classic": one}}, chance=0.1)
 
@@ -67,10 +72,27 @@ def test_quality_in_one_or_two_panels_of_curves() -> None:
         {"precision": curve, "recall": 1 - curve, "frechet": accuracies(2, 2), "inception": accuracies(3, 2)}
     )
     whole = one.merge(one.rename({name: f"reference_{name}" for name in one}))
-    assert len(figures_fidelity.quality_of_conditions({"": {"whole": whole}}).axes) == 3
+    single = figures_fidelity.quality_of_arms({"whole": whole}, title="digits, class scenario")
+    assert len(single.axes) == 3
+    assert single._suptitle.get_text().startswith("digits, class scenario; ")  # type: ignore[attr-defined]
+    better = ["Frechet distance (lower is better)", "inception score (higher is better)"]
+    assert [ax.get_ylabel() for ax in single.axes[1:]] == better
+    assert single.axes[2].get_ylim()[0] == 0, "the score begins at 0"
     groups = {"added": {"classic": whole, "+ modes": whole}, "left out": {"intact": whole}}
     figure = figures_fidelity.quality_of_conditions(groups, real="others", title="photographs")
     assert len(figure.axes) == 4
     assert [label.get_text() for label in figure.axes[2].get_xticklabels()] == ["classic", "+ modes", "intact"]
     with pytest.raises(DataError, match="no condition was given"):
         figures_fidelity.quality_of_conditions({})
+
+
+def test_arms_of_photographs_have_the_title_too() -> None:
+    curve = xr.DataArray(np.linspace(0, 1, 5) * np.ones((2, 1)), {"animal": [12, 13]}, ("animal", "angle"))
+    one = xr.Dataset({"precision": curve, "recall": curve, "frechet": accuracies(2, 2), "inception": accuracies(3, 2)})
+    every = one.merge(one.rename({name: f"reference_{name}" for name in one}))
+    every = every.merge(
+        one.drop_vars("inception").rename({k: f"paper_{k}" for k in ("precision", "recall", "frechet")})
+    )
+    figure = figures_fidelity.quality_of_arms({"classic": every, "intact": every}, title="photographs")
+    assert figure._suptitle.get_text().startswith("photographs; ")  # type: ignore[attr-defined]
+    assert [ax.get_title() for ax in figure.axes[:2]] == list(figures_fidelity.ARMS)
