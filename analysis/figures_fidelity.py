@@ -23,6 +23,7 @@ from .style import MM, STYLE, colour, panel
 GREY = "0.55"
 ARMS = {"one ingredient added": ("classic", "+"), "one ingredient left out": ("intact", "−")}
 """Panels of a study of lesions: the arm that the others are compared with, and how their names begin."""
+MEASURES = {"frechet": "Frechet distance (lower is better)", "inception": "inception score (higher is better)"}
 
 
 def precision_recall_curves(
@@ -49,7 +50,8 @@ def precision_recall_curves(
                 ax.plot(thin["recall"], thin["precision"], color=colour(name, i), lw=0.4, alpha=0.4, zorder=2)
             mean = one.mean("animal")
             ax.plot(mean["recall"], mean["precision"], color=colour(name, i), label=name, zorder=3)
-        ax.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="recall (diversity)", ylabel="precision (quality)")
+        ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
+        ax.set(xlabel="recall (diversity; higher is better)", ylabel="precision (quality; higher is better)")
         ax.set_aspect("equal")
         ax.legend(frameon=False, loc="lower left")
         return ax
@@ -65,6 +67,8 @@ def measure_of_conditions(
 ) -> Axes:
     """One measure of every condition: dots are animals, the bar is their mean with standard error.
 
+    A linear axis begins at 0, or below.
+
     Parameters
     ----------
     values
@@ -77,8 +81,10 @@ def measure_of_conditions(
     with mpl.rc_context(STYLE):
         ax = panel(ax, 70, 62)
         if reference is not None:
-            ax.axhspan(float(reference.min()), float(reference.max()), color="0.88", lw=0, zorder=0)
-            ax.axhline(float(reference.mean()), color=GREY, lw=1, zorder=0)
+            low, high = float(reference.min()), float(reference.max())
+            if high > low:
+                ax.axhspan(low, high, color="0.88", lw=0, zorder=0, label="range of real against real")
+            ax.axhline(float(reference.mean()), color=GREY, lw=1, zorder=0, label="real against real")
         for i, (name, one) in enumerate(values.items()):
             spread = (np.arange(one.size) - (one.size - 1) / 2) * 0.03
             ax.scatter(i + spread, one.values, s=8, color=colour(name, i), alpha=0.6, lw=0, zorder=2)
@@ -91,17 +97,19 @@ def measure_of_conditions(
         ax.set(xlim=(-0.5, len(values) - 0.3), ylabel=label)
         if log:
             ax.set_yscale("log")
+        elif ax.get_ylim()[0] > 0:
+            ax.set_ylim(bottom=0)
         return ax
 
 
-def quality_of_arms(found: Mapping[str, xr.Dataset]) -> Figure:
+def quality_of_arms(found: Mapping[str, xr.Dataset], *, title: str = "") -> Figure:
     """:func:`quality_of_conditions` of the arms of a study of replay, see :func:`analysis.quality.judge`.
 
     Where the paper's measures of all stimuli are there, they are shown: one panel of curves for the arms to which an
-    ingredient was added (``+``), one for those that lack one (``−``).
+    ingredient was added (``+``), one for those that lack one (``−``). ``title`` names protocol and scenario.
     """
     if "paper_frechet" not in next(iter(found.values())):
-        return quality_of_conditions({"": found})
+        return quality_of_conditions({"": found}, title=title)
     shown = {
         name: one.drop_vars(["precision", "recall", "frechet"]).rename(
             paper_precision="precision", paper_recall="recall", paper_frechet="frechet"
@@ -109,11 +117,13 @@ def quality_of_arms(found: Mapping[str, xr.Dataset]) -> Figure:
         for name, one in found.items()
     }
     groups = {
-        title: {name: one for name, one in shown.items() if name == first_of or name.startswith(sign)}
-        for title, (first_of, sign) in ARMS.items()
+        words: {name: one for name, one in shown.items() if name == first_of or name.startswith(sign)}
+        for words, (first_of, sign) in ARMS.items()
     }
     return quality_of_conditions(
-        {title: group for title, group in groups.items() if group}, real="real stimuli, half of them against the others"
+        {name: group for name, group in groups.items() if group},
+        real="real stimuli, half of them against the others",
+        title=title,
     )
 
 
@@ -150,9 +160,7 @@ def quality_of_conditions(
             ax.set_title(name)
             if len(groups) > 1:  # there is room beside square panels
                 ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-        for ax, measure, label in zip(
-            axes[len(groups) :], ("frechet", "inception"), ("Frechet distance", "inception score"), strict=True
-        ):
+        for ax, (measure, label) in zip(axes[len(groups) :], MEASURES.items(), strict=True):
             values = {name: one[measure] for name, one in every.items()}
             measure_of_conditions(
                 values, ax, label=label, reference=first[f"reference_{measure}"], log=measure == "frechet"
@@ -165,7 +173,9 @@ def quality_of_conditions(
         return figure
 
 
-def image_grid(images: Mapping[str, xr.DataArray], shape: tuple[int, int], *, columns: int = 10) -> Figure:
+def image_grid(
+    images: Mapping[str, xr.DataArray], shape: tuple[int, int], *, columns: int = 10, title: str = ""
+) -> Figure:
     """Images of every condition in a row of their own: what was replayed beside what was seen.
 
     Parameters
@@ -174,12 +184,17 @@ def image_grid(images: Mapping[str, xr.DataArray], shape: tuple[int, int], *, co
         (event or stimulus, unit), grey values from 0 to 1, at least ``columns`` each; the first ones are shown.
     shape
         Height and width of an image.
+    columns
+        Images in a row.
+    title
+        Above the figure.
     """
     for name, one in images.items():
         if one.ndim != 2 or one.shape[1] != shape[0] * shape[1]:
             raise DataError(f"image_grid: {name!r} has shape {one.shape}, not (images, {shape[0]} x {shape[1]} pixels)")
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=((26 + 9 * columns) * MM, (4 + 9.5 * len(images)) * MM), layout="constrained")
+        height = 4 + 9.5 * len(images) + (6 if title else 0)
+        figure = Figure(figsize=((26 + 9 * columns) * MM, height * MM), layout="constrained")
         grid = figure.subplots(len(images), columns, squeeze=False)
         for row, (name, one) in zip(grid, images.items(), strict=True):
             for ax, image in zip(row, one.values[:columns], strict=False):
@@ -189,4 +204,6 @@ def image_grid(images: Mapping[str, xr.DataArray], shape: tuple[int, int], *, co
                 ax.set_yticks([])
                 ax.spines[:].set_visible(False)
             row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        if title:
+            figure.suptitle(title, fontsize=8)
         return figure

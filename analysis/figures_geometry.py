@@ -109,13 +109,15 @@ def similarity_matrix(
     Parameters
     ----------
     values
-        (dim, other_dim), or also with ``animal`` (then their mean).
+        (dim, other_dim), or also with ``animal`` (then their mean). An attribute ``chance``, as
+        :func:`analysis.decoding.cross_context_decoding` gives it, is added to the label; rows are then times of
+        training, columns times of testing.
     limits
         Of the colours; the numbers are printed as they are.
     """
     matrix = _only(_mean(values), (dim, f"other_{dim}"), "similarity_matrix")
     with mpl.rc_context(STYLE):
-        ax = panel(ax, 70, 62)
+        ax = panel(ax, 80, 62)
         image = ax.imshow(matrix.values, cmap="cividis", vmin=limits[0], vmax=limits[1], aspect="equal")
         middle = sum(limits) / 2
         if matrix.shape[0] <= 10:
@@ -126,9 +128,12 @@ def similarity_matrix(
         names = matrix["contexts_learned"].values if "contexts_learned" in matrix.coords else matrix[dim].values
         ax.set_xticks(range(len(names)), names)
         ax.set_yticks(range(len(names)), names)
-        words = "contexts learned" if "contexts_learned" in matrix.coords else dim
-        ax.set(xlabel=words, ylabel=words, title=title)
-        ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8)
+        chance = values.attrs.get("chance")
+        what = ("snapshot", "snapshot") if chance is None else ("trained", "tested")
+        row, column = (f"{one} after … contexts" for one in what) if "contexts_learned" in matrix.coords else (dim, dim)
+        ax.set(xlabel=column, ylabel=row, title=title)
+        guessing = "" if chance is None else f"\n(chance {chance:.2f})".replace("0.", ".")
+        ax.figure.colorbar(image, ax=ax, label=label + guessing, shrink=0.8)
         return ax
 
 
@@ -138,6 +143,7 @@ def centroid_paths(
     *,
     replayed: xr.DataArray | None = None,
     groups: xr.DataArray | None = None,
+    group: str = "context",
     title: str = "",
 ) -> Axes:
     """Paths of class centroids through learning, in the two dimensions in which they differ most.
@@ -152,6 +158,8 @@ def centroid_paths(
         (item, unit): centroids of replayed activity, drawn as crosses in the same plane.
     groups
         (item,): number, from 1, that gives an item its colour, e.g. the context of a class; default: one each.
+    group
+        What the groups are, for the legend.
     """
     points = _only(centroids, ("snapshot", "item", "unit"), "centroid_paths")
     flat = points.values.reshape(-1, points.sizes["unit"]).astype(np.float64)
@@ -160,12 +168,12 @@ def centroid_paths(
     share = 100 * spread[:2] ** 2 / max(float((spread**2).sum()), 1e-300)
     plane = axes[:2].T
     paths = (points.values.astype(np.float64) - centre) @ plane
-    group = np.arange(points.sizes["item"]) if groups is None else groups.sel(item=points["item"]).values - 1
-    colours = sequence(int(group.max()) + 1)
+    number = np.arange(points.sizes["item"]) if groups is None else groups.sel(item=points["item"]).values - 1
+    colours = sequence(int(number.max()) + 1)
     with mpl.rc_context(STYLE):
-        ax = panel(ax, 76, 70)
+        ax = panel(ax, 108, 70)
         for i, item in enumerate(points["item"].values):
-            look: dict[str, Any] = {"color": colours[int(group[i])]}
+            look: dict[str, Any] = {"color": colours[int(number[i])]}
             ax.plot(*paths[:, i].T, lw=0.8, alpha=0.7, **look)
             ax.plot(*paths[-1, i], marker="o", ms=5, **look)
             ax.annotate(str(item), paths[-1, i], xytext=(3, 3), textcoords="offset points", fontsize=6.5)
@@ -174,11 +182,18 @@ def centroid_paths(
             where = (seen.values.astype(np.float64) - centre) @ plane
             for place, item in zip(where, seen["item"].values, strict=True):
                 at = int(np.flatnonzero(points["item"].values == item)[0])
-                ax.plot(*place, marker="x", ms=5, mew=1.2, color=colours[int(group[at])], ls="none")
-        handles = [Line2D([], [], marker="o", ms=5, color="0.3", lw=0.8, label="waking (path and end)")]
+                ax.plot(*place, marker="x", ms=5, mew=1.2, color=colours[int(number[at])], ls="none")
+        moves = points.sizes["snapshot"] > 1
+        words = "waking: path, dot at its end" if moves else "waking"
+        handles = [Line2D([], [], marker="o", ms=5, color="0.3", ls="-" if moves else "none", lw=0.8, label=words)]
         if replayed is not None:
             handles.append(Line2D([], [], marker="x", ms=5, mew=1.2, color="0.3", ls="none", label="replayed"))
-        ax.legend(handles=handles, frameon=False, loc="best")
+        if groups is not None:
+            handles += [
+                Line2D([], [], marker="s", ms=5, color=colours[i], ls="none", label=f"{group} {i + 1}")
+                for i in np.unique(number)
+            ]
+        ax.legend(handles=handles, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         ax.set_aspect("equal", adjustable="datalim")
         ax.set(xlabel=f"PC 1 ({share[0]:.0f} % of variance)", ylabel=f"PC 2 ({share[1]:.0f} %)", title=title)
         return ax
@@ -195,6 +210,8 @@ def measure_over(
     limits: tuple[float | None, float | None] | None = None,
 ) -> Axes:
     """A measure of every condition against contexts learned, memory age or another dimension.
+
+    Where the axis of the measure begins above 0, its label says so.
 
     Parameters
     ----------
@@ -217,11 +234,16 @@ def measure_over(
                 color="0.85",
                 lw=0,
                 zorder=-1,
+                label="range of waking against waking",
             )
             ax.plot(mean[dim].values, mean.values, color="0.55", lw=1, zorder=0, label="waking against waking")
         if floor is not None:
             ax.plot(floor[dim].values, floor.mean("animal").values, color="0.3", lw=0.8, ls=":", label="other classes")
-        ax.set(xlabel=dim.replace("_", " "), ylabel=label)
         if limits:
             ax.set_ylim(*limits)
+        cut = ax.get_ylim()[0] > 0
+        if cut:
+            slashes: Any = {"marker": [(-1, -0.6), (1, 0.6)], "ms": 6, "color": "k", "ls": "none", "clip_on": False}
+            ax.plot([0, 0], [0.03, 0.06], transform=ax.transAxes, **slashes)
+        ax.set(xlabel=dim.replace("_", " "), ylabel=f"{label}\n(axis cut above 0)" if cut else label)
         return ax

@@ -5,11 +5,12 @@ Every function takes labelled arrays; nothing is shown and no global state is ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -18,7 +19,8 @@ from replaysim.errors import DataError
 from .comparison import summarise
 from .style import MM, STYLE, colour
 
-REDRAWN = "re-initialised"
+GOES_ON, ANEW = "goes on", "drawn anew"
+"""What becomes of synapses before a context; the words of the table of ``studies/amount_of_replay.py``."""
 
 
 def lesion_effects(
@@ -61,12 +63,21 @@ def lesion_effects(
             ax.set_title(name)
         highest = 100 * max(float(values[arm].max()) for arms in groups.values() for arm in arms)
         axes[0].set(ylim=(0, min(102, 1.12 * highest)), ylabel="final accuracy (%)")
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, ncols=len(labels), frameon=False, loc="outside lower center", handlelength=2.6)
+        handles = _handles(axes)
+        figure.legend(
+            handles.values(), handles, ncols=len(handles), frameon=False, loc="outside lower center", handlelength=2.6
+        )
         n = max(one.sizes["animal"] for one in values.values())
-        words = f"dots: {n} animals, lines join the same one; bars: mean ± s.e."
+        words = f"dots: {n} animals, grey lines join the same one; bars: mean ± s.e."
         figure.suptitle(f"{title}; {words}" if title else words, fontsize=8)
         return figure
+
+
+def _handles(axes: Iterable[Axes]) -> dict[str, Artist]:
+    """What the legend of several panels shows: every label once; those of a single panel first."""
+    found = [dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True)) for ax in axes]
+    every = {label: handle for one in found for label, handle in one.items()}
+    return dict(sorted(every.items(), key=lambda item: sum(item[0] in one for one in found)))
 
 
 def _arms(ax: Axes, values: Mapping[str, xr.DataArray]) -> None:
@@ -75,8 +86,9 @@ def _arms(ax: Axes, values: Mapping[str, xr.DataArray]) -> None:
     for animal in shared:
         row = [100 * float(one.sel(animal=animal)) for one in values.values()]
         ax.plot(range(len(row)), row, color="0.8", lw=0.4, zorder=0)
-    first = next(iter(values.values()))
-    ax.axhline(100 * float(first.mean()), color=colour(next(iter(values))), lw=0.8, alpha=0.7, zorder=1)
+    first, compared = next(iter(values.items()))
+    level = 100 * float(compared.mean())
+    ax.axhline(level, color=colour(first), lw=0.8, alpha=0.7, zorder=1, label=f"mean of {first}")
     for i, (name, one) in enumerate(values.items()):
         ink, found = colour(name, i), summarise(one)
         spread = (np.arange(one.size) - (one.size - 1) / 2) * 0.02
@@ -102,7 +114,7 @@ def amount_of_replay(
     panels
         Label of the horizontal axis to curves: name of a brain to accuracies (animal, reinitialised, amount), where the
         last dimension may have any name and its coordinate is shown on a logarithmic axis. Solid, full symbols: the
-        same brain goes on learning; dashed, hollow: synapses are drawn anew before every context.
+        brain goes on from where it was; dashed, hollow: its synapses are drawn anew before every context.
     chance
         Accuracy of guessing: a dotted line.
     references
@@ -139,7 +151,15 @@ def amount_of_replay(
         for ax in axes[1:]:
             handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True)) | handles
         columns = min(4, len(handles))
-        figure.legend(handles.values(), handles, ncols=columns, frameon=False, loc="outside lower center")
+        figure.legend(
+            handles.values(),
+            handles,
+            ncols=columns,
+            frameon=False,
+            loc="outside lower center",
+            title=f"{GOES_ON}: the brain learns on from where it was; {ANEW}: all its synapses, before every context",
+            title_fontsize=7,
+        )
         words = f"mean ± s.e., thin lines: {n} animals" + ("; triangle: the usual value" if usual else "")
         figure.suptitle(f"{title}; {words}" if title else words, fontsize=8)
         return figure
@@ -172,6 +192,6 @@ def _amounts(ax: Axes, name: str, values: xr.DataArray) -> None:
             ms=4,
             mfc="white" if anew else ink,
             ls=(0, (4, 1.5)) if anew else "-",
-            label=f"{name}, {REDRAWN}" if anew else name,
+            label=f"{name}, {ANEW if anew else GOES_ON}",
             zorder=3,
         )
