@@ -68,7 +68,7 @@ def geometry(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
         )
     if found["decoding"]:
         page.figure(
-            _matrices(found["decoding"], "accuracy", ("trained after", "tested after")),
+            _matrices(found["decoding"], "accuracy"),
             "Accuracy of a linear readout of the class, trained after one number of contexts (rows) on some stimuli "
             "and tested after another (columns) on others.",
         )
@@ -105,14 +105,11 @@ def _geometry_table(
     )
 
 
-def _matrices(
-    values: Mapping[str, xr.DataArray], label: str, words: tuple[str, str] = ("contexts learned", "contexts learned")
-) -> Figure:
+def _matrices(values: Mapping[str, xr.DataArray], label: str) -> Figure:
     with mpl.rc_context(STYLE):
         figure, axes = panels(len(values))
         for ax, (name, one) in zip(axes, values.items(), strict=True):
             figures_geometry.similarity_matrix(one, ax, label=label, title=name)
-            ax.set(ylabel=words[0], xlabel=words[1])
         return figure
 
 

@@ -184,7 +184,12 @@ def replay_table(found: Mapping[str, xr.Dataset]) -> str:
 
 
 def draw(
-    logs: Mapping[str, xr.DataTree], cortical: Mapping[str, xr.Dataset], replay: Mapping[str, xr.Dataset], stem: Path
+    logs: Mapping[str, xr.DataTree],
+    cortical: Mapping[str, xr.Dataset],
+    replay: Mapping[str, xr.Dataset],
+    stem: Path,
+    *,
+    world: str,
 ) -> list[Path]:
     """What is kept, what is replayed, which readouts still work; and RDMs of all conditions."""
     import matplotlib as mpl
@@ -224,19 +229,18 @@ def draw(
             figures_geometry.similarity_matrix(
                 cortical[name]["decoded"], ax, label="accuracy of linear readout", title=name
             )
-            ax.set(xlabel="tested after contexts", ylabel="trained after contexts")
         for ax, letter in zip(grid.ravel(), "abcd", strict=True):
             ax.set_title(letter, loc="left", fontweight="bold")
         n = next(iter(cortical.values())).sizes["animal"]
-        words = f"a, c, d: {AREA}; b: retina, grey: halves of the waking stimuli, range. Mean ± s.e., thin: {n} animals"
-        figure.suptitle(words, fontsize=8)
+        words = f"a, c, d: {AREA}; b: retina, waking: two halves of the stimuli; mean ± s.e., thin: {n} animals"
+        figure.suptitle(f"{world}; {words}", fontsize=8)
     written = style.save(figure, stem)
     matrices = {}
     for name, log in logs.items():
         classes = rsa.rdm(readings.activity(log, AREA), by="original_class")
         matrices[name] = readings.in_learning_order(rsa.as_matrix(classes), log)
     borders = 2
-    title = f"classes in the order of learning, {AREA}; mean of {n} animals"
+    title = f"{world}: classes in the order of learning, {AREA}; mean of {n} animals"
     return written + style.save(
         figures_geometry.rdm_grid(matrices, borders=borders, title=title), stem.with_name("rdms")
     )
@@ -261,7 +265,8 @@ def main(settings: Settings) -> None:
     kept = {f"/cortex/{name}": one for name, one in cortical.items()}
     kept |= {f"/replay/{name}": one for name, one in replay.items()}
     xr.DataTree.from_dict(kept).to_netcdf(settings.folder / "geometry.nc")
-    saved = draw(logs, cortical, replay, settings.folder / "geometry")
+    world = f"{settings.protocol}, {settings.scenario} scenario"
+    saved = draw(logs, cortical, replay, settings.folder / "geometry", world=world)
     print("\nFigures:  " + "  ".join(str(path) for path in saved if path.suffix == ".png"))
     print(f"Measures: {settings.folder / 'geometry.nc'}   logs: {settings.folder}/*/run.nc   (xarray.open_datatree)")
 

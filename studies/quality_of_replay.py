@@ -293,7 +293,10 @@ def main(settings: Settings) -> None:
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
     kept = xr.DataTree.from_dict({f"/{folder_name(name)}": one for name, one in found.items()})
     kept.to_netcdf(settings.folder / "quality.nc")
-    saved = style.save(figures_fidelity.quality_of_arms(found), settings.folder / "quality")
+    title = f"{settings.protocol}, class scenario"
+    if settings.steps is not None or settings.quick:
+        title += ", shortened"
+    saved = style.save(figures_fidelity.quality_of_arms(found, title=title), settings.folder / "quality")
     if not settings.photographs:
         saved += draw_images(real, first, settings.folder / "images")
     print("\nFigures:  " + "  ".join(str(path) for path in saved if path.suffix == ".png"))
