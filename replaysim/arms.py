@@ -47,16 +47,8 @@ N_CONTEXTS = {"split_mnist": 5, "permuted_mnist": 100, "split_cifar100": 10}
 """Contexts of each protocol in the paper."""
 FRAMES: dict[str, tuple[Callable[..., AbstractProtocol], Learning, dict[str, Any]]] = {
     "split_mnist": (SplitMNIST, SPLIT_MNIST, {}),
-    "permuted_mnist": (
-        PermutedMNIST,
-        PERMUTED_MNIST,
-        {"units": WIDE},
-    ),
-    "split_cifar100": (
-        SplitCIFAR100,
-        SPLIT_CIFAR100,
-        {"units": WIDE},
-    ),
+    "permuted_mnist": (PermutedMNIST, PERMUTED_MNIST, {"units": WIDE}),
+    "split_cifar100": (SplitCIFAR100, SPLIT_CIFAR100, {"units": WIDE}),
 }
 """Protocol to what makes it, how its animals learn, and what all its brains have in common."""
 SCENARIOS = {

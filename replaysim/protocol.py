@@ -196,10 +196,8 @@ def SplitDigits(n_contexts: int | Sequence[Sequence[int]] = 5, scenario: str = "
 
     Parameters
     ----------
-    n_contexts
-        Number of contexts of equally many classes, in an order of the animal's own; or which classes each context has.
-    scenario
-        ``"task"``, ``"domain"`` or ``"class"``; see :class:`SplitProtocol`.
+    n_contexts, scenario
+        See :func:`SplitMNIST`.
     """
     return split("digits", n_contexts, scenario, title="SplitDigits")
 
@@ -211,10 +209,8 @@ def SplitCIFAR10(n_contexts: int | Sequence[Sequence[int]] = 5, scenario: str = 
 
     Parameters
     ----------
-    n_contexts
-        Number of contexts of equally many classes, in an order of the animal's own; or which classes each context has.
-    scenario
-        ``"task"``, ``"domain"`` or ``"class"``; see :class:`SplitProtocol`.
+    n_contexts, scenario
+        See :func:`SplitMNIST`.
     """
     return split("cifar10", n_contexts, scenario, title="SplitCIFAR10")
 
@@ -224,9 +220,7 @@ def SplitCIFAR100(n_contexts: int | Sequence[Sequence[int]] = 10, scenario: str 
 
     Parameters
     ----------
-    n_contexts
-        Number of contexts of equally many classes, in an order of the animal's own; or which classes each context has.
-    scenario
-        ``"task"``, ``"domain"`` or ``"class"``; see :class:`SplitProtocol`.
+    n_contexts, scenario
+        See :func:`SplitMNIST`.
     """
     return split("cifar100", n_contexts, scenario, title="SplitCIFAR100")
