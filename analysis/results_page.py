@@ -133,7 +133,7 @@ Further deviations:
 9. Gains of the normalisation in the feedback pathway begin at 1, not uniform in [0, 1] as in the library of 2019.
 
 Not explained: LwF with frozen early areas (`lwf_frozen`, class scenario) is far below the paper of 2022. Its learning
-loops agree with the published code of 2020. Fewer steps leave it better (300 steps per context, below). Areas whose
+loops agree with the published code of 2020. Fewer steps leave it better (300 steps per context, above). Areas whose
 activity is four times as large, as that of the areas of 2022, are no better there (recipe `closing`, 22.8 %; a row of
 `docs/results/split_cifar100.csv`, early areas e5ef14236b63).
 

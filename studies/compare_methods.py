@@ -27,7 +27,6 @@ is kept in a CSV file; ``docs/results.md`` is made of those in ``docs/results`` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -263,15 +262,6 @@ def tell(name: str, chance: int, lives: xr.Dataset) -> None:
     print(f"{name}{life}: {mean:.2f} %, mean of {lives.sizes['animal']} animals", flush=True)
 
 
-def counted(outcomes: Mapping[str, xr.Dataset]) -> tuple[dict[str, xr.Dataset], str]:
-    """Outcomes by what is counted: animals, each with the mean of its lives, or the lives of a single animal."""
-    animals = sorted({int(a) for one in outcomes.values() for a in one["animal"].values})
-    if len(animals) == 1 and any(one.sizes["chance"] > 1 for one in outcomes.values()):
-        lives = {n: one.isel(animal=0, drop=True).rename(chance="animal") for n, one in outcomes.items()}
-        return lives, f"lives of animal {animals[0]}"
-    return {name: one.mean("chance") for name, one in outcomes.items()}, "animals"
-
-
 def title(settings: Settings) -> str:
     """What the animals met, and what makes this no replication of the paper."""
     from replaysim.early_areas import shipped_areas
@@ -289,39 +279,18 @@ def title(settings: Settings) -> str:
     return ", ".join(words)
 
 
-def table(outcomes: Mapping[str, xr.Dataset], what: str, heading: str) -> str:
-    """The comparison as text, in per cent."""
-    from analysis.comparison import summarise
-
-    wide = max(18, *(len(name) for name in outcomes))
-    head = f"{'method':{wide}s} {'final accuracy, %':>20s} {'forgetting, points':>20s} {'n':>4s}"
-    lines = [heading, "", head, "-" * len(head)]
-    for name, one in outcomes.items():
-        cells = []
-        for measure in ("final", "forgetting"):
-            found = summarise(one[measure])
-            error = f"{100 * float(found['standard_error']):4.2f}" if int(found["n"]) > 1 else "   –"
-            cells.append(f"{100 * float(found['mean']):6.2f} ± {error}")
-        n = int(one["final"].notnull().sum())
-        lines.append(f"{name:{wide}s} {cells[0]:>20s} {cells[1]:>20s} {n:4d}")
-    chance = 100 * float(next(iter(outcomes.values()))["level"])
-    return "\n".join(
-        [*lines, "-" * len(head), f"{'chance':{wide}s} {chance:>13.2f}", f"mean ± standard error over n {what}"]
-    )
-
-
 def main(settings: Settings) -> None:
     """Simulate what is missing, summarise, print the table, draw the figure."""
-    from analysis import figures_methods, style, summaries
+    from analysis import figures_methods, methods_table, style, summaries
     from replaysim.errors import LogError
 
     if not settings.quick:
         summaries.check(settings.kept)
     found = {name.removeprefix(settings.prefix): outcome(settings, name) for name in chosen(settings)}
-    outcomes, what = counted({name: one for name, one in found.items() if one is not None})
+    outcomes, what = methods_table.counted({name: one for name, one in found.items() if one is not None})
     if not outcomes:
         raise LogError(f"nothing is complete in {settings.folder}: leave out --draw")
-    text = table(outcomes, what, title(settings))
+    text = methods_table.table(outcomes, what, title(settings))
     lacking = [name for name, one in found.items() if one is None]
     text += f"\nnot run yet: {', '.join(lacking)}" if lacking else ""
     print("\n" + text)

@@ -133,6 +133,7 @@ ANALYSIS = {
     "figures_fidelity": "comparison style",
     "figures_replay": "comparison style",
     "figures_methods": "comparison forgetting style",
+    "methods_table": "comparison",
     "summaries": "csv_tables forgetting",
     "csv_tables": "",
     "bounds": "csv_tables",

@@ -1,0 +1,41 @@
+"""What many methods left of everything that was learned, as a table; its figure is in :mod:`analysis.figures_methods`.
+
+An outcome is a dataset (animal, chance) of ``final`` and ``forgetting``, fractions, with the level of guessing as
+``level``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import xarray as xr
+
+from .comparison import summarise
+
+
+def counted(outcomes: Mapping[str, xr.Dataset]) -> tuple[dict[str, xr.Dataset], str]:
+    """Outcomes by what is counted: animals, each with the mean of its lives, or the lives of a single animal."""
+    animals = sorted({int(a) for one in outcomes.values() for a in one["animal"].values})
+    if len(animals) == 1 and any(one.sizes["chance"] > 1 for one in outcomes.values()):
+        lives = {n: one.isel(animal=0, drop=True).rename(chance="animal") for n, one in outcomes.items()}
+        return lives, f"lives of animal {animals[0]}"
+    return {name: one.mean("chance") for name, one in outcomes.items()}, "animals"
+
+
+def table(outcomes: Mapping[str, xr.Dataset], what: str, heading: str) -> str:
+    """The comparison as text, in per cent."""
+    wide = max(18, *(len(name) for name in outcomes))
+    head = f"{'method':{wide}s} {'final accuracy, %':>20s} {'forgetting, points':>20s} {'n':>4s}"
+    lines = [heading, "", head, "-" * len(head)]
+    for name, one in outcomes.items():
+        cells = []
+        for measure in ("final", "forgetting"):
+            found = summarise(one[measure])
+            error = f"{100 * float(found['standard_error']):4.2f}" if int(found["n"]) > 1 else "   –"
+            cells.append(f"{100 * float(found['mean']):6.2f} ± {error}")
+        n = int(one["final"].notnull().sum())
+        lines.append(f"{name:{wide}s} {cells[0]:>20s} {cells[1]:>20s} {n:4d}")
+    chance = 100 * float(next(iter(outcomes.values()))["level"])
+    return "\n".join(
+        [*lines, "-" * len(head), f"{'chance':{wide}s} {chance:>13.2f}", f"mean ± standard error over n {what}"]
+    )
