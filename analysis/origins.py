@@ -47,6 +47,26 @@ def origin_line(row: Row) -> str:
     return runs.lines()[0]
 
 
+def origin_now(device: str) -> str:
+    """The line about what this process makes on this device, now."""
+    from datetime import UTC, datetime
+
+    from replaysim.provenance import command_line, git_state, hardware, versions
+
+    from .summaries import plain
+
+    commit, dirty = git_state()
+    return origin_line(
+        {
+            "command": plain(command_line()),
+            "device": str(hardware(device).get("device_name", device)),
+            "torch": versions()["torch"],
+            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+            "commit": commit[:12] + ("+" if dirty == 1 else ""),
+        }
+    )
+
+
 def origin_lines(logs: Iterable[xr.DataTree]) -> list[str]:
     """Lines about how these finished logs came about, to be kept below whatever is made from them."""
     from .summaries import rows_of

@@ -14,6 +14,7 @@ from replaysim.errors import DataError
 
 from .bounds import Bound, bound_on, scatter, verdict
 from .csv_tables import ALL_CONTEXTS, number, read_table
+from .orders import Order, verdicts
 from .origins import Row, Runs
 
 COLUMNS = ("preset", "steps", "what", "value", "error", "source")
@@ -159,12 +160,15 @@ class Tables:
         Name of a source to its words.
     bounds
         On the difference of ours from published numbers.
+    orders
+        Published orders of arms; also beside shorter lives, which may keep another one.
     """
 
     cohorts: Sequence[Cohort]
     known: Known
     sources: Mapping[str, str]
     bounds: Sequence[Bound] = ()
+    orders: Sequence[Order] = ()
 
     def table(
         self, names: Sequence[str], steps: int, rows: Mapping[str, Sequence[Row]], contexts: str = ALL_CONTEXTS
@@ -207,7 +211,18 @@ class Tables:
             lines += ["", f"{SINGLE} No mean is published: our animal {YARDSTICK} minus one run of the published code."]
         if judged:
             lines += ["", "Tolerated difference from published numbers:", "", *judged]
+        lines += self._ordered(names[0].rpartition("/")[0] if names else "", steps, rows)
         return [*lines, "", *([*runs.lines(), ""] if runs.lines() else [])]
+
+    def _ordered(self, group: str, steps: int, rows: Mapping[str, Sequence[Row]]) -> list[str]:
+        lines: list[str] = []
+        for cohort in self.cohorts:
+            own = {
+                name: [row for row in some if int(row["steps"]) == steps and row["early"] == cohort.early]
+                for name, some in rows.items()
+            }
+            lines += verdicts(self.orders, group, own, cohort.title if len(self.cohorts) > 1 else "")
+        return lines
 
     def _line(self, name: str, steps: int, rows: Sequence[Row]) -> str:
         mean, code = (self.known.get((name, steps, what)) for what in (MEAN, f"animal {YARDSTICK}"))

@@ -33,6 +33,7 @@ LATER = (
 )
 LATER_CODE = "not in the paper: divisor of the code divergence as in the code of van de Ven, Tuytelaars & Tolias (2022)"
 NOT_SHOWN = f"{CODE}: its value, but the paper does not show this arm for this protocol"
+LATER_DOMAIN = LATER.removesuffix("strengths as in 2020") + "strengths as in the class scenario of 2020"
 NOT_IN_THE_PAPER = f"not in the paper; the {CODE} falls back to the values of the class scenario"
 
 SPLIT_MNIST = Learning(steps=2000, batch=128, rate=1e-3)
@@ -155,7 +156,7 @@ def preset(
     """An arm within the frame of its protocol; ``settings`` go to the maker of the brain."""
     make, learning, common = FRAMES[protocol]
     if scenario not in ("task", "class") and protocol != "permuted_mnist":
-        source = source if source in (LATER, LATER_CODE) else NOT_IN_THE_PAPER
+        source = {LATER: LATER_DOMAIN, LATER_CODE: LATER_CODE}.get(source, NOT_IN_THE_PAPER)
     return Preset(
         f"{protocol}/{scenario}/{arm}",
         about,

@@ -128,7 +128,7 @@ def describe_trials(
     """What is right, and through which gates, for stimuli in contexts; arrays (animal, step, trial)."""
     position = np.stack([c.train_position[t] for c, t in zip(curricula, stimulus, strict=True)])
     target = protocol.target(position, context)
-    arrays = (stimulus, target, _gate(protocol, brain, target, context), context, answers)
+    arrays = (stimulus, target, gates_of(protocol, brain, target, context), context, answers)
     tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in arrays]
     return ContextPlan(tensors[0], tensors[1], tensors[2], tensors[3], tensors[4], groups)
 
@@ -138,7 +138,8 @@ def _answers(protocol: AbstractProtocol, context: int, row_context: np.ndarray |
     return np.stack([protocol.answers(protocol.rule, c, context + 1) for c in contexts])
 
 
-def _gate(protocol: AbstractProtocol, brain: BrainPlan, target: np.ndarray, context: np.ndarray) -> np.ndarray:
+def gates_of(protocol: AbstractProtocol, brain: BrainPlan, target: np.ndarray, context: np.ndarray) -> np.ndarray:
+    """Gates that trials of these answers and contexts pass on their way down; all 0 where there are none."""
     if brain.gating is None:
         return np.zeros_like(target)
     if brain.gating.by == "context":

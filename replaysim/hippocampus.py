@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .cortex import AbstractCortex, CortexPlan
-from .errors import check_number
+from .cortex import RETINA, AbstractCortex, CortexPlan
+from .errors import SettingError, check_number
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,19 @@ class StandAlonePlan:
         check_number("StandAlonePlan", "code_units", self.code_units, least=1, whole=True)
 
     def build(self, cortex: AbstractCortex) -> StandAloneHippocampus:
-        """Grow the hippocampus beside a cortex; it shares nothing with it."""
-        return StandAloneHippocampus(self.areas.build(), self.code_units)
+        """Grow the hippocampus beside a cortex; it shares nothing with it.
+
+        Raises
+        ------
+        SettingError
+            Where its retina has not the size of the cortex' re-entry area.
+        """
+        areas = self.areas.build()
+        seen, read = areas.sizes[RETINA], cortex.sizes[cortex.reentry]
+        if seen != read:
+            must = f"with a retina of {read} units: it reads {cortex.reentry} of the cortex, whose plan says otherwise"
+            raise SettingError("StandAlonePlan", "areas", f"areas with a retina of {seen} units", must)
+        return StandAloneHippocampus(areas, self.code_units)
 
 
 class Code(NamedTuple):

@@ -10,10 +10,11 @@ Source: van de Ven, Siegelmann & Tolias (2020), Figs 8 and 9, and the published 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
-from .arms import BRAIN, CODE, HARD, NUMBERS, SCENARIOS, SOFT, Preset, preset
-from .brains import brain_inspired
+from .arms import BRAIN, CODE, HARD, NUMBERS, PAIR, SCENARIOS, SOFT, Preset, preset
+from .brains import brain_inspired, classifier
 from .errors import SettingError, check_choice, check_number, one_of
 
 INGREDIENTS = ("feedback", "modes", "gating", "internal", "distillation")
@@ -85,7 +86,7 @@ def lesion(
             raise SettingError("lesion", "closed", closed, "left out: this animal grows up without gates")
     share = own_share(protocol, scenario, kind, listed) if closed is None else closed
     settings = _brain(protocol, kind, present, share if "gating" in present else 0.0, faithful)
-    name = f"{kind}_{'_'.join(listed)}" if listed else (BRAIN if kind == "without" else "only_nothing")
+    name = f"{kind}_{'_'.join(listed)}" if listed else (BRAIN if kind == "without" else PAIR)
     name += "" if closed is None else f"_closed_{closed:g}"
     targets = SOFT if "distillation" in present else HARD
     return preset(
@@ -95,7 +96,7 @@ def lesion(
         _about(protocol, kind, listed, settings, faithful),
         brain_inspired,
         targets,
-        _source(protocol, scenario, listed, closed),
+        _source(protocol, scenario, kind, listed, settings, closed),
         **settings,
     )
 
@@ -145,8 +146,7 @@ def _brain(protocol: str, kind: str, present: Iterable[str], closed: float, fait
 def _about(protocol: str, kind: str, listed: tuple[str, ...], settings: dict[str, Any], faithful: bool) -> str:
     whole = "brain-inspired replay without" if kind == "without" else "classic generative replay with only"
     words = [f"{whole} {' and '.join(listed) or 'nothing'}"]
-    gated = "gating" not in settings["without"] and settings["closed"] > 0
-    words.append(f"gates closed {settings['closed']:g}" if gated else "no gates")
+    words.append(f"gates closed {settings['closed']:g}" if _gated(settings) else "no gates")
     if protocol == "split_cifar100":
         words.append(f"early areas {settings['early']}")
     if faithful:
@@ -154,25 +154,65 @@ def _about(protocol: str, kind: str, listed: tuple[str, ...], settings: dict[str
     return ", ".join(words)
 
 
-def _source(protocol: str, scenario: str, listed: tuple[str, ...], closed: float | None) -> str:
+def _gated(settings: dict[str, Any]) -> bool:
+    return "gating" not in settings["without"] and settings["closed"] > 0
+
+
+def gated(lesioned: Preset) -> bool:
+    """Whether an animal of :func:`lesion` has gates that close at least one unit."""
+    assert isinstance(lesioned.brain, partial)
+    return _gated(lesioned.brain.keywords)
+
+
+def _source(
+    protocol: str,
+    scenario: str,
+    kind: str,
+    listed: tuple[str, ...],
+    settings: dict[str, Any],
+    closed: float | None,
+) -> str:
+    """Where the animal and its share of closed gates come from, see :func:`own_share`."""
     if closed is not None:
         return "not in the paper: one common share of closed gates for all lesions"
-    if len(listed) != 1 or (protocol, scenario) not in WITHOUT:
-        return "not in the paper: gates closed as in the whole"
-    return f"{CODE}: share of closed gates chosen for this lesion"
+    gated, known = _gated(settings), (protocol, scenario) in WITHOUT
+    if known and len(listed) <= 1:
+        return f"{CODE}: share of closed gates chosen for this lesion" if gated and listed else CODE
+    if not gated:
+        return "not in the paper"
+    if protocol == "split_cifar100" and not known:
+        like = "the class scenario"
+    else:
+        like = "classic replay with gates alone" if known and kind == "only" else "the whole"
+    return f"not in the paper: gates closed as in {like}"
+
+
+def is_lesion(name: str) -> bool:
+    """Whether the preset of this name is one of :func:`lesions`: not in the figure that compares methods."""
+    return name.rpartition("/")[2].startswith(("without_", "only_", "last_context"))
 
 
 def lesions(protocol: str, scenario: str) -> list[Preset]:
-    """The paper's lesions of one protocol and scenario; in the task scenario also those that its slip changes."""
+    """The paper's lesions of one protocol and scenario, those with gates also with the slips of its code, if any.
+
+    And the floor of its figures, the classifier that learns the last context only.
+    """
     if (protocol, scenario) not in WITHOUT:
         return []
+    slips = scenario == "task" or protocol == "permuted_mnist"
     found = []
-    for ingredient in possible(protocol):
-        found.append(lesion(protocol, scenario, without={ingredient}))
-        if scenario == "task" and ingredient != "gating" and own_share(protocol, scenario, "without", [ingredient]):
-            found.append(lesion(protocol, scenario, without={ingredient}, faithful=True))
-    for ingredient in possible(protocol):
-        found.append(lesion(protocol, scenario, only={ingredient}))
-        if scenario == "task" and ingredient == "gating":
-            found.append(lesion(protocol, scenario, only={ingredient}, faithful=True))
-    return found
+    for kind in ("without", "only"):
+        for ingredient in possible(protocol):
+            one = lesion(protocol, scenario, **{kind: {ingredient}})
+            found.append(one)
+            if slips and gated(one):
+                found.append(lesion(protocol, scenario, **{kind: {ingredient}}, faithful=True))
+    return [*found, last_context(protocol, scenario)]
+
+
+def last_context(protocol: str, scenario: str) -> Preset:
+    """A plain classifier that learns the last context only, and is tested on all: the floor of the paper's figures."""
+    about = "plain classifier, trials of the last context only"
+    if protocol == "split_cifar100":
+        about += "; early areas plastic"
+    return preset(protocol, scenario, "last_context", about, classifier, {"experience": "last"})

@@ -7,14 +7,14 @@ with the settings of :data:`replaysim.presets.DIGITS`: nobody needs more than mi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 
 from .arms import HARD, NUMBERS, SOFT, Preset
 from .brains import brain_inspired, classifier
 from .errors import SettingError, check_choice
-from .ingredients import INGREDIENTS, lesion, possible
-from .presets import DIGITS, get
+from .ingredients import INGREDIENTS, gated, lesion, possible
+from .ingredients import last_context as paper_floor
+from .presets import DIGITS
 from .protocol import SplitDigits
 
 PROTOCOLS = ("digits", "split_mnist", "permuted_mnist", "split_cifar100")
@@ -25,7 +25,7 @@ COMMON = {("split_cifar100", "task"): NUMBERS["split_cifar100", "class"].closed}
 """One share of closed gates for all, where that of the intact brain would be none at all."""
 
 
-def lesion_arms(protocol: str, scenario: str, closed: str = "paper") -> dict[str, Preset]:
+def lesion_arms(protocol: str, scenario: str, closed: str = "paper", *, faithful: bool = False) -> dict[str, Preset]:
     """Every arm of Figures 8 and 9 of the paper by its name in tables and figures.
 
     ``"classic"`` generative replay, ``"+ modes"`` (classic replay with this ingredient only) and so on, the
@@ -42,15 +42,22 @@ def lesion_arms(protocol: str, scenario: str, closed: str = "paper") -> dict[str
         ``"paper"``: every arm has the share of closed gates that the paper chose for it (digits and Split MNIST have
         one share only); ``"common"``: all have that of the intact brain, in the task scenario of Split CIFAR-100,
         where the intact brain has no gates, that of the class scenario.
+    faithful
+        Repeat the published code's slips in arms with gates, see :class:`~replaysim.gating.Gating`. In the task
+        scenario the paper chose the shares of closed gates with them.
     """
     check_choice("lesion_arms", "protocol", protocol, PROTOCOLS)
+    if faithful and (protocol == "digits" or scenario == "class"):
+        where = f"{protocol}, {scenario} scenario"
+        must = "left out: the slips are in the task scenario and in permuted MNIST, with gates of the paper"
+        raise SettingError("lesion_arms", "faithful", where, must)
     check_choice("lesion_arms", "closed", closed, CLOSED)
     if protocol == "permuted_mnist" and scenario != "domain":
         raise SettingError("lesion_arms", "scenario", scenario, "'domain' in permuted MNIST")
     share = None
     if closed == "common" and protocol != "digits":
         share = COMMON.get((protocol, scenario), NUMBERS[protocol, scenario].closed)
-    made = _of_digits if protocol == "digits" else partial(_of_paper, protocol, closed=share)
+    made = _of_digits if protocol == "digits" else partial(_of_paper, protocol, closed=share, faithful=faithful)
     ingredients = possible(protocol)
     return {
         CLASSIC: made(scenario, "only", ()),
@@ -63,13 +70,11 @@ def lesion_arms(protocol: str, scenario: str, closed: str = "paper") -> dict[str
 
 def last_context(protocol: str, scenario: str) -> Preset:
     """A plain classifier that learns the last context only, and is tested on all: the floor."""
-    about = "plain classifier, trials of the last context only"
     if protocol != "digits":
-        base = get(f"{protocol}/{scenario}/nothing")
-        return replace(base, name=f"{protocol}/{scenario}/last_context", about=about, mechanisms={"experience": "last"})
+        return paper_floor(protocol, scenario)
     return Preset(
         f"digits/{scenario}/last_context",
-        about,
+        "plain classifier, trials of the last context only",
         partial(SplitDigits, scenario=scenario),
         partial(classifier, units=DIGITS.units),
         DIGITS.learning,
@@ -83,12 +88,13 @@ def folder_name(arm: str) -> str:
     return arm.replace(WITH, "plus_").replace(WITHOUT, "minus_").replace(" ", "_")
 
 
-def _of_paper(protocol: str, scenario: str, kind: str, listed: Iterable[str], *, closed: float | None) -> Preset:
+def _of_paper(
+    protocol: str, scenario: str, kind: str, listed: Iterable[str], *, closed: float | None, faithful: bool
+) -> Preset:
     named = tuple(listed)
     share = closed if ("gating" in named) == (kind == "only") else None  # where there are gates
-    if kind == "only":
-        return lesion(protocol, scenario, only=named, closed=share)
-    return lesion(protocol, scenario, without=named, closed=share)
+    made = partial(lesion, protocol, scenario, **{kind: named}, closed=share)
+    return made(faithful=True) if faithful and gated(made()) else made()
 
 
 def _of_digits(scenario: str, kind: str, listed: Iterable[str]) -> Preset:

@@ -240,15 +240,33 @@ def about_area(cortex: AbstractCortex, area: str) -> dict[str, Any]:
     """
     if area == cortex.areas[0]:
         return {"area": area, "plastic": 0, "nonlinearity": "none"}
-    own = next((part for name, part in cortex.named_modules() if name.rsplit(".", 1)[-1] == area), cortex)
-    plastic = int(any(value.requires_grad for value in own.parameters()))
+    plastic = int(any(value.requires_grad for value in _part(cortex, area).parameters()))
     return {"area": area, "plastic": plastic, "nonlinearity": cortex.nonlinearities.get(area, "unknown")}
+
+
+def _part(cortex: AbstractCortex, area: str) -> torch.nn.Module:
+    """The part of the cortex that makes an area; all of it where no part bears the area's name."""
+    return next((part for name, part in cortex.named_modules() if name.rsplit(".", 1)[-1] == area), cortex)
 
 
 def plastic_reentry(brain: Brain) -> bool:
     """Whether synapses onto the re-entry area, or below it, can change."""
-    below = brain.cortex.areas[1 : brain.cortex.areas.index(brain.cortex.reentry) + 1]
-    return any(about_area(brain.cortex, area)["plastic"] for area in below)
+    return any(about_area(brain.cortex, area)["plastic"] for area in _up_to(brain.cortex, brain.cortex.reentry))
+
+
+def stands(cortex: AbstractCortex, area: str) -> bool:
+    """Whether what a stimulus evokes in an area is the same for life: nothing at it or below it can change.
+
+    Neither synapses nor statistics, which areas in training mode may gather.
+    """
+    parts = [_part(cortex, below) for below in _up_to(cortex, area)]
+    adapts = any(part.training and any(True for _ in part.buffers()) for part in parts)
+    return not adapts and not any(value.requires_grad for part in parts for value in part.parameters())
+
+
+def _up_to(cortex: AbstractCortex, area: str) -> tuple[str, ...]:
+    """Areas above the retina up to this one."""
+    return tuple(cortex.areas[1 : cortex.areas.index(area) + 1])
 
 
 def synapses(

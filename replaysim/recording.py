@@ -176,23 +176,27 @@ class Recording:
         )
 
     def _areas(self, learned: int, wanted: CorticalActivity) -> Piece:
+        """Activity of one snapshot; that of areas which cannot change comes with the first one, once for all."""
         template = self.cohort.template.cortex
         areas = wanted.areas or template.areas[1:]
+        standing = {area for area in areas if see.stands(template, area)}
+        areas = [area for area in areas if learned == 0 or area not in standing]
         stimuli, coordinates = self._coordinates(learned, wanted.stimuli)
+        piece: Piece = {"/cortex": xr.Dataset(coords=coordinates)}
+        if not areas:
+            return piece
         kept = self.presentation if self._kept_suffices(areas) else self.images
         found = see.evoked(self.cohort, kept, self.protocol, self.curricula, stimuli, areas)
-        piece: Piece = {"/cortex": xr.Dataset(coords=coordinates)}
         for area in areas:
+            once = area in standing
+            labels = ("animal", "stimulus") if once else ("animal", "snapshot", "stimulus")
             activity = see.described(
-                ("animal", "snapshot", "stimulus", "unit"),
-                found[area][:, None],
+                (*labels, "unit"),
+                found[area] if once else found[area][:, None],
                 f"activity of {area} after the non-linearity",
             )
-            own = {name: coordinates[name] for name in ("animal", "snapshot", "stimulus")}
-            about = see.about_area(template, area)
-            piece[f"/cortex/{area}"] = xr.Dataset(
-                {"activity": activity}, coords={**own, **see.count("unit", found[area].shape[-1])}, attrs=about
-            )
+            coords = {name: coordinates[name] for name in labels} | see.count("unit", found[area].shape[-1])
+            piece[f"/cortex/{area}"] = xr.Dataset({"activity": activity}, coords, see.about_area(template, area))
         return piece
 
     def _kept_suffices(self, wanted: Sequence[str]) -> bool:

@@ -184,12 +184,13 @@ class Settings:
 def chosen(settings: Settings) -> list[str]:
     """Names of the presets that are asked for."""
     from replaysim import presets
+    from replaysim.ingredients import is_lesion
 
     every = presets.names(settings.prefix)
     if settings.arms == "all":
         return every
     if settings.arms == "paper":
-        return [n for n in every if not n.removeprefix(settings.prefix).startswith(("without_", "only_"))]
+        return [n for n in every if not is_lesion(n)]
     return [presets.get(settings.prefix + arm.strip()).name for arm in settings.arms.split(",")]
 
 

@@ -191,9 +191,9 @@ def replay(log: xr.DataTree) -> Iterator[Drawing]:
         "halves of the waking stimuli have fewer stimuli each, so that their means are noisier.",
     )
     events = readings.replayed(log)
-    one, waking = events.isel(contexts_learned=-1, animal=0), readings.activity(log, "retina").isel(snapshot=[-1])
+    one, waking = events.isel(contexts_learned=-1, animal=0), readings.activity(log, "retina")
     dreamt = one["activity"].assign_coords(original_class=one["original_class"]).rename(event="stimulus")
-    seen = rsa.class_means(waking, by="original_class").isel(animal=0)
+    seen = rsa.class_means(waking, by="original_class").isel(animal=0).expand_dims("snapshot")
     dreamt = rsa.class_means(dreamt, by="original_class")
     words = f"systems, retina\n{one_animal(waking)}; numbers: classes"
     yield (

@@ -5,7 +5,8 @@ Run time: seconds.
 
 Our numbers are those that ``studies/compare_methods.py`` and ``studies/lesions.py`` keep, one CSV file a protocol (with
 a header only as long as nothing of it was run); the published ones are in ``docs/results/published.csv``, how far ours
-may lie from them in ``docs/results/bounds.csv``. A page that would show less than it does today is only written with
+may lie from them in ``docs/results/bounds.csv``, orders of arms that a figure shows in ``docs/results/orders.csv``. A
+page that would show less than it does today is only written with
 ``--fewer``. Tables of other studies are the ``table.txt`` that they leave, copied to ``docs/results/`` under the names
 in :data:`analysis.results_page.KEPT`, where the words of the page are, too.
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from analysis.bounds import Bound, read_bounds
 from analysis.csv_tables import ALL_CONTEXTS
+from analysis.orders import Order, read_orders
 from analysis.origins import BEGINNING
 from analysis.results_page import COMMON, KEPT, NOT_EVERYWHERE, SHIPPED, SOURCES, WORLDS
 from analysis.summary_tables import Known, Tables, published
@@ -38,10 +40,17 @@ class Settings:
     check: bool = field(default=False, metadata={"help": "write nothing; fail if the file is not up to date"})
 
 
-def section(world: str, rows: Sequence[Mapping[str, str]], known: Known, bounds: Sequence[Bound] = ()) -> str:
+def section(
+    world: str,
+    rows: Sequence[Mapping[str, str]],
+    known: Known,
+    bounds: Sequence[Bound] = (),
+    orders: Sequence[Order] = (),
+) -> str:
     """The section on one protocol."""
     from replaysim import presets
     from replaysim.early_areas import shipped_areas
+    from replaysim.ingredients import is_lesion
 
     by, grouped = WORLDS[world], defaultdict(list)
     cohorts = tuple(replace(one, early=shipped_areas()) if one.early == SHIPPED else one for one in by.cohorts)
@@ -63,13 +72,8 @@ def section(world: str, rows: Sequence[Mapping[str, str]], known: Known, bounds:
                     f"**{few}{steps} steps per context** (the paper: {paper[1]}): compare with their like only.",
                     "",
                 ]
-            parts += Tables(cohorts, known, SOURCES, bounds).table(wanted, steps, grouped, contexts)
+            parts += Tables(cohorts, known, SOURCES, bounds, orders).table(wanted, steps, grouped, contexts)
     return "\n".join([*parts, by.deviations])
-
-
-def is_lesion(name: str) -> bool:
-    """Whether an arm is a developmental lesion: not in the figure that compares methods."""
-    return name.rsplit("/", 1)[1].startswith(("without_", "only_"))
 
 
 def printed(folder: Path, title: str) -> str:
@@ -92,7 +96,9 @@ def printed(folder: Path, title: str) -> str:
     return "\n".join(parts)
 
 
-def check_names(folder: Path, ours: Mapping[str, Sequence[Mapping[str, str]]], known: Known) -> None:
+def check_names(
+    folder: Path, ours: Mapping[str, Sequence[Mapping[str, str]]], known: Known, orders: Sequence[Order] = ()
+) -> None:
     """Raise :class:`DataError` for numbers of arms that there are not: no table would show them.
 
     Parameters
@@ -101,8 +107,8 @@ def check_names(folder: Path, ours: Mapping[str, Sequence[Mapping[str, str]]], k
         With the summaries.
     ours
         World to the rows of its summary.
-    known
-        Published numbers.
+    known, orders
+        Published numbers, and orders of arms.
     """
     from replaysim import presets
 
@@ -120,15 +126,25 @@ def check_names(folder: Path, ours: Mapping[str, Sequence[Mapping[str, str]]], k
             f"{folder / 'published.csv'}: has numbers of {', '.join(unknown[:3])}, which `replaysim run --list` does "
             "not show: mend the name, or remove the rows"
         )
+    for order in orders:
+        for arm in order.arms:
+            check_choice(str(folder / "orders.csv"), order.group, arm, _arms_of(order.group))
     for value in known.values():
         check_choice(str(folder / "published.csv"), "source", value.source, SOURCES)
 
 
-def read(folder: Path) -> tuple[dict[str, list[dict[str, str]]], Known, tuple[Bound, ...]]:
-    """Summaries by world, published numbers and bounds, all checked."""
+def _arms_of(group: str) -> list[str]:
+    from replaysim import presets
+
+    return [name.rpartition("/")[2] for name in presets.names(f"{group}/")]
+
+
+def read(folder: Path) -> tuple[dict[str, list[dict[str, str]]], Known, tuple[Bound, ...], tuple[Order, ...]]:
+    """Summaries by world, published numbers, bounds and orders, all checked."""
     from analysis.summaries import read_rows
 
     known, bounds = published(folder / "published.csv"), read_bounds(folder / "bounds.csv")
+    orders = read_orders(folder / "orders.csv")
     ours = {}
     for world in WORLDS:
         path = folder / f"{world}.csv"
@@ -141,8 +157,8 @@ def read(folder: Path) -> tuple[dict[str, list[dict[str, str]]], Known, tuple[Bo
             ours[world] = read_rows(path)
         except UnicodeDecodeError as error:
             raise DataError(f"{path} is not a summary: {error}") from error
-    check_names(folder, ours, known)
-    return ours, known, bounds
+    check_names(folder, ours, known, orders)
+    return ours, known, bounds, orders
 
 
 def main(settings: Settings) -> None:
@@ -151,11 +167,11 @@ def main(settings: Settings) -> None:
 
     if settings.out.is_dir() or not settings.out.parent.is_dir():
         raise SettingError("results", "out", str(settings.out), "a file in a folder that is there")
-    ours, known, bounds = read(settings.summaries)
+    ours, known, bounds, orders = read(settings.summaries)
     heading = (
         "# Published numbers and ours\n\nMade by `python studies/results.py` from the summaries in `docs/results/`.\n\n"
     )
-    sections = [section(world, rows, known, bounds) for world, rows in ours.items()]
+    sections = [section(world, rows, known, bounds, orders) for world, rows in ours.items()]
     parts = [*sections, COMMON, *(printed(settings.summaries, title) for title in KEPT)]
     text = heading + "\n".join(part for part in parts if part)
     before = settings.out.read_text(encoding="utf-8") if settings.out.exists() else ""

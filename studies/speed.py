@@ -4,8 +4,9 @@ Counts the floating-point operations of a whole brain-inspired step on Split MNI
 current and replayed trials, weight update), times it, and divides by the rate at which the same thread multiplies
 float32 matrices (best of squares of 768, 1024 and 1536), measured in turn within the same process. Then the same work
 with two workers against one. ``--photographs`` does so for Split CIFAR-100 with frozen early areas, whose activity is
-kept, and says how much memory one animal takes with the activity of all 60,000 photographs. On a GPU
-(``--device cuda``) all animals are one computation, and the squares are of 4096 and 8192.
+kept, and says how much memory a whole life of one animal takes, two steps a context, from 60,000 photographs (of noise)
+to the last test: with frozen areas, and with classic replay, whose early areas learn. On a GPU (``--device cuda``) all
+animals are one computation, and the squares are of 4096 and 8192.
 
 ``--analysis`` times the analyses instead: representational dissimilarities, nearest-neighbour fidelity and the Frechet
 distance, each against the least operations that it needs at that rate, and against the libraries that compute the same
@@ -18,8 +19,10 @@ from __future__ import annotations
 
 import platform
 import statistics
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from analysis.stopwatch import matrix_rate, timed
@@ -84,6 +87,8 @@ class Task:
 
 SPLIT_MNIST = Task(784, (400, 400), 10, 5, 128, 1000)
 SPLIT_CIFAR100 = Task(1024, (2000, 2000), 100, 10, 256, 60_000)
+LIVES = ("brain_inspired", "gr")
+"""Arms of Split CIFAR-100 whose memory is measured: frozen early areas, and two networks whose early areas learn."""
 
 
 def make_step(animals: tuple[int, ...], task: Task, device: str = "cpu") -> tuple[Cohort, Callable[[], object]]:
@@ -195,51 +200,64 @@ def simulation(settings: Settings) -> list[tuple[str, str]]:
 
 
 def photographs(settings: Settings) -> list[tuple[str, str]]:
-    """Measure a step on kept activity of frozen early areas, and the memory that it takes; lines of a table."""
+    """Measure a step on kept activity of frozen early areas, and the memory that lives take; lines of a table."""
     task = replace(SPLIT_CIFAR100, stored=2000) if settings.quick else SPLIT_CIFAR100
     animals = settings.animals[:1] if settings.device == "cpu" else settings.animals
     rows = timed_step(animals, task, 3 if settings.quick else settings.repeats, settings.device)
-    who = "one animal" if len(animals) == 1 else f"{len(animals)} animals"
-    return [*rows, (f"most memory, {who}, activity of {task.stored:,} photographs", most_memory(settings.device))]
+    for arm in LIVES:
+        most = memory_of_a_life(arm, task.stored, settings.device)
+        found = "not measured on this system" if most is None else f"{most:.2f} GiB"
+        rows.append((f"most memory, one animal's life, {task.stored:,} photographs, {arm}", found))
+    return rows
 
 
-def most_memory(device: str) -> str:
-    """Most memory of the device that this process has held; on a CPU, libraries included."""
+def memory_of_a_life(arm: str, stored: int, device: str = "cpu") -> float | None:
+    """Most memory, GiB, in which one animal of this arm of Split CIFAR-100 lives two steps a context.
+
+    In a process of its own; on a CPU that of the whole process, libraries included.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(live, arm, stored, device).result()
+
+
+def live(arm: str, stored: int, device: str) -> float | None:
+    """Such a life, in this process."""
+    import numpy as np
     import torch
 
+    import replaysim as rs
+    from replaysim import presets
+    from replaysim.retina import LIGHT
+    from replaysim.stimuli import StimulusSet
+
+    torch.set_num_threads(1)
+    chance, counts = np.random.default_rng(0), (stored * 5 // 6, stored // 6)
+    label = [np.arange(n) % 100 for n in counts]
+    images = [chance.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8) for n in counts]
+    names = tuple(map(str, range(100)))
+    stimuli = StimulusSet("noise", images[0], label[0], images[1], label[1], names, 255.0, LIGHT["cifar100"])
+    protocol = rs.SplitProtocol(stimuli, contexts=10)
+    one = presets.get(f"split_cifar100/class/{arm}")
+    learning = replace(one.learning, steps=2)
+    rs.simulate(
+        one.brain(protocol), protocol, animals=(12,), learning=learning, workers=1, device=device, progress=False,
+        **one.mechanisms,
+    )  # fmt: skip
     if torch.device(device).type == "cuda":
-        return f"{torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB"
+        return torch.cuda.max_memory_allocated(device) / 2**30
     try:
         import resource
     except ImportError:  # Windows
-        return "not measured on this system"
+        return None
     unit = 1 if platform.system() == "Darwin" else 1024
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30:.2f} GiB"
-
-
-def origin(device: str) -> str:
-    """The line that says how these numbers came about."""
-    from datetime import UTC, datetime
-
-    from analysis.origins import origin_line
-    from replaysim.provenance import command_line, git_state, hardware, versions
-
-    commit, dirty = git_state()
-    return origin_line(
-        {
-            "command": command_line(),
-            "device": str(hardware(device).get("device_name", device)),
-            "torch": versions()["torch"],
-            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-            "commit": commit[:12] + ("+" if dirty == 1 else ""),
-        }
-    )
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def main(settings: Settings) -> None:
     """Measure, print a table."""
     import torch
 
+    from analysis.origins import origin_now
     from replaysim.crew import cores
     from replaysim.preparation import check_animals, check_device
 
@@ -255,7 +273,7 @@ def main(settings: Settings) -> None:
     rows.append(("machine", f"{platform.machine()}, {cores()} cores, torch {torch.__version__}"))
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:{width}s}   {value}" for name, value in rows))
-    print(f"\n{origin(settings.device)}")
+    print(f"\n{origin_now(settings.device)}")
 
 
 if __name__ == "__main__":

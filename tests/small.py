@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 import replaysim as rs
 
@@ -39,6 +40,15 @@ def simulate(scenario: str = "class", animals: Any = (12,), **kwargs: Any) -> rs
 def state(result: rs.SimulationResult, animal: int) -> dict[str, np.ndarray]:
     """All values of a trained brain."""
     return {name: value.numpy() for name, value in result.brains[animal].state_dict().items()}
+
+
+def at_every_snapshot(log: xr.DataTree) -> xr.DataTree:
+    """A copy in which activity of the retina, which never changes, stands at every snapshot all the same."""
+    copy = log.copy()
+    group = log["cortex/retina"].to_dataset(inherit=False)
+    often = group["activity"].expand_dims(snapshot=log["cortex"]["snapshot"], axis=1)
+    copy["cortex/retina"] = xr.DataTree(group.assign(activity=often.copy()))
+    return copy
 
 
 def assert_bitwise(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:

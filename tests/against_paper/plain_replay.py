@@ -4,9 +4,10 @@ Nothing of the simulation is used, neither its parts nor its chance: gradients c
 random numbers from torch. Oracle files show that our terms and loops are those of the published code, given its random
 numbers; this shows that whole lives, with chance of one's own, come out alike.
 
-As a script it does the short run of Split CIFAR-100 that ``docs/results.md`` compares with the published code::
+As a script it does the short run of Split CIFAR-100 that ``docs/results.md`` compares with the published code (eight
+minutes a seed on one core; what it printed is in ``docs/results/second_implementation.txt``)::
 
-    python tests/against_paper/plain_replay.py early_areas.safetensors 1 2 3
+    python tests/against_paper/plain_replay.py --early early_areas.safetensors 1 2 3
 """
 
 from __future__ import annotations
@@ -135,9 +136,20 @@ def split_cifar100(early: str, animal: int = 12) -> World:
     return World(seen[0], labels[0], seen[1], labels[1], 10)
 
 
+def main(early: str, *seeds: str) -> None:
+    """Lives of the short run, their mean and standard error, and how they came about."""
+    from analysis.origins import origin_now
+
+    torch.set_num_threads(1)
+    met, found = split_cifar100(early), []
+    for seed in map(int, seeds):
+        found.append(100 * life(met, Settings(), seed))
+        print(f"seed {seed}: {found[-1]:.2f} %", flush=True)
+    error = f" ± {np.std(found, ddof=1) / len(found) ** 0.5:.2f}" if len(found) > 1 else ""
+    print(f"mean ± standard error of {len(found)}: {np.mean(found):.2f}{error} %\n\n{origin_now('cpu')}")
+
+
 if __name__ == "__main__":
     import sys
 
-    met = split_cifar100(sys.argv[1])
-    for number in map(int, sys.argv[2:]):
-        print(f"seed {number}: {100 * life(met, Settings(), number):.2f} %", flush=True)
+    main(*sys.argv[2:])  # after --early

@@ -436,6 +436,27 @@ def test_kept_activity_gives_the_same_life(name: str, tmp_path: Path, monkeypatc
             )
 
 
+@pytest.mark.parametrize("early", ["frozen", "plastic"])
+def test_what_cannot_change_is_recorded_once(early: str, tmp_path: Path) -> None:
+    """Naive activity of standing areas is that of the animal at the end of its life; other areas have snapshots."""
+    own = protocol("class")
+    plan = brain(own, early, developed=developed(tmp_path))
+    record = [rs.CorticalActivity("retina", "early_2", "early_5", "association_1", stimuli=12)]
+    result = simulate({"protocol": own, "brain": plan, "replay": GenerativeReplay(), "record": record})
+    standing = ("retina", "early_2", "early_5") if early == "frozen" else ("retina",)
+    shown = adapt(torch.from_numpy(own.stimuli.test.copy()).float() / 255, own.stimuli.light)  # type: ignore[arg-type]
+    with torch.no_grad():
+        seen = result.brains[12].eval().perceive(shown)
+    for area in ("retina", "early_2", "early_5", "association_1"):
+        found = result.log[f"cortex/{area}"].to_dataset()["activity"].sel(animal=12)
+        assert ("snapshot" in found.dims) == (area not in standing), area
+        if area not in standing:
+            assert found.sizes["snapshot"] == 4 and not np.array_equal(found.isel(snapshot=0), found.isel(snapshot=-1))
+            found = found.isel(snapshot=-1)
+        expected = seen[area].flatten(1)[found["stimulus"].values.tolist()]
+        np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=area)
+
+
 def test_information_from_kept_activity_is_that_from_images(tmp_path: Path) -> None:
     """Nothing below is covered, so that the Fisher information may start where the early areas end."""
     own, file = protocol("class"), developed(tmp_path)

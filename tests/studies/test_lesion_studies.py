@@ -67,6 +67,22 @@ def test_arms_of_lesions(protocol: str, scenario: str, ingredients: int, closed:
         assert len(shares - {0.0}) == 1
 
 
+def test_arms_with_the_slips_of_the_published_code() -> None:
+    for protocol, scenario in (("split_cifar100", "task"), ("permuted_mnist", "domain"), ("split_mnist", "task")):
+        plain, slipped = (lesion_arms(protocol, scenario, faithful=faithful) for faithful in (False, True))
+        for name, arm in slipped.items():
+            gated = "gates closed" in arm.about
+            assert arm.name == plain[name].name + "_faithful" * gated
+            assert arm.brain.keywords.get("faithful", False) == gated  # type: ignore[attr-defined]
+            if protocol != "split_mnist" and name != "intact":
+                assert arm.name in presets.PRESETS, "kept, and in the tables"
+        assert any(arm.name.endswith("_faithful") for arm in slipped.values())
+    assert lesion_arms("split_cifar100", "class")["classic"].name == "split_cifar100/class/gr"
+    for protocol, scenario in (("digits", "task"), ("split_cifar100", "class")):
+        with pytest.raises(SettingError, match=r"faithful: got '.*, (task|class) scenario', must be left out"):
+            lesion_arms(protocol, scenario, faithful=True)
+
+
 def test_arms_that_there_are_not() -> None:
     with pytest.raises(SettingError, match="'domain' in permuted MNIST"):
         lesion_arms("permuted_mnist", "class")

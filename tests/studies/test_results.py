@@ -75,6 +75,8 @@ def replaced(old: str, new: str) -> Callable[[Path], None]:
         ("published.csv", replaced("class/gr,", "class/grr,"), DataError, "has numbers of split_mnist/class/grr"),
         ("published.csv", replaced(",classifiers", ",class"), SettingError, "source: got 'class'"),
         ("bounds.csv", Path.unlink, LogError, "no bounds at"),
+        ("orders.csv", Path.unlink, LogError, "no orders at"),
+        ("orders.csv", replaced(",gr <", ",grr <"), SettingError, "permuted_mnist/domain: got 'grr', must be one of"),
         ("lesions_digits.txt", Path.unlink, LogError, "Lesions"),
     ],
 )

@@ -144,6 +144,14 @@ def test_speed_prints_its_table() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("arm", ["brain_inspired", "gr"])
+def test_a_life_with_all_photographs_fits_into_four_gigabytes(arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "studies")
+    speed = importlib.import_module("speed")
+    assert arm in speed.LIVES and 0.5 < speed.memory_of_a_life(arm, 60_000) < 4
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of a part of torch that is not public
 def test_a_timed_step_stays_on_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "studies")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import replaysim as rs
-from replaysim import permuted, presets, protocol
+from replaysim import arms, permuted, presets, protocol
 from replaysim.arms import Preset
 from replaysim.brain import BrainPlan
 from replaysim.consolidation import (
@@ -79,7 +79,15 @@ EXTRA = {
     "split_mnist/task": {"xdg", "brain_inspired_faithful"},
     "split_mnist/domain": set(),
     "split_mnist/class": set(),
-    "permuted_mnist/domain": {"online_ewc", "brain_inspired_si", "brain_inspired_faithful"},
+    "permuted_mnist/domain": {
+        "online_ewc",
+        "brain_inspired_si",
+        "brain_inspired_faithful",
+        "without_feedback_faithful",
+        "without_distillation_faithful",
+        "only_gating_faithful",
+        "last_context",
+    },
     "split_cifar100/task": {
         "xdg",
         "xdg_frozen",
@@ -87,9 +95,10 @@ EXTRA = {
         "without_feedback_faithful",
         "without_internal_faithful",
         "only_gating_faithful",
+        "last_context",
     },
     "split_cifar100/domain": {"brain_inspired_1024"},
-    "split_cifar100/class": {"brain_inspired_si", "brain_inspired_1024", "brain_inspired_si_1024"},
+    "split_cifar100/class": {"brain_inspired_si", "brain_inspired_1024", "brain_inspired_si_1024", "last_context"},
 }
 # steps, batch, rate
 LEARNING = {
@@ -132,7 +141,7 @@ def test_every_arm_is_there() -> None:
             wanted |= {f"{arm}_frozen" for arm in (*CLASSIFIERS, "gr", "exact_replay")}
         found = {name.removeprefix(f"{group}/") for name in presets.names(f"{group}/")}
         assert found == wanted, group
-    assert len(presets.names()) == 113
+    assert len(presets.names()) == 119
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -261,7 +270,7 @@ def test_classic_replay_is_the_lesion_of_everything() -> None:
     for group in LESIONS:
         world, scenario = group.split("/")
         nothing = presets.lesion(world, scenario, only=())
-        assert brain(nothing) == brain(f"{group}/gr")
+        assert nothing.name == f"{group}/gr" and brain(nothing) == brain(nothing.name)
         assert nothing.mechanisms == presets.get(f"{group}/gr").mechanisms
         intact = presets.lesion(world, scenario, without=())
         assert intact.name == f"{group}/brain_inspired" and brain(intact) == brain(intact.name)
@@ -288,6 +297,34 @@ def test_lesions_that_the_paper_does_not_have() -> None:
     assert closed(brain(both)) == 0.2 and both.name.endswith("only_modes_gating")
     assert closed(brain(presets.lesion("split_mnist", "class", without="feedback"))) == 0.8
     assert closed(brain(presets.lesion("split_cifar100", "domain", without="modes"))) == 0.6
+
+
+def test_where_the_share_of_closed_gates_comes_from() -> None:
+    def source(*where: str, **settings: Any) -> str:
+        return presets.lesion(*where, **settings).source.removeprefix(arms.CODE)
+
+    chosen, lent = ": share of closed gates chosen for this lesion", "not in the paper: gates closed as in "
+    cifar, permuted = ("split_cifar100", "class"), ("permuted_mnist", "domain")
+    for where in (cifar, permuted):
+        assert source(*where, without="feedback") == source(*where, only="gating") == chosen
+        for settings in ({"without": ()}, {"only": ()}, {"without": "gating"}, {"only": "modes"}):
+            assert source(*where, **settings) == "", "the paper has this animal, and its gates are nothing special"
+        assert source(*where, only=("modes", "gating")) == f"{lent}classic replay with gates alone"
+        assert source(*where, without=("modes", "feedback")) == f"{lent}the whole"
+        assert source(*where, only=("modes", "feedback")) == "not in the paper"
+    assert source("split_cifar100", "task", without="modes") == "", "no gates there"
+    assert source("split_mnist", "class", without="modes") == f"{lent}the whole"
+    assert "falls back to the values of the class scenario" in source("split_cifar100", "domain", without="modes")
+    assert "common" in source(*cifar, without="modes", closed=0.5)
+    for scenario, words in (("class", "strengths as in 2020"), ("domain", "as in the class scenario of 2020")):
+        assert presets.get(f"split_cifar100/{scenario}/si_frozen").source.endswith(words)
+
+
+@pytest.mark.parametrize("group", ["split_cifar100/class", "split_cifar100/task", "permuted_mnist/domain"])
+def test_the_floor_is_a_plain_animal_that_learns_the_last_context(group: str) -> None:
+    floor, plain = presets.get(f"{group}/last_context"), presets.get(f"{group}/nothing")
+    assert brain(floor) == brain(plain) and floor.learning == plain.learning
+    assert floor.mechanisms == {"experience": "last"} and plain.mechanisms == {}
 
 
 @pytest.mark.parametrize(

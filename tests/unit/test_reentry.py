@@ -19,6 +19,7 @@ from replaysim import objectives
 from replaysim.brain import Brain
 from replaysim.cohort import Cohort
 from replaysim.drift import Drift, similarity
+from replaysim.errors import SettingError
 from replaysim.events import Events, plan_round
 from replaysim.learning import Trials
 from replaysim.observation import plastic_reentry
@@ -221,6 +222,15 @@ def warned(plan: rs.BrainPlan, own: rs.SplitProtocol, replay: Any) -> list[str]:
         warnings.simplefilter("always")
         prepare(plan, own, small.LEARNING, replay, None, "sequential", (), "cpu", "float32")
     return [str(w.message) for w in caught]
+
+
+def test_a_stand_alone_hippocampus_must_fit_the_area_that_it_reads() -> None:
+    own = seeing.protocol()
+    plan = seeing.pair(own, "frozen", "early_5")
+    plan.grow(0)
+    wider = dataclasses.replace(plan, cortex=seeing.cortex(reentry="early_5", channels=(2, 3, 4, 5, 7)))
+    with pytest.raises(SettingError, match=r"StandAlonePlan.areas: got areas with a retina of 6 .* retina of 7 units"):
+        rs.simulate(wider, own, learning=seeing.LEARNING, replay=GenerativeReplay("hard"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,126 @@
+"""Published orders of arms, where a figure shows which does better but no number: kept by ours, or not."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+from pathlib import Path
+
+from replaysim.errors import DataError
+
+from .csv_tables import read_table
+from .origins import Row
+
+COLUMNS = ("group", "order", "source")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One arm does better than another; where it is not ``strict``, or as well."""
+
+    worse: str
+    better: str
+    strict: bool
+
+
+@dataclass(frozen=True)
+class Order:
+    """A published order of the arms of one protocol and scenario.
+
+    Attributes
+    ----------
+    group
+        ``protocol/scenario``.
+    words
+        Arms from worst to best, between them ``<``, or ``<=`` where the next one is at least as good; arms that are not
+        told apart with a comma between them: ``nothing < si, ewc <= lwf``.
+    source
+        Where it was published.
+    """
+
+    group: str
+    words: str
+    source: str
+
+    @property
+    def levels(self) -> list[list[str]]:
+        """Arms that are not told apart, from worst to best."""
+        return [[arm.strip() for arm in level.split(",")] for level in re.split("<=|<", self.words)]
+
+    @property
+    def arms(self) -> list[str]:
+        """All of them, from worst to best."""
+        return [arm for level in self.levels for arm in level]
+
+    @property
+    def steps(self) -> list[Step]:
+        """Every arm of a level with every one of the next."""
+        signs = re.findall("<=|<", self.words)
+        neighbours = zip(pairwise(self.levels), signs, strict=True)
+        return [Step(a, b, sign == "<") for (low, high), sign in neighbours for a, b in product(low, high)]
+
+
+def read_orders(path: Path) -> tuple[Order, ...]:
+    """Orders of a CSV file, one a row.
+
+    Raises
+    ------
+    LogError, DataError
+        If there is no such file, it holds something else, or an order is no order.
+    """
+    found = tuple(Order(row["group"], row["order"], row["source"]) for row in read_table(path, COLUMNS, "orders"))
+    for order in found:
+        arms = order.arms
+        if len(order.levels) < 2 or not all(arms) or len(set(arms)) < len(arms):
+            raise DataError(
+                f"{path}, row of {order.group}: {order.words!r} is no order, must be different arms, the worst first, "
+                "e.g. 'nothing < si, ewc <= lwf'"
+            )
+    return found
+
+
+def verdicts(orders: Iterable[Order], group: str, rows: Mapping[str, Sequence[Row]], ours: str = "") -> list[str]:
+    """Lines that say, for every published order of a group, which steps of it ours keep.
+
+    Two arms are compared within the lives that both have lived: the same animal, the same chance.
+
+    Parameters
+    ----------
+    orders, group
+        Orders, and the group of arms that they may be about.
+    rows
+        Preset to rows of a summary, all of one cohort, number of steps and of contexts.
+    ours
+        Name of the cohort, where there are several.
+    """
+    lines = []
+    for order in orders:
+        lived = {arm: _lives(rows.get(f"{group}/{arm}", ())) for arm in order.arms}
+        if order.group == group and sum(map(bool, lived.values())) > 1:
+            of = f", {ours}" if ours else ""
+            lines += ["", f"Published order{of}: {order.words} ({order.source}). Points between arms, same lives:", ""]
+            lines += [f"- {_verdict(step, lived[step.worse], lived[step.better])}" for step in order.steps]
+    return lines
+
+
+def _lives(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
+    """Accuracy, per cent, by animal and chance; without lives whose losses became infinite."""
+    found = {(row["animal"], row["chance"]): 100 * float(row["accuracy"]) for row in rows}
+    return {life: value for life, value in found.items() if not math.isnan(value)}
+
+
+def _verdict(step: Step, worse: Mapping[tuple[str, str], float], better: Mapping[tuple[str, str], float]) -> str:
+    pair = f"{step.better} − {step.worse}"
+    both = sorted(worse.keys() & better.keys())
+    if not both:
+        return f"{pair}: not run yet"
+    gaps = [better[life] - worse[life] for life in both]
+    gap, animals = statistics.fmean(gaps), len({animal for animal, _ in both})
+    error = f" ± {statistics.stdev(gaps) / len(gaps) ** 0.5:.2f}" if len(gaps) > 1 else ""
+    n = f"{animals} animal{'s' * (animals > 1)}" + (f", {len(both)} lives" if len(both) > animals else "")
+    kept = gap > 0 if step.strict else gap >= 0
+    return f"{pair}: {gap:+.2f}{error} ({n}): {'as published' if kept else 'the other way round'}"

@@ -1,0 +1,85 @@
+"""Published orders of arms: read, and held against lives of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.csv_tables import ALL_CONTEXTS
+from analysis.orders import Order, Step, read_orders, verdicts
+from analysis.summary_tables import Cohort, Tables
+from replaysim.errors import DataError
+
+WORDS = "gr < nothing, si <= lwf"
+ORDER = Order("w/task", WORDS, "Figure 1")
+
+
+def rows(arm: str, *accuracies: float, first: int = 12, chance: int = 0, **more: Any) -> list[dict[str, str]]:
+    """A life each of animals 12, 13, ..."""
+    made = []
+    for animal, accuracy in enumerate(accuracies, first):
+        own = {"animal": animal, "chance": chance, "accuracy": accuracy, "steps": 10, "contexts": ALL_CONTEXTS}
+        origin = dict.fromkeys(("command", "device", "torch", "date", "commit"), "x")
+        made.append({"preset": f"w/task/{arm}", "early": "none", **own, **origin, **more})
+    return [{name: str(value) for name, value in row.items()} for row in made]
+
+
+def test_an_order_is_read_step_by_step(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text(f'group,order,source\nw/task,"{WORDS}",Figure 1\n', encoding="utf-8")
+    assert read_orders(path) == (ORDER,) and ORDER.arms == ["gr", "nothing", "si", "lwf"]
+    assert ORDER.steps == [
+        Step("gr", "nothing", True),
+        Step("gr", "si", True),
+        Step("nothing", "lwf", False),
+        Step("si", "lwf", False),
+    ]
+    for words in ("gr", "gr < ", "gr < nothing < gr", "gr < , si"):
+        path.write_text(f'group,order,source\nw/task,"{words}",Figure 1\n', encoding="utf-8")
+        with pytest.raises(DataError, match=r"row of w/task: .* is no order"):
+            read_orders(path)
+
+
+def test_arms_are_compared_within_the_same_lives() -> None:
+    lived = {
+        "w/task/gr": rows("gr", 0.5, 0.6),
+        "w/task/nothing": rows("nothing", 0.7, 0.7, 0.1, first=13),  # animal 13 is the only one of both
+        "w/task/si": rows("si", 0.4, 0.8) + rows("si", float("nan"), chance=1),
+        "w/task/lwf": rows("lwf", 0.4, 0.8),
+    }
+    lines = verdicts([ORDER], "w/task", lived, "ours")
+    assert lines[1] == f"Published order, ours: {WORDS} (Figure 1). Points between arms, same lives:"
+    assert lines[3:] == [
+        "- nothing − gr: +10.00 (1 animal): as published",
+        "- si − gr: +5.00 ± 15.00 (2 animals): as published",
+        "- lwf − nothing: +10.00 (1 animal): as published",
+        "- lwf − si: +0.00 ± 0.00 (2 animals): as published",
+    ]
+    assert verdicts([Order("w/task", "lwf < si", "x")], "w/task", lived)[-1].endswith("the other way round")
+    assert verdicts([Order("w/task", "si < gr", "x")], "w/task", lived)[-1] == (
+        "- gr − si: -5.00 ± 15.00 (2 animals): the other way round"
+    )
+
+
+def test_what_is_missing() -> None:
+    assert verdicts([ORDER], "w/class", {}) == [] and verdicts([ORDER], "w/task", {}) == []
+    assert verdicts([ORDER], "w/task", {"w/task/gr": rows("gr", 0.5)}) == [], "one arm has no order"
+    several = {"w/task/gr": rows("gr", 0.5) + rows("gr", 0.5, chance=1), "w/task/si": rows("si", 0.6, 0.7)}
+    several["w/task/si"] += rows("si", 0.8, chance=1)
+    lines = verdicts([ORDER], "w/task", several)
+    assert lines[3:] == [
+        "- nothing − gr: not run yet",
+        "- si − gr: +20.00 ± 10.00 (1 animal, 2 lives): as published",
+        "- lwf − nothing: not run yet",
+        "- lwf − si: not run yet",
+    ]
+
+
+def test_orders_stand_below_tables_of_any_length() -> None:
+    lived = {"w/task/gr": rows("gr", 0.5) + rows("gr", 0.9, steps=20), "w/task/si": rows("si", 0.6)}
+    tables = Tables((Cohort("none", "ours", "ours"),), {}, {}, (), (ORDER,))
+    text = "\n".join(tables.table(["w/task/gr", "w/task/si"], 10, lived))
+    assert "- si − gr: +10.00 (1 animal): as published" in text
+    assert "Published order" not in "\n".join(tables.table(["w/task/gr", "w/task/si"], 20, lived))
