@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,13 @@ class Runs:
     """Numbers of the footnotes that say how rows came about."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, str, str], list[Row]] = {}
+        self._rows: dict[tuple[str, str, str, str], list[Row]] = {}
 
     def number(self, rows: Iterable[Row]) -> str:
         """Numbers of all that made these rows (:data:`analysis.summaries.COLUMNS`)."""
         found = set()
         for row in rows:
-            made = (row["command"], row["device"], row["torch"])
+            made = (row["command"], row["device"], row["machine"], row["torch"])
             self._rows.setdefault(made, []).append(row)
             found.add(list(self._rows).index(made) + 1)
         return ", ".join(map(str, sorted(found)))
@@ -31,40 +32,23 @@ class Runs:
     def lines(self) -> list[str]:
         """One line a command, machine and version of torch."""
         lines = []
-        for number, ((command, device, torch), rows) in enumerate(self._rows.items(), 1):
+        for number, ((command, device, machine, torch), rows) in enumerate(self._rows.items(), 1):
             dates = sorted({row["date"] for row in rows})
             days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
             commits = ", ".join(sorted({row["commit"] for row in rows}))
-            where = "CPU, one thread a worker" if device == "cpu" else device
+            known = "" if machine == "unknown" else f" ({machine})"
+            where = f"CPU{known}, one thread a worker" if device == "cpu" else f"{device}{known}"
             lines.append(f"{BEGINNING}{number}: `{command}`; {where}; torch {torch}; {days}; commit {commits}")
         return lines
 
 
 def origin_line(row: Row) -> str:
-    """The line about something that was made without a log (keys: command, device, torch, date and commit)."""
+    """The line about something that was made without a log, see :func:`replaysim.provenance.here_and_now`."""
+    from .summaries import machine_of, plain
+
     runs = Runs()
-    runs.number([row])
+    runs.number([{**row, **machine_of(json.loads(row["hardware"])), "command": plain(row["command"])}])
     return runs.lines()[0]
-
-
-def origin_now(device: str) -> str:
-    """The line about what this process makes on this device, now."""
-    from datetime import UTC, datetime
-
-    from replaysim.provenance import command_line, git_state, hardware, versions
-
-    from .summaries import plain
-
-    commit, dirty = git_state()
-    return origin_line(
-        {
-            "command": plain(command_line()),
-            "device": str(hardware(device).get("device_name", device)),
-            "torch": versions()["torch"],
-            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-            "commit": commit[:12] + ("+" if dirty == 1 else ""),
-        }
-    )
 
 
 def origin_lines(logs: Iterable[xr.DataTree]) -> list[str]:

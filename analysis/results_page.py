@@ -130,7 +130,6 @@ Further deviations:
 8. `_frozen` arms, and all numbers beside the paper of 2022: there, early areas were developed anew for every seed, the
    code divergence was divided by 1024 (here 3072, but for the arms that end in `_1024`), and strengths and shares of
    closed gates were others.
-9. Gains of the normalisation in the feedback pathway begin at 1, not uniform in [0, 1] as in the library of 2019.
 
 Not explained: LwF with frozen early areas (`lwf_frozen`, class scenario) is far below the paper of 2022. Its learning
 loops agree with the published code of 2020. Fewer steps leave it better (300 steps per context, above). Areas whose

@@ -36,10 +36,12 @@ COLUMNS = (
     "date",
     "commit",
     "device",
+    "machine",
     "torch",
     "command",
 )
-BEFORE = {"chance": "0", "early": "none", "contexts": ALL_CONTEXTS}
+UNKNOWN = "unknown"
+BEFORE = {"chance": "0", "early": "none", "contexts": ALL_CONTEXTS, "machine": UNKNOWN}
 """What the summary of an earlier version did not say."""
 _PLACES = ("--out", "--summary")
 _WHOLE, _REAL = ("animal", "chance", "steps"), ("accuracy", "forgetting")
@@ -86,12 +88,20 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none", contexts: int
             "forgetting": f"{float(forgotten.sel(animal=animal)):.6f}",
             "date": log.attrs["date_created"][:10],
             "commit": log.attrs["software_git_commit"][:12] + changed,
-            "device": hardware.get("device_name", hardware["device"]),
+            **machine_of(hardware),
             "torch": versions["torch"],
             "command": plain(log.attrs["command"]),
         }
         for animal in accuracy["animal"].values
     ]
+
+
+def machine_of(hardware: Mapping[str, Any]) -> dict[str, str]:
+    """``device`` and ``machine`` in words, from what a log says of its hardware."""
+    cores = int(hardware.get("cores", 0))
+    words = [str(hardware.get("processor") or hardware.get("machine") or UNKNOWN)]
+    words += [f"{cores} core{'s' * (cores > 1)}"] if cores else []
+    return {"device": str(hardware.get("device_name", hardware["device"])), "machine": ", ".join(words)}
 
 
 def plain(command: str) -> str:

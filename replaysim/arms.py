@@ -97,6 +97,8 @@ NUMBERS: dict[tuple[str, str], Numbers] = {
 }
 LATER_BUDGET = 100  # stimuli of every class that the paper of 2022 stores
 LATER_DIVISOR = 1024  # units of early_5; the published code divides by the 3072 elements of a photograph
+OLD_GAIN = "uniform"
+"""Initial gains of the normalisation in the feedback to the retina, of the library with which the paper was made."""
 PAIR, BRAIN = "gr", "brain_inspired"
 SOFT: Mapping[str, Any] = {"replay": GenerativeReplay(targets="soft", temperature=2.0)}
 HARD: Mapping[str, Any] = {"replay": GenerativeReplay(targets="hard")}
@@ -219,7 +221,8 @@ def _early(protocol: str, early: str) -> str:
 
 def _pair(protocol: str, scenario: str) -> list[Preset]:
     about = "classic generative replay: stand-alone hippocampus, hard targets"
-    found = [preset(protocol, scenario, PAIR, about + _early(protocol, "plastic"), generative_pair, HARD)]
+    own = {"descending_gain": OLD_GAIN} if protocol == "split_cifar100" else {}
+    found = [preset(protocol, scenario, PAIR, about + _early(protocol, "plastic"), generative_pair, HARD, **own)]
     if protocol == "split_cifar100":
         found.append(
             preset(

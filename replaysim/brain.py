@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from . import rng
 from .context_gating import ContextGates, ContextGating
 from .cortex import RETINA, AbstractCortex, CortexPlan, check_cortex
+from .descending import GAINS
 from .errors import SettingError, check_choice, check_number
 from .feedback import RECONSTRUCTIONS, Feedback
 from .gating import Gates, Gating, check_open
@@ -55,6 +56,9 @@ class BrainPlan:
     divergence_divisor
         The code divergence is divided by this number; the paper takes the elements of a *stimulus*, also where
         activity of a higher area is re-created.
+    descending_gain
+        Initial gains of the normalisation where feedback descends through early areas, see
+        :class:`~replaysim.descending.DescendingAreas`.
     """
 
     cortex: CortexPlan
@@ -68,10 +72,12 @@ class BrainPlan:
     context_gating: ContextGating | None = None
     reconstruction: str = "bernoulli"
     divergence_divisor: float = 1.0
+    descending_gain: str = "ones"
 
     def __post_init__(self) -> None:
         check_choice("BrainPlan", "reconstruction", self.reconstruction, RECONSTRUCTIONS)
         check_number("BrainPlan", "divergence_divisor", self.divergence_divisor, above=0)
+        check_choice("BrainPlan", "descending_gain", self.descending_gain, GAINS)
         if self.hippocampus is None and (self.modes is not None or self.gating is not None):
             part = "modes" if self.modes is not None else "gating"
             raise SettingError("BrainPlan", part, getattr(self, part), "None where there is no hippocampus")
@@ -108,7 +114,7 @@ class BrainPlan:
         with _chance(seed, "synapses/hippocampus"):
             hippocampus = self.hippocampus.build(cortex)
         with _chance(seed, "synapses/feedback"):
-            feedback = grow_feedback(cortex, hippocampus, self.reconstruction)
+            feedback = grow_feedback(cortex, hippocampus, self.reconstruction, self.descending_gain)
         modes = gates = None
         if self.modes is not None:
             with _chance(seed, "synapses/modes"):

@@ -37,6 +37,7 @@ def brain_inspired(
     reconstruction: str | None = None,
     reentry: str | None = None,
     divergence_divisor: float | None = None,
+    descending_gain: str = "ones",
     faithful: bool = False,
     early: str | None = None,
     developed: str | None = None,
@@ -72,6 +73,9 @@ def brain_inspired(
         retina.
     divergence_divisor
         Divides the code divergence; default: the elements of a stimulus.
+    descending_gain
+        Initial gains of the normalisation where feedback descends through the early areas of a visual cortex:
+        ``"ones"``, or ``"uniform"`` in [0, 1], as the library of the paper's time drew them.
     early, developed
         Whether the early areas of a visual cortex stand still (``"frozen"``, the default) or go on learning
         (``"plastic"``), and the file they come from; see :class:`~replaysim.visual_cortex.VisualPlan`.
@@ -97,6 +101,9 @@ def brain_inspired(
     stand_alone = "feedback" in left_out
     if stand_alone and isinstance(plan, OwnCortex):
         raise SettingError("brain_inspired", "without", "feedback", "left out with a cortex of your own")
+    if descending_gain != "ones" and (not isinstance(plan, VisualPlan) or area not in plan.areas[: len(plan.channels)]):
+        must = f"'ones': on the way down to {area} there are no early areas that normalise"
+        raise SettingError("brain_inspired", "descending_gain", descending_gain, must)
     own_units = _sizes("brain_inspired", "hippocampal_units", hippocampal_units)
     if own_units is not None and not stand_alone:
         raise SettingError(
@@ -117,6 +124,7 @@ def brain_inspired(
         gating=None if "gating" in left_out or closed == 0 else gating,
         reconstruction=_reconstruction(protocol, plan, area, reconstruction),
         divergence_divisor=size if divergence_divisor is None else divergence_divisor,
+        descending_gain=descending_gain,
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from .arms import BRAIN, CODE, HARD, NUMBERS, PAIR, SCENARIOS, SOFT, Preset, preset
+from .arms import BRAIN, CODE, HARD, NUMBERS, OLD_GAIN, PAIR, SCENARIOS, SOFT, Preset, preset
 from .brains import brain_inspired, classifier
 from .errors import SettingError, check_choice, check_number, one_of
 
@@ -135,7 +135,9 @@ def _brain(protocol: str, kind: str, present: Iterable[str], closed: float, fait
     missing = tuple(i for i in ("feedback", "modes", "gating") if i not in present)
     if protocol == "split_cifar100":
         settings["early"] = "plastic" if kind == "only" and "internal" not in present else "frozen"
-        missing += () if "internal" in present else ("internal",)
+        if "internal" not in present:
+            missing += ("internal",)
+            settings["descending_gain"] = OLD_GAIN
     if protocol == "permuted_mnist":
         settings["gates_by"] = "context"
     if faithful:
@@ -203,10 +205,11 @@ def lesions(protocol: str, scenario: str) -> list[Preset]:
     found = []
     for kind in ("without", "only"):
         for ingredient in possible(protocol):
-            one = lesion(protocol, scenario, **{kind: {ingredient}})
+            named: dict[str, Any] = {kind: {ingredient}}
+            one = lesion(protocol, scenario, **named)
             found.append(one)
             if slips and gated(one):
-                found.append(lesion(protocol, scenario, **{kind: {ingredient}}, faithful=True))
+                found.append(lesion(protocol, scenario, **named, faithful=True))
     return [*found, last_context(protocol, scenario)]
 
 

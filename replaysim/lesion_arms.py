@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from .arms import HARD, NUMBERS, SOFT, Preset
 from .brains import brain_inspired, classifier
@@ -91,9 +92,9 @@ def folder_name(arm: str) -> str:
 def _of_paper(
     protocol: str, scenario: str, kind: str, listed: Iterable[str], *, closed: float | None, faithful: bool
 ) -> Preset:
-    named = tuple(listed)
-    share = closed if ("gating" in named) == (kind == "only") else None  # where there are gates
-    made = partial(lesion, protocol, scenario, **{kind: named}, closed=share)
+    named: dict[str, Any] = {kind: tuple(listed)}
+    share = closed if ("gating" in named[kind]) == (kind == "only") else None  # where there are gates
+    made = partial(lesion, protocol, scenario, **named, closed=share)
     return made(faithful=True) if faithful and gated(made()) else made()
 
 

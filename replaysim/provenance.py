@@ -13,7 +13,9 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,18 @@ def read_settings(path: Path) -> dict[str, Any]:
             "this folder was; choose another folder"
         )
     return found
+
+
+def here_and_now(device: str) -> dict[str, str]:
+    """What makes numbers without a log: hardware (as JSON), command, torch, date and commit of this process."""
+    commit, dirty = git_state()
+    return {
+        "command": command_line(),
+        "hardware": json.dumps(hardware(device)),
+        "torch": versions()["torch"],
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": commit[:12] + ("+" if dirty == 1 else ""),
+    }
 
 
 def provenance(
@@ -233,12 +247,23 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+@cache
+def processor() -> str:
+    """Name of the processor as its maker gives it, where the system tells; else its kind."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name" and value.strip():
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
 def hardware(device: str) -> dict[str, Any]:
     """Where the simulation runs; what torch does on it is read only if torch is already loaded."""
     found: dict[str, Any] = {
         "device": str(device),
         "machine": platform.machine(),
-        "processor": platform.processor(),
+        "processor": processor(),
         "system": f"{platform.system()} {platform.release()}",
         "cores": os.cpu_count() or 0,
     }

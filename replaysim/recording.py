@@ -180,7 +180,7 @@ class Recording:
         template = self.cohort.template.cortex
         areas = wanted.areas or template.areas[1:]
         standing = {area for area in areas if see.stands(template, area)}
-        areas = [area for area in areas if learned == 0 or area not in standing]
+        areas = tuple(area for area in areas if learned == 0 or area not in standing)
         stimuli, coordinates = self._coordinates(learned, wanted.stimuli)
         piece: Piece = {"/cortex": xr.Dataset(coords=coordinates)}
         if not areas:

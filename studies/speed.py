@@ -257,9 +257,10 @@ def main(settings: Settings) -> None:
     """Measure, print a table."""
     import torch
 
-    from analysis.origins import origin_now
+    from analysis.origins import origin_line
     from replaysim.crew import cores
     from replaysim.preparation import check_animals, check_device
+    from replaysim.provenance import here_and_now
 
     check_animals(settings.animals)
     settings = replace(settings, device=check_device(settings.device))
@@ -273,7 +274,7 @@ def main(settings: Settings) -> None:
     rows.append(("machine", f"{platform.machine()}, {cores()} cores, torch {torch.__version__}"))
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:{width}s}   {value}" for name, value in rows))
-    print(f"\n{origin_now(settings.device)}")
+    print(f"\n{origin_line(here_and_now(settings.device))}")
 
 
 if __name__ == "__main__":

@@ -138,7 +138,8 @@ def split_cifar100(early: str, animal: int = 12) -> World:
 
 def main(early: str, *seeds: str) -> None:
     """Lives of the short run, their mean and standard error, and how they came about."""
-    from analysis.origins import origin_now
+    from analysis.origins import origin_line
+    from replaysim.provenance import here_and_now
 
     torch.set_num_threads(1)
     met, found = split_cifar100(early), []
@@ -146,7 +147,8 @@ def main(early: str, *seeds: str) -> None:
         found.append(100 * life(met, Settings(), seed))
         print(f"seed {seed}: {found[-1]:.2f} %", flush=True)
     error = f" ± {np.std(found, ddof=1) / len(found) ** 0.5:.2f}" if len(found) > 1 else ""
-    print(f"mean ± standard error of {len(found)}: {np.mean(found):.2f}{error} %\n\n{origin_now('cpu')}")
+    print(f"mean ± standard error of {len(found)}: {np.mean(found):.2f}{error} %\n")
+    print(origin_line(here_and_now("cpu")))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import xarray as xr
 from seeing import LEARNING, brain, classifier, developed, pair, protocol
 from small import assert_bitwise, state
 from torch import Tensor
+from torch.distributions import Normal
 
 import replaysim as rs
 from replaysim import fisher, objectives, preparation, simulation
@@ -33,7 +34,7 @@ from replaysim.early_areas import load_early_areas
 from replaysim.events import Cues, Episodes, Events, ReplayRound, plan_round
 from replaysim.experience import plan_context
 from replaysim.fisher import Judgement, fisher_information
-from replaysim.learning import Learning, Trials
+from replaysim.learning import COMPONENTS, Learning, Trials
 from replaysim.life import Condition, present
 from replaysim.recording import Recording
 from replaysim.replay import CurrentInputReplay, ExactReplay, GenerativeReplay
@@ -181,13 +182,12 @@ def test_an_animal_lives_alone_as_in_company(name: str) -> None:
 # --- every batch has statistics of its own
 
 
-def costs(
-    own: Brain, groups: list[dict[str, Any]], share: float, divisor: float, soft: bool = False
-) -> tuple[Tensor, list[Tensor]]:
+def costs(own: Brain, groups: list[dict[str, Any]], share: float, divisor: float) -> tuple[Tensor, list[Tensor]]:
     """What a brain in training mode, asked group after group, pays for experience; first current trials, then events.
 
-    A group: ``start``, ``activity``, ``target`` (of every judgement), ``answers`` (of every judgement), ``row`` (the
-    trial that is judged), ``current``, ``noise``.
+    A group: ``start``, ``activity``, ``target`` (of every judgement; labels, or soft targets at temperature 2),
+    ``answers`` (of every judgement), ``row`` (the trial that is judged), ``current``, ``noise``; with modes and gates
+    ``belief`` (of every trial, in which class it is).
     """
     evoked = [own.climb(g["activity"], g["start"], context=g.get("context")) for g in groups]
     losses: dict[bool, list[tuple[Tensor, ...]]] = {True: [], False: []}
@@ -197,10 +197,16 @@ def costs(
         codes = [own.hippocampus(activity) for activity in read]
         samples = [code.sample(g["noise"]) for code, g in zip(codes, groups, strict=True)]
         assert own.feedback is not None
-        drives = [own.feedback(sample) for sample in samples]
+        gates = [None if own.gates is None else own.gates(g["belief"]) for g in groups]
+        drives = [own.feedback(sample, gate) for sample, gate in zip(samples, gates, strict=True)]
     for i, (group, seen) in enumerate(zip(groups, evoked, strict=True)):
         logits = own.readout(seen[own.top])[group["row"]]
-        judged = objectives.classification(logits, group["target"], group["answers"])
+        target = group["target"]
+        if target.is_floating_point():
+            log_p = (logits.masked_fill(~group["answers"], -1e9) / 2).log_softmax(1)
+            judged = -4 * (target * log_p).sum(1)
+        else:
+            judged = objectives.classification(logits, target, group["answers"])
         zero = torch.zeros(len(group["activity"]), dtype=logits.dtype)
         recreated = diverged = zero
         if codes:
@@ -209,6 +215,11 @@ def costs(
                 seen[own.cortex.reentry].detach(),
             )
             diverged = objectives.code_divergence(codes[i].mean, codes[i].log_variance) / divisor
+            if own.modes is not None:
+                modes = Normal(own.modes.mean, (own.modes.log_variance / 2).exp())
+                far = modes.log_prob(samples[i][:, None]).sum(2) + group["belief"].log()
+                code = Normal(codes[i].mean, (codes[i].log_variance / 2).exp())
+                diverged = (code.log_prob(samples[i]).sum(1) - far.logsumexp(1)) / divisor
         losses[group["current"]].append((judged, recreated, diverged))
     totals = [
         torch.stack([torch.cat(part).mean() for part in zip(*losses[kind], strict=True)])
@@ -269,7 +280,7 @@ def test_joint_training_meets_context_after_context() -> None:
 
 
 @pytest.mark.parametrize("scenario", ["class", "task"])
-@pytest.mark.parametrize("kind", ["exact", "pair", "integrated", "pair, frozen cortex"])
+@pytest.mark.parametrize("kind", ["exact", "pair", "integrated", "pair, frozen cortex", "modes and gates"])
 def test_replay_has_statistics_of_its_own(kind: str, scenario: str) -> None:
     """Current and replayed batch, in the task scenario the replayed batch of each context, are separate passes."""
     own = protocol(scenario)
@@ -278,16 +289,18 @@ def test_replay_has_statistics_of_its_own(kind: str, scenario: str) -> None:
         "pair": lambda: pair(own),
         "integrated": lambda: brain(own, "plastic", "early_3", without=("modes", "gating")),
         "pair, frozen cortex": lambda: pair(own, "frozen", "early_3"),
+        "modes and gates": lambda: brain(own, "plastic", "early_3"),
     }
-    plan, cued = plans[kind](), kind == "exact"
-    replay: Any = ExactReplay(5) if cued else GenerativeReplay("hard")
+    whole = kind == "modes and gates"
+    plan, exact, cued = plans[kind](), kind == "exact", kind == "exact" or whole
+    replay: Any = ExactReplay(5) if exact else GenerativeReplay("soft" if whole else "hard")
     cohort = Cohort(grow(plan), rate=1e-3, replay=replay, dtype=torch.float64)
     singles = grow(plan)
     replayed = plan_round(own, 2, 5, cued=cued)
     assert replayed.groups == ((3, 3) if cued and scenario == "task" else (5,))
     events_per_step = sum(replayed.groups)
     area = cohort._experience.entrances.replayed
-    assert area == ("retina" if cued else plan.cortex.reentry)  # type: ignore[attr-defined]
+    assert area == ("retina" if exact else plan.cortex.reentry)  # type: ignore[attr-defined]
     chance = torch.Generator().manual_seed(1)
 
     def normal(*shape: int) -> Tensor:
@@ -300,14 +313,18 @@ def test_replay_has_statistics_of_its_own(kind: str, scenario: str) -> None:
     decision = torch.multinomial(replayed.learner_answers.double().expand(len(rows), -1), 2, generator=chance).T
     nothing = torch.zeros(2, events_per_step, dtype=torch.int64)
     logits = normal(2, len(rows), 6)
-    events = Events(nothing[..., None].double()[..., :0], met, nothing, logits, logits, decision, nothing)
+    soft = (logits.masked_fill(~replayed.teacher_answers, -1e9) / 2).softmax(2)
+    events = Events(nothing[..., None].double()[..., :0], met, nothing, logits, soft, decision, nothing)
     answers = torch.from_numpy(own.answers(own.rule, 2, 3))
-    trials = Trials(stimulus, target, 0 * target, 0 * target + 2)
-    noise = noise[..., : 0 if cued else 4]
+    trials = Trials(stimulus, target, target, 0 * target + 2)
+    noise = noise[..., : 0 if exact else 4]
     losses = cohort.learn(trials, answers[None], noise, events, replayed, 1 / 3)
     for a, single in enumerate(singles):
         first = {"start": "retina", "current": True, "row": torch.arange(6), "answers": answers}
-        groups = [{**first, "activity": stimulus[a], "target": target[a], "noise": noise[a, :6]}]
+        certain = objectives.one_hot(target[a], 6, torch.float64)
+        groups = [
+            {**first, "activity": stimulus[a], "target": target[a], "noise": noise[a, :6], "belief": certain},
+        ]
         begin = 0
         for size in replayed.groups:
             judged = (rows >= begin) & (rows < begin + size)
@@ -318,7 +335,8 @@ def test_replay_has_statistics_of_its_own(kind: str, scenario: str) -> None:
                     "current": False,
                     "row": rows[judged] - begin,
                     "activity": met[a, chosen],
-                    "target": decision[a, judged],
+                    "target": (soft if whole else decision)[a, judged],
+                    "belief": soft[a, judged],
                     "answers": replayed.learner_answers.expand(len(rows), -1)[judged],
                     "noise": noise[a, 6:][chosen],
                 }
@@ -328,6 +346,7 @@ def test_replay_has_statistics_of_its_own(kind: str, scenario: str) -> None:
         total.backward()
         np.testing.assert_allclose(losses[a, 0].numpy(), total.detach().numpy(), rtol=0, atol=1e-12)
         np.testing.assert_allclose(losses[a, 1:4].numpy(), parts[0].detach().numpy(), rtol=0, atol=1e-12)
+        assert bool(losses[a, COMPONENTS.index("replayed_distillation")] > 0) == whole
     compare(cohort, singles)
     moved = [n for n, v in singles[0].named_buffers() if n.endswith("num_batches_tracked") and v > 0]
     assert moved, "something normalises by its batch, or this test tells nothing"

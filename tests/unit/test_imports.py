@@ -42,7 +42,7 @@ ALLOWED = {
     "descending": "errors",
     "feedback": "errors descending",
     "pathways": "cortex descending feedback hippocampus visual_cortex",
-    "brain": "errors rng context_gating cortex feedback gating hippocampus memory_modes objectives pathways",
+    "brain": "errors rng context_gating cortex descending feedback gating hippocampus memory_modes objectives pathways",
     "brains": "errors protocol memory_modes gating context_gating cortex visual_cortex hippocampus brain",
     "likelihood": "errors brain objectives",
     "brain_files": "errors memory_modes gating context_gating cortex visual_cortex hippocampus brain "

@@ -21,7 +21,7 @@ def rows(arm: str, *accuracies: float, first: int = 12, chance: int = 0, **more:
     made = []
     for animal, accuracy in enumerate(accuracies, first):
         own = {"animal": animal, "chance": chance, "accuracy": accuracy, "steps": 10, "contexts": ALL_CONTEXTS}
-        origin = dict.fromkeys(("command", "device", "torch", "date", "commit"), "x")
+        origin = dict.fromkeys(("command", "device", "machine", "torch", "date", "commit"), "x")
         made.append({"preset": f"w/task/{arm}", "early": "none", **own, **origin, **more})
     return [{name: str(value) for name, value in row.items()} for row in made]
 

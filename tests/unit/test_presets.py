@@ -320,6 +320,17 @@ def test_where_the_share_of_closed_gates_comes_from() -> None:
         assert presets.get(f"split_cifar100/{scenario}/si_frozen").source.endswith(words)
 
 
+def test_gains_of_the_way_to_the_retina_begin_as_in_the_library_of_the_time() -> None:
+    for name in presets.names("split_cifar100/"):
+        plan = brain(name)
+        cortex = plan.cortex
+        assert isinstance(cortex, VisualPlan)
+        to_the_retina = plan.hippocampus is not None and cortex.reentry == "retina"
+        assert (plan.descending_gain == "uniform") == to_the_retina, name
+    assert brain("split_cifar100/class/gr").descending_gain == "uniform"
+    assert brain("split_cifar100/class/without_internal").descending_gain == "uniform"
+
+
 @pytest.mark.parametrize("group", ["split_cifar100/class", "split_cifar100/task", "permuted_mnist/domain"])
 def test_the_floor_is_a_plain_animal_that_learns_the_last_context(group: str) -> None:
     floor, plain = presets.get(f"{group}/last_context"), presets.get(f"{group}/nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from analysis.vanished import vanished
 from replaysim.errors import DataError, LogError
 
 COMMON = {"preset": "w/class/arm", "steps": "10", "date": "2026-01-02", "commit": "abc", "device": "cpu", "torch": "2"}
+COMMON["machine"] = "abacus, 2 cores"
 
 
 def row(animal: int, accuracy: float, chance: int = 0, early: str = "none") -> dict[str, str]:
@@ -134,5 +136,5 @@ def test_origins_of_logs_are_lines() -> None:
     logs = [simulate(animals=(animal,)).log for animal in (12, 13)]
     (line,) = origin_lines(logs)
     commit = logs[0].attrs["software_git_commit"][:12]
-    assert line.startswith("- run 1: `") and "; CPU, one thread a worker; torch 2" in line
+    assert line.startswith("- run 1: `") and re.search(r"; CPU \(.*, \d+ cores?\), one thread a worker; torch 2", line)
     assert logs[0].attrs["date_created"][:10] in line and line.removesuffix("+").endswith(f"; commit {commit}")

@@ -224,13 +224,31 @@ def warned(plan: rs.BrainPlan, own: rs.SplitProtocol, replay: Any) -> list[str]:
     return [str(w.message) for w in caught]
 
 
+def test_gains_of_descending_areas_begin_as_the_plan_says() -> None:
+    own = seeing.protocol()
+    drawn = {}
+    for gain in ("ones", "uniform"):
+        plan = dataclasses.replace(seeing.pair(own), descending_gain=gain)
+        grown = plan.grow(12)
+        drawn[gain] = [v for n, v in grown.feedback.named_parameters() if n.endswith("normalisation.weight")]  # type: ignore[union-attr]
+        again = plan.grow(12).state_dict()
+        assert all(torch.equal(value, again[name]) for name, value in grown.state_dict().items())
+    assert len(drawn["ones"]) == 4 and all((v == 1).all() for v in drawn["ones"])
+    assert all(((v >= 0) & (v < 1)).all() and len(set(v.tolist())) > 1 for v in drawn["uniform"])
+    for make in (small.protocol, seeing.protocol):  # nothing normalises on the way to a dense retina, or to early_5
+        with pytest.raises(SettingError, match=r"descending_gain: got 'uniform', must be 'ones': on the way down to"):
+            rs.brain_inspired(make(), descending_gain="uniform")
+    with pytest.raises(SettingError, match=r"descending_gain: got 'big', must be one of 'ones', 'uniform'"):
+        rs.generative_pair(own, descending_gain="big")
+
+
 def test_a_stand_alone_hippocampus_must_fit_the_area_that_it_reads() -> None:
     own = seeing.protocol()
     plan = seeing.pair(own, "frozen", "early_5")
     plan.grow(0)
     wider = dataclasses.replace(plan, cortex=seeing.cortex(reentry="early_5", channels=(2, 3, 4, 5, 7)))
-    with pytest.raises(SettingError, match=r"StandAlonePlan.areas: got areas with a retina of 6 .* retina of 7 units"):
-        rs.simulate(wider, own, learning=seeing.LEARNING, replay=GenerativeReplay("hard"))
+    with pytest.raises(SettingError, match=r"StandAlonePlan.areas: got 'areas with a retina of 6 .* retina of 7 units"):
+        rs.simulate(wider, own, animals=(12,), learning=seeing.LEARNING, replay=GenerativeReplay("hard"))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ ROW = {
     "date": "2026-01-02",
     "commit": "abc",
     "device": "cpu",
+    "machine": "unknown",
     "torch": "2",
     "command": "python x.py",
 }
@@ -38,6 +40,7 @@ def test_rows_say_what_came_out() -> None:
     assert found[0]["accuracy"] == f"{float(final_accuracy(log).sel(animal=12)):.6f}"
     assert (found[0]["chance"], found[0]["early"], found[0]["steps"]) == (3, "dcf335eac78b", 12)
     assert found[0]["device"] == "cpu" and found[0]["commit"]
+    assert re.fullmatch(r".+, \d+ cores?", found[0]["machine"])
 
 
 def test_fewer_contexts_are_a_table_of_their_own(tmp_path: Path) -> None:
@@ -86,14 +89,14 @@ def test_old_summaries_are_read(tmp_path: Path) -> None:
         "preset,animal,accuracy,forgetting,steps,date,commit,device,torch,command\na,12,.5,.1,9,d,c,cpu,2,x\n"
     )
     (one,) = read_rows(path)
-    assert one["chance"] == "0" and one["early"] == "none"
+    assert (one["chance"], one["early"], one["machine"]) == ("0", "none", "unknown")
     path.write_text("preset,animal\na,12\n")
     with pytest.raises(DataError, match="is not a summary: there are rows without accuracy"):
         read_rows(path)
 
 
 HEAD = ",".join(COLUMNS)
-GOOD = "w/class/arm,12,0,none,all,10,0.5,0.1,2026-01-02,abc,cpu,2,python x.py"
+GOOD = "w/class/arm,12,0,none,all,10,0.5,0.1,2026-01-02,abc,cpu,unknown,2,python x.py"
 
 
 @pytest.mark.parametrize(
@@ -107,8 +110,8 @@ GOOD = "w/class/arm,12,0,none,all,10,0.5,0.1,2026-01-02,abc,cpu,2,python x.py"
         (f"{HEAD}\n{GOOD}\n{GOOD.replace(',12,', ',12.5,')}\n".encode(), "line 3: animal is '12.5', must be a whole"),
         (f"{HEAD}\n{GOOD.replace(',0.5,', ',good,')}\n".encode(), "line 2: accuracy is 'good', must be a number"),
         (f"{HEAD}\n{GOOD.replace(',abc,', ',,')}\n".encode(), "line 2: is without commit; was the file cut off"),
-        (f"{HEAD}\n{GOOD[:40]}".encode(), "line 2: has 9 cells, must have 13; was the file cut off"),
-        (f"{HEAD}\n{GOOD},more\n".encode(), "line 2: has 14 cells, must have 13"),
+        (f"{HEAD}\n{GOOD[:40]}".encode(), "line 2: has 9 cells, must have 14; was the file cut off"),
+        (f"{HEAD}\n{GOOD},more\n".encode(), "line 2: has 15 cells, must have 14"),
     ],
 )
 def test_what_is_no_summary_stays_as_it_is(text: bytes, words: str, tmp_path: Path) -> None:
