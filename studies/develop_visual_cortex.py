@@ -1,30 +1,31 @@
 """What do early visual areas learn before their critical period closes?
 
-Early areas develop on the photographs of CIFAR-10, with a temporary readout on top. Then they are asked
-about photographs of classes that they never met: CIFAR-100. Two numbers are compared with those of the areas that the
-paper used. How well a linear discriminant names the photographs from the activity of the highest early area: 44.5 % on
-test photographs. And how large that activity is, the variance per unit on training photographs: 0.125; feedback has to
-re-create it, so it weighs reconstruction against classification in all that follows.
-
-5,000 of CIFAR-100's training photographs are held out from the discriminant and tell its accuracy. Its test photographs
-are looked at with ``--test`` only: choose with the first figure, report the second.
+Question
+    Early areas develop on the photographs of CIFAR-10, with a temporary readout on top. Then they are asked about
+    photographs of classes that they never met: CIFAR-100. Two numbers are compared with those of the areas that the
+    paper used. How well a linear discriminant names the photographs from the activity of the highest early area: 44.5 %
+    on test photographs. And how large that activity is, the variance per unit on training photographs: 0.125; feedback
+    has to re-create it, so it weighs reconstruction against classification in all that follows.
+Expected
+    Seen with seed 0: share named rightly of 2,000 of CIFAR-10's test photographs, discriminant on held-out photographs
+    (the paper's areas, asked in the same way: 43.1 %), variance. ``weights``: 80.1 %, 43.3 %, 0.146; ``closing``:
+    82.4 %, 42.9 %, 0.542; ``renewed``: 81.5 %, 44.4 %, 0.107. The areas of ``renewed`` come with replaysim; they reach
+    44.5 % on test photographs, as the paper's do (chance: 1 %). ``script`` has not been tried; ``data/README.md`` has
+    all numbers.
+Run time
+    100 epochs of 50,000 photographs take a bit more than an hour on one core.
+Hardware
+    Any. ``OMP_NUM_THREADS`` sets the number of cores; the result is the same to the last bit only for the same number.
 
 Recipe ``weights`` is how the paper's areas seem to have developed, judged by their synapses; ``script`` is what the
 published script does. They differ in batch, rate and initial gains. The others are variants of ``weights``: ``closing``
 (plasticity fades), ``restless`` (twice the rate), and ``renewed``, in which the readout is forgotten after 100 epochs,
 so that the areas have to be of use to another one.
 
-Found with seed 0: share named rightly of 2,000 of CIFAR-10's test photographs, discriminant on held-out photographs
-(the paper's areas, asked in the same way: 43.1 %), variance. ``weights``: 80.1 %, 43.3 %, 0.146; ``closing``: 82.4 %,
-42.9 %, 0.542; ``renewed``: 81.5 %, 44.4 %, 0.107. The areas of ``renewed`` come with replaysim; they reach 44.5 % on
-test photographs, as the paper's do (chance: 1 %). ``script`` has not been tried; ``data/README.md`` has all numbers.
-
-Run time: 100 epochs of 50,000 photographs take a bit more than an hour on one core. After every epoch a checkpoint is
-written; the same command goes on from there. ``OMP_NUM_THREADS`` sets the number of cores; the result is the same to
-the last bit only for the same number.
-
-The folder gets ``early_areas.safetensors``, which ``replaysim.early_areas.load_early_areas`` reads, and
-``maturity.json``.
+5,000 of CIFAR-100's training photographs are held out from the discriminant and tell its accuracy. Its test photographs
+are looked at with ``--test`` only: choose with the first figure, report the second. After every epoch a checkpoint is
+written; the same command goes on from there. The folder gets ``early_areas.safetensors``, which
+``replaysim.early_areas.load_early_areas`` reads, and ``maturity.json``.
 """
 
 from __future__ import annotations

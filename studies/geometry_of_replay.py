@@ -13,6 +13,8 @@ Expected
 Run time
     Digits (default, 6 animals): about a minute on 2 cores. Split MNIST at the paper's settings: not run,
     estimated from the paper's arms at 2 hours.
+Hardware
+    Any.
 
 A condition that is complete in the output folder is not simulated again; ``--overwrite`` begins anew. Other animals
 need another folder (``--out``).

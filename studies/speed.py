@@ -1,18 +1,21 @@
 """How fast is a step of learning, against what the machine can do?
 
-Counts the floating-point operations of a whole brain-inspired step on Split MNIST (recall, judgement, learning on
-current and replayed trials, weight update), times it, and divides by the rate at which the same thread multiplies
-float32 matrices (best of squares of 768, 1024 and 1536), measured in turn within the same process. Then the same work
-with two workers against one. ``--photographs`` does so for Split CIFAR-100 with frozen early areas, whose activity is
-kept, and says how much memory a whole life of one animal takes, two steps a context, from 60,000 photographs (of noise)
-to the last test: with frozen areas, and with classic replay, whose early areas learn. On a GPU (``--device cuda``) all
-animals are one computation, and the squares are of 4096 and 8192.
-
-``--analysis`` times the analyses instead: representational dissimilarities, nearest-neighbour fidelity and the Frechet
-distance, each against the least operations that it needs at that rate, and against the libraries that compute the same
-(rsatoolbox, prdc, torchmetrics, where installed). Both in processor time of one thread, in turn.
-
-Run time: about two minutes on two cores; the analyses about four.
+Question
+    How much of the rate at which one thread multiplies float32 matrices (best of squares of 768, 1024 and 1536) does a
+    whole brain-inspired step on Split MNIST reach: recall, judgement, learning on current and replayed trials, weight
+    update? Operations are counted; step and products are timed in turn, within one process. How much faster are two
+    workers than one? ``--photographs``: the same for Split CIFAR-100 with frozen early areas, whose activity is kept;
+    and how much memory does a whole life of one animal take, two steps a context, from 60,000 photographs (of noise) to
+    the last test, with frozen areas, and with classic replay, whose early areas learn? ``--analysis``: representational
+    dissimilarities, nearest-neighbour fidelity and the Frechet distance, each against the least operations that it
+    needs at that rate, and against the libraries that compute the same (rsatoolbox, prdc, torchmetrics, where
+    installed), in processor time of one thread.
+Expected
+    Seen: ``docs/results/speed*.txt``. The larger the areas, the nearer to the rate of products.
+Run time
+    About two minutes on two cores; ``--photographs`` and the analyses about four.
+Hardware
+    Any. On a GPU (``--device cuda``) all animals are one computation, and the squares are of 4096 and 8192.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ Expected
 Run time
     Digits (default, 6 animals): a minute on 2 cores. Split MNIST at the paper's settings, 6 animals: about 2 hours on 2
     cores.
+Hardware
+    Any.
 
 Two baselines are shown beside the factorial design and are not part of it: ``joint``, the same brain with trials of all
 contexts so far (the ceiling), and ``classifier``, the paper's plain classifier without hippocampus and feedback.

@@ -1,11 +1,17 @@
 """Which settings suit the small digits?
 
-Settings of the digits are in no paper. This search uses animals 0-9 and tests on a fifth of the *training* stimuli;
-results are reported for animals from 12 on test stimuli. First learning (for replay and joint together, within a
-budget of computing), then the strength of synaptic intelligence in every scenario with that choice. Every trial is
-kept in a CSV file.
+Question
+    Settings of the digits are in no paper. This search uses animals 0-9 and tests on a fifth of the *training* stimuli;
+    results are reported for animals from 12 on test stimuli. First learning (for replay and joint together, within a
+    budget of computing), then the strength of synaptic intelligence in every scenario with that choice.
+Expected
+    Seen: :data:`replaysim.presets.DIGITS`; no strength of synaptic intelligence helps in the class scenario.
+Run time
+    About 20 minutes on 2 cores.
+Hardware
+    Any.
 
-Run time: about 20 minutes on 2 cores.
+Every trial is kept in a CSV file.
 """
 
 from __future__ import annotations

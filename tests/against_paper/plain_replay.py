@@ -1,4 +1,4 @@
-"""Brain-inspired replay in the class scenario once more, from the paper's text alone: plain torch, one animal.
+"""Brain-inspired replay and LwF in the class scenario once more, from the paper's text alone: plain torch, one animal.
 
 Nothing of the simulation is used, neither its parts nor its chance: gradients come from autograd over the whole loss,
 random numbers from torch. Oracle files show that our terms and loops are those of the published code, given its random
@@ -73,8 +73,11 @@ class Animal(nn.Module):
         return (error + (log_q - log_p) / divisor).mean()
 
 
-def life(world: World, own: Settings, seed: int) -> float:
-    """Accuracy after all contexts, among all classes, mean over contexts."""
+def life(world: World, own: Settings, seed: int, *, current: bool = False) -> float:
+    """Accuracy after all contexts, among all classes, mean over contexts.
+
+    ``current``: a plain classifier that replays its current trials (LwF) instead.
+    """
     torch.manual_seed(seed)
     classes = int(world.train_class.max()) + 1
     per = classes // world.contexts
@@ -95,9 +98,12 @@ def life(world: World, own: Settings, seed: int) -> float:
             gates = (masks[0][y], masks[1][y])
             certain = functional.one_hot(y, classes).to(x)
             loss = functional.cross_entropy(animal.readout(h)[:, :seen], y)
-            loss = loss + animal.generative_loss(x, h, gates, certain, own.divisor)
+            if not current:
+                loss = loss + animal.generative_loss(x, h, gates, certain, own.divisor)
             if context:
-                loss = loss / (context + 1) + context / (context + 1) * replay(animal, before, masks, old, seen, own)
+                again = distillation(animal, before, x, old, seen)[0] if current else None
+                again = replay(animal, before, masks, old, seen, own) if again is None else again
+                loss = loss / (context + 1) + context / (context + 1) * again
             adam.zero_grad()
             loss.backward()
             adam.step()
@@ -115,11 +121,18 @@ def replay(animal: Animal, before: Animal, masks: list[Tensor], old: int, seen: 
         noise = torch.randn(own.batch, own.code)
         z = before.mode[cued] + torch.exp(before.mode_log_variance[cued] / 2) * noise
         x = before.descend(z, (masks[0][cued], masks[1][cued]))
+    loss, h, belief = distillation(animal, before, x, old, seen)
+    gates = (belief @ masks[0][:old], belief @ masks[1][:old])
+    return loss + animal.generative_loss(x, h, gates, belief, own.divisor)
+
+
+def distillation(animal: Animal, before: Animal, x: Tensor, old: int, seen: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Mismatch with what the earlier self makes of something, the activity that it evokes, and that belief."""
+    with torch.no_grad():
         belief = torch.softmax(before.readout(before.climb(x))[:, :old] / 2, 1)
     h = animal.climb(x)
     log_p = torch.log_softmax(animal.readout(h)[:, :seen] / 2, 1)[:, :old]
-    gates = (belief @ masks[0][:old], belief @ masks[1][:old])
-    return -4 * (belief * log_p).sum(1).mean() + animal.generative_loss(x, h, gates, belief, own.divisor)
+    return -4 * (belief * log_p).sum(1).mean(), h, belief
 
 
 def split_cifar100(early: str, animal: int = 12) -> World:

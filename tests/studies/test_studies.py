@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import importlib
 import re
@@ -128,6 +129,19 @@ def test_gallery_is_drawn_from_the_kept_logs(tmp_path: Path) -> None:
     assert page == (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8"), "run studies/gallery.py"
     drawn = {path.name for path in (tmp_path / "gallery").glob("*.png")}
     assert drawn == {path.name for path in (ROOT / "docs" / "gallery").glob("*.png")}
+
+
+STUDIES = sorted(path.stem for path in (ROOT / "studies").glob("*.py") if path.stem not in ("gallery", "results"))
+"""Those that ask something; the other two put together what these have left."""
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_says_what_it_asks_and_what_it_takes(name: str) -> None:
+    text = ast.get_docstring(ast.parse((ROOT / "studies" / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    assert text.splitlines()[0].endswith("?")
+    parts = re.split(r"^(Question|Expected|Run time|Hardware)\n", text, flags=re.MULTILINE)
+    assert parts[1::2] == ["Question", "Expected", "Run time", "Hardware"]
+    assert all(part.startswith("    ") and len(part.strip()) > 3 for part in parts[2::2])
 
 
 def test_speed_of_analyses_prints_its_table() -> None:
