@@ -37,6 +37,8 @@ METHODS = {
     "gr": "#999933",
 }
 VARIANTS: dict[str, tuple[float, ...]] = {"_frozen": (4, 1.5), "_faithful": (1.5, 1.5), "_1024": (4, 1.5, 1, 1.5)}
+COVERING: dict[str, tuple[float, ...]] = {"brain_inspired_si": (5, 2)}
+"""Lines with gaps, as they often lie on another one, which is seen through them."""
 _FEW = 12  # contexts that get a tick and a marker each
 _PER_ROW = 7  # entries of a legend beside each other
 _WIDE = 110  # characters in a line of a title
@@ -44,10 +46,10 @@ _WIDE = 110  # characters in a line of a title
 
 def look(method: str, position: int = 0) -> dict[str, Any]:
     """Colour and dashes of a method; unknown ones take spare colours by position."""
-    base, dashes = method, (None, None)
+    base, dashes = method, COVERING.get(method, (None, None))
     for suffix, found in VARIANTS.items():
         if base.endswith(suffix):
-            base, dashes = base.removesuffix(suffix), found  # type: ignore[assignment]
+            base, dashes = base.removesuffix(suffix), found
     return {"color": METHODS.get(base, SPARE[position % len(SPARE)]), "dashes": dashes}
 
 

@@ -24,12 +24,18 @@ from .visual_cortex import NAIVE, VisualCortex, VisualPlan
 KIND, FORMAT = "brain", 2
 READABLE = (1, FORMAT)
 """Formats of saved brains that are understood; in the first there were dense cortices only."""
+ADDED = {"descending_gain": "ones"}
+"""Settings that earlier versions did not have, and what was the case then."""
 Cortex = Callable[[], AbstractCortex]
 
 
 def describe_plan(plan: BrainPlan) -> dict[str, Any]:
-    """Settings of a brain as plain values, for a log's configuration or a saved brain."""
+    """Settings of a brain as plain values, for a log's configuration or a saved brain.
+
+    What earlier versions could not set is only said where it is not as it was then: their logs can be gone on with.
+    """
     values = {f.name: getattr(plan, f.name) for f in dataclasses.fields(plan)}
+    values = {name: value for name, value in values.items() if name not in ADDED or value != ADDED[name]}
     for name, value in values.items():
         if isinstance(value, OwnCortex | DensePlan | VisualPlan):
             values[name] = _describe_cortex(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -249,6 +250,15 @@ def test_an_own_cortex_must_be_given_again(tmp_path: Path) -> None:
     path = save_brain(plan.grow(0), tmp_path / "brain.safetensors")
     with pytest.raises(rs.SettingError, match=r"load_brain.cortex: got None, must be given: .* own, made by .*Own"):
         load_brain(path)
+
+
+def test_what_earlier_versions_could_not_set_is_said_only_where_it_differs(tmp_path: Path) -> None:
+    plan = seeing.pair(seeing.protocol())
+    assert "descending_gain" not in describe_plan(plan), "logs of earlier versions can be gone on with"
+    other = dataclasses.replace(plan, descending_gain="uniform")
+    assert describe_plan(other) == {**describe_plan(plan), "descending_gain": "uniform"}
+    for one in (plan, other):
+        assert load_brain(save_brain(one.grow(12), tmp_path / "brain.safetensors")).plan == one
 
 
 def test_files_are_plain() -> None:

@@ -31,6 +31,7 @@ def test_one_colour_a_method() -> None:
     assert len(set(base)) == len(base)
     assert drawn.look("brain_inspired_si_1024")["color"] == drawn.METHODS["brain_inspired_si"]
     assert drawn.look("without_modes", 1)["color"] == style.SPARE[1]
+    assert drawn.look("brain_inspired_si")["dashes"] != drawn.look("brain_inspired")["dashes"], "seen where they meet"
 
 
 def test_methods_of_logs(tmp_path: Path) -> None:
