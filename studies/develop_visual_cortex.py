@@ -30,6 +30,7 @@ written; the same command goes on from there. The folder gets ``early_areas.safe
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -63,7 +64,10 @@ class Settings:
     device: str = field(default="cpu", metadata={"help": "where to compute: cpu, cuda, ..."})
     out: Path | None = field(
         default=None,
-        metadata={"help": "folder to write to and to go on from (default: runs/develop_visual_cortex/RECIPE_SEED)"},
+        metadata={
+            "help": "folder to write to and to go on from (default: runs/develop_visual_cortex/RECIPE_SEED; with "
+            "--evaluate nothing is written without it)"
+        },
     )
     earlier: Path | None = field(
         default=None, metadata={"help": "file of early areas that have lived through the first 100 epochs of renewed"}
@@ -156,6 +160,7 @@ def main(settings: Settings) -> None:
     from replaysim.early_areas import load_early_areas
     from replaysim.errors import SettingError
     from replaysim.preparation import check_device
+    from replaysim.provenance import here_and_now
 
     if settings.evaluate is not None and settings.epochs is not None:
         raise SettingError("develop_visual_cortex", "epochs", settings.epochs, "left out where --evaluate is given")
@@ -170,9 +175,12 @@ def main(settings: Settings) -> None:
         areas.to(settings.device)
     found |= ask(areas, settings)
     print(table(found))
-    if settings.evaluate is None:
+    if settings.evaluate is None or settings.out is not None:
+        file = settings.evaluate or out / "early_areas.safetensors"
+        found |= {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "made": here_and_now(settings.device)}
+        out.mkdir(parents=True, exist_ok=True)
         (out / "maturity.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        print(f"\nEarly areas:  {out / 'early_areas.safetensors'}\nAll numbers:  {out / 'maturity.json'}")
+        print(f"\nEarly areas:  {file}\nAll numbers:  {out / 'maturity.json'}")
 
 
 if __name__ == "__main__":

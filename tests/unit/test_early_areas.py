@@ -440,7 +440,13 @@ def test_study(
     grown = out / development_state.GROWN
     again = printed("--quick", "--test", "--evaluate", str(grown))
     assert "CIFAR-100 test (n = 300)" in again and f"{found['variance']:.3f}" in shown and "CIFAR-10 test" not in again
-    assert f"{found['variance']:.3f}" in again
+    assert f"{found['variance']:.3f}" in again and "All numbers" not in again
+    kept = tmp_path / "asked"
+    printed("--quick", "--test", "--evaluate", str(grown), "--out", str(kept))
+    asked = json.loads((kept / "maturity.json").read_text(encoding="utf-8"))
+    assert asked["sha256"] == found["sha256"] == hashlib.sha256(grown.read_bytes()).hexdigest()
+    assert asked["variance"] == pytest.approx(found["variance"], rel=1e-5) and 0 <= asked["discriminant_test"] <= 1
+    assert asked["made"]["command"] and "cifar10_test" not in asked
     assert load_file(str(out / development_state.CHECKPOINT))
 
 
