@@ -43,7 +43,7 @@ COLUMNS = (
 UNKNOWN = "unknown"
 BEFORE = {"chance": "0", "early": "none", "contexts": ALL_CONTEXTS, "machine": UNKNOWN}
 """What the summary of an earlier version did not say."""
-_PLACES = ("--out", "--summary")
+_PLACES, _FILES = ("--out", "--summary"), ("--early", "--evaluate")
 _WHOLE, _REAL = ("animal", "chance", "steps"), ("accuracy", "forgetting")
 
 
@@ -110,8 +110,10 @@ def plain(command: str) -> str:
     before = ""
     for word in shlex.split(command):
         option = word.partition("=")[0]
-        if before == "--early" or word.startswith("--early="):
-            word = word.replace(word if before == "--early" else word.removeprefix("--early="), "FILE")
+        if before in _FILES:
+            word = "FILE"
+        elif option in _FILES and "=" in word:
+            word = f"{option}=FILE"
         if option not in _PLACES and before not in _PLACES:
             kept.append(word)
         before = word
