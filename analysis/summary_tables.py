@@ -7,7 +7,7 @@ import re
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from replaysim.errors import DataError
@@ -162,6 +162,8 @@ class Tables:
         On the difference of ours from published numbers.
     orders
         Published orders of arms; also beside shorter lives, which may keep another one.
+    others
+        Early areas of no column to what they are: below the table.
     """
 
     cohorts: Sequence[Cohort]
@@ -169,6 +171,7 @@ class Tables:
     sources: Mapping[str, str]
     bounds: Sequence[Bound] = ()
     orders: Sequence[Order] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def table(
         self, names: Sequence[str], steps: int, rows: Mapping[str, Sequence[Row]], contexts: str = ALL_CONTEXTS
@@ -203,6 +206,8 @@ class Tables:
             own = [row for row in rows.get(name, ()) if int(row["steps"]) == steps and row["early"] in shown]
             lines.append(f"{self._line(name, steps, own)} {runs.number(own)} |")
             judged += self._judged(name, steps, own)
+        beside = [line for name in names for line in self._beside(name, steps, rows.get(name, ()), runs)]
+        lines += ["", "With other early areas:", "", *beside] if beside else []
         quoted = {value.source for (name, many, _), value in self.known.items() if name in names and many == steps}
         if quoted:
             words = "; ".join(words for source, words in self.sources.items() if source in quoted)
@@ -222,6 +227,16 @@ class Tables:
                 for name, some in rows.items()
             }
             lines += verdicts(self.orders, group, own, cohort.title if len(self.cohorts) > 1 else "")
+        return lines
+
+    def _beside(self, name: str, steps: int, rows: Sequence[Row], runs: Runs) -> list[str]:
+        """A line for everything that an arm reached with early areas of no column."""
+        lines = []
+        for early, words in self.others.items():
+            own = [row for row in rows if int(row["steps"]) == steps and row["early"] == early]
+            if own:
+                found, _, who = ours(own, None)
+                lines.append(f"- {name.rsplit('/', 1)[1]}, {words}: {found} %, {who}, run {runs.number(own)}")
         return lines
 
     def _line(self, name: str, steps: int, rows: Sequence[Row]) -> str:

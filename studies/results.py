@@ -22,7 +22,7 @@ from analysis.bounds import Bound, read_bounds
 from analysis.csv_tables import ALL_CONTEXTS
 from analysis.orders import Order, read_orders
 from analysis.origins import BEGINNING
-from analysis.results_page import COMMON, KEPT, NOT_EVERYWHERE, SHIPPED, SOURCES, WORLDS
+from analysis.results_page import COMMON, KEPT, NOT_EVERYWHERE, OTHERS, SHIPPED, SOURCES, WORLDS
 from analysis.summary_tables import Known, Tables, published
 from replaysim.commandline import run_study
 from replaysim.errors import DataError, LogError, SettingError, check_choice
@@ -72,7 +72,8 @@ def section(
                     f"**{few}{steps} steps per context** (the paper: {paper[1]}): compare with their like only.",
                     "",
                 ]
-            parts += Tables(cohorts, known, SOURCES, bounds, orders).table(wanted, steps, grouped, contexts)
+            tables = Tables(cohorts, known, SOURCES, bounds, orders, OTHERS)
+            parts += tables.table(wanted, steps, grouped, contexts)
     return "\n".join([*parts, by.deviations])
 
 

@@ -190,6 +190,10 @@ def test_tables_keep_apart_what_is_not_alike(tmp_path: Path) -> None:
     assert "Published numbers: a paper; the code." in text and "0.9" not in text and "90" not in text
     assert "- run 1: `python x.py`; CPU, one thread a worker; torch 2; 2026-01-02; commit abc" in text
     assert "- run 2: `python y.py`; Large GPU" in text
+    beside = Tables(cohorts, known, sources, others={"other": "of another kind", "none": "of none"})
+    lines = beside.table(["w/class/arm", "w/class/more"], 10, rows)
+    (line,) = (line for line in lines if line.startswith("- arm"))
+    assert line == "- arm, of another kind: 90.00 %, 1 (12), run 1" and "With other early areas:" in lines
     with pytest.raises(LogError, match="no published numbers"):
         published(tmp_path / "none.csv")
 
