@@ -81,7 +81,7 @@ def test_console_lists_presets(capsys: pytest.CaptureFixture[str]) -> None:
         assert sum(line.startswith(f"{group}/   ") for line in lines) == 1, "settings that arms share stand above them"
     assert "lambda = 1e+09" in out and "5000 steps per context, batch 256, rate 0.0001" in out
     assert max(map(len, lines)) < 180 and len(lines) < 180
-    assert sum(line.startswith("  without_") for line in lines) == 4 + 7 + 5
+    assert sum(line.startswith("  without_") for line in lines) == 4 + 2 + 7 + 5, "with slips"
     cli.main(["run", "--list", "split_cifar100/class"])
     some = capsys.readouterr().out
     assert "split_mnist" not in some and "brain_inspired_si " in some and "  [van de Ven, Tuytelaars" in some

@@ -486,7 +486,7 @@ def test_replay_against_the_contexts_met_before(log: xr.DataTree) -> None:
 
 def test_the_snapshot_is_the_one_when_the_context_began(log: xr.DataTree) -> None:
     """Waking activity is made to tell its snapshot: only norms of that one may come out."""
-    changed = log.copy(deep=True)
+    changed = at_every_snapshot(log)
     group = changed["cortex/retina"]
     steps = xr.DataArray([1.0, 10.0, 100.0, 1000.0], dims="snapshot")
     noise = 1 + 0.01 * np.random.default_rng(0).normal(size=group["activity"].shape)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from small import brain, protocol, simulate
+from small import at_every_snapshot, brain, protocol, simulate
 
 import replaysim as rs
 from analysis import devices, labelled, readings
@@ -196,5 +196,7 @@ def test_missing_variables_are_named() -> None:
     with pytest.raises(DataError, match="no area was named"):
         readings.over_areas(log, lambda a: a, [])
     assert readings.changes(log, "association_1") and not readings.changes(log, "retina")
-    with pytest.raises(DataError, match="cannot change"):
+    with pytest.raises(DataError, match="an area that does not change cannot drift"):
         cross_context_decoding(readings.activity(log, "retina"))
+    with pytest.raises(DataError, match="cannot change: no synapses below it are plastic"):
+        cross_context_decoding(readings.activity(at_every_snapshot(log), "retina"))
