@@ -11,6 +11,8 @@ from replaysim.errors import DataError, LogError
 
 ALL_CONTEXTS = "all"
 """A cell: all contexts of a protocol, instead of the number of the first ones."""
+UNKNOWN = "unknown"
+"""A cell: what earlier versions did not note."""
 
 
 def read_cells(path: Path, what: str) -> tuple[list[str], list[list[str]]]:

@@ -1,4 +1,4 @@
-"""Published orders of arms, where a figure shows which does better but no number: kept by ours, or not."""
+"""Published orders of arms, which a figure or two papers show: kept by ours, or not."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def read_orders(path: Path) -> tuple[Order, ...]:
 def verdicts(orders: Iterable[Order], group: str, rows: Mapping[str, Sequence[Row]], ours: str = "") -> list[str]:
     """Lines that say, for every published order of a group, which steps of it ours keep.
 
-    Two arms are compared within the lives that both have lived: the same animal, the same chance.
+    Two arms are compared within the lives that both have lived: the same animal, the same chance. They are not told
+    apart by a difference within two standard errors of 0; one life has none, and its sign is all that is said.
 
     Parameters
     ----------
@@ -98,9 +99,9 @@ def verdicts(orders: Iterable[Order], group: str, rows: Mapping[str, Sequence[Ro
         Name of the cohort, where there are several.
     """
     lines = []
-    for order in orders:
+    for order in (order for order in orders if order.group == group):
         lived = {arm: _lives(rows.get(f"{group}/{arm}", ())) for arm in order.arms}
-        if order.group == group and sum(map(bool, lived.values())) > 1:
+        if sum(map(bool, lived.values())) > 1:
             of = f", {ours}" if ours else ""
             lines += ["", f"Published order{of}: {order.words} ({order.source}). Points between arms, same lives:", ""]
             lines += [f"- {_verdict(step, lived[step.worse], lived[step.better])}" for step in order.steps]
@@ -120,7 +121,12 @@ def _verdict(step: Step, worse: Mapping[tuple[str, str], float], better: Mapping
         return f"{pair}: not run yet"
     gaps = [better[life] - worse[life] for life in both]
     gap, animals = statistics.fmean(gaps), len({animal for animal, _ in both})
-    error = f" ± {statistics.stdev(gaps) / len(gaps) ** 0.5:.2f}" if len(gaps) > 1 else ""
+    error = statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else None
+    spread = "" if error is None else f" ± {error:.2f}"
     n = f"{animals} animal{'s' * (animals > 1)}" + (f", {len(both)} lives" if len(both) > animals else "")
-    kept = gap > 0 if step.strict else gap >= 0
-    return f"{pair}: {gap:+.2f}{error} ({n}): {'as published' if kept else 'the other way round'}"
+    if error is not None and abs(gap) <= 2 * error:
+        words = "not told apart" if step.strict else "not told apart, as published"
+    else:
+        words = "as published" if gap > 0 or (gap == 0 and not step.strict) else "the other way round"
+        words += ", in one life" if error is None else ""
+    return f"{pair}: {gap:+.2f}{spread} ({n}): {words}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from .csv_tables import UNKNOWN
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,18 +37,18 @@ class Runs:
             dates = sorted({row["date"] for row in rows})
             days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
             commits = ", ".join(sorted({row["commit"] for row in rows}))
-            known = "" if machine == "unknown" else f" ({machine})"
+            known = "" if machine == UNKNOWN else f" ({machine})"
             where = f"CPU{known}, one thread a worker" if device == "cpu" else f"{device}{known}"
             lines.append(f"{BEGINNING}{number}: `{command}`; {where}; torch {torch}; {days}; commit {commits}")
         return lines
 
 
-def origin_line(row: Row) -> str:
+def origin_line(made: Mapping[str, Any]) -> str:
     """The line about something that was made without a log, see :func:`replaysim.provenance.here_and_now`."""
     from .summaries import machine_of, plain
 
     runs = Runs()
-    runs.number([{**row, **machine_of(json.loads(row["hardware"])), "command": plain(row["command"])}])
+    runs.number([{**made, **machine_of(made["hardware"]), "command": plain(made["command"])}])
     return runs.lines()[0]
 
 

@@ -140,15 +140,15 @@ Further deviations:
 Not explained: LwF with frozen early areas (`lwf_frozen`, class scenario) is far below the paper of 2022. What is
 excluded: the simulation (its learning loops agree with the published code of 2020, and whole lives are distributed as
 those of LwF in plain torch, `tests/against_paper/test_plain_replay.py`), and, at 300 steps, the early areas (areas made
-as those of 2022 are no better, above). Fewer steps leave it better (300 steps per context, above), so that something
-that keeps the classifier from learning its trials by heart may be what the code of 2022 has and this one has not.
+as those of 2022 are no better, above). Fewer steps leave it better (300 steps per context, above).
 
 The short runs of animal 12: lives of one animal share its class order and gates, and differ in initial synapses, order
 of trials and noise. Their standard deviation is √n times the standard error shown; the published code was run once, so
 that its number carries the same chance. Plain torch, which shares nothing with the simulation, comes to the same mean
-(below, "A second implementation"), so that what is missed of 19.1 % is not an error of the simulation. Lives were lived
-with both divisors of the code divergence, by the same chance: within a pair they differ by far less than the numbers of
-the two papers do, so that a hundred steps cannot tell which divisor made them.
+(below, "A second implementation"), so that what is missed of 19.1 % is no slip of the simulation: it is the chance of
+one run, whose like scatter from 15 to 19 % there, or something that both read otherwise than the published code does.
+Lives were lived with both divisors of the code divergence, by the same chance: within a pair they differ by far less
+than the numbers of the two papers do, so that a hundred steps cannot tell which divisor made them.
 """,
     ),
 }
@@ -194,8 +194,5 @@ KEPT = {
     ),
 }
 """Title of a section, and the files with a command in the first line and, below, what it printed."""
-NOT_EVERYWHERE = (
-    "Lesions",
-    "Amount of replay",
-    "A second implementation",
-)  # sections that are left out as long as there is no file
+NOT_EVERYWHERE = ("Lesions", "Amount of replay", "A second implementation")
+"""Sections that are left out as long as there is no file."""

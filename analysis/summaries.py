@@ -21,7 +21,7 @@ import xarray as xr
 from replaysim.errors import DataError, LogError
 from replaysim.log import settings_of
 
-from .csv_tables import ALL_CONTEXTS, read_cells
+from .csv_tables import ALL_CONTEXTS, UNKNOWN, read_cells
 from .forgetting import final_accuracy, forgetting
 
 COLUMNS = (
@@ -40,7 +40,6 @@ COLUMNS = (
     "torch",
     "command",
 )
-UNKNOWN = "unknown"
 BEFORE = {"chance": "0", "early": "none", "contexts": ALL_CONTEXTS, "machine": UNKNOWN}
 """What the summary of an earlier version did not say."""
 _PLACES, _FILES = ("--out", "--summary"), ("--early", "--evaluate")

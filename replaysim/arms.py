@@ -27,13 +27,12 @@ from .protocol import AbstractProtocol, SplitCIFAR100, SplitMNIST
 from .replay import CurrentInputReplay, ExactReplay, GenerativeReplay
 
 CODE = "published code of van de Ven, Siegelmann & Tolias (2020)"
-LATER = (
-    "van de Ven, Tuytelaars & Tolias (2022), Nature Machine Intelligence 4:1185: early areas frozen for all methods; "
-    "strengths as in 2020"
+_LATER = (
+    "van de Ven, Tuytelaars & Tolias (2022), Nature Machine Intelligence 4:1185: early areas frozen for all methods"
 )
+LATER, LATER_DOMAIN = f"{_LATER}; strengths as in 2020", f"{_LATER}; strengths as in the class scenario of 2020"
 LATER_CODE = "not in the paper: divisor of the code divergence as in the code of van de Ven, Tuytelaars & Tolias (2022)"
 NOT_SHOWN = f"{CODE}: its value, but the paper does not show this arm for this protocol"
-LATER_DOMAIN = LATER.removesuffix("strengths as in 2020") + "strengths as in the class scenario of 2020"
 NOT_IN_THE_PAPER = f"not in the paper; the {CODE} falls back to the values of the class scenario"
 
 SPLIT_MNIST = Learning(steps=2000, batch=128, rate=1e-3)

@@ -101,7 +101,8 @@ def brain_inspired(
     stand_alone = "feedback" in left_out
     if stand_alone and isinstance(plan, OwnCortex):
         raise SettingError("brain_inspired", "without", "feedback", "left out with a cortex of your own")
-    if descending_gain != "ones" and (not isinstance(plan, VisualPlan) or area not in plan.areas[: len(plan.channels)]):
+    normalised = plan.areas[: len(plan.channels) - 1] if isinstance(plan, VisualPlan) else ()
+    if descending_gain != "ones" and area not in normalised:  # to the next area down leads one linear step
         must = f"'ones': on the way down to {area} there are no early areas that normalise"
         raise SettingError("brain_inspired", "descending_gain", descending_gain, must)
     own_units = _sizes("brain_inspired", "hippocampal_units", hippocampal_units)

@@ -189,6 +189,11 @@ def _source(
     return f"not in the paper: gates closed as in {like}"
 
 
+def slips(protocol: str, scenario: str) -> bool:
+    """Whether the published code makes slips there, in animals with gates; see :class:`~replaysim.gating.Gating`."""
+    return scenario == "task" or protocol == "permuted_mnist"
+
+
 def is_lesion(name: str) -> bool:
     """Whether the preset of this name is one of :func:`lesions`: not in the figure that compares methods."""
     return name.rpartition("/")[2].startswith(("without_", "only_", "last_context"))
@@ -201,14 +206,13 @@ def lesions(protocol: str, scenario: str) -> list[Preset]:
     """
     if (protocol, scenario) not in WITHOUT:
         return []
-    slips = scenario == "task" or protocol == "permuted_mnist"
     found = []
     for kind in ("without", "only"):
         for ingredient in possible(protocol):
             named: dict[str, Any] = {kind: {ingredient}}
             one = lesion(protocol, scenario, **named)
             found.append(one)
-            if slips and gated(one):
+            if slips(protocol, scenario) and gated(one):
                 found.append(lesion(protocol, scenario, **named, faithful=True))
     return [*found, last_context(protocol, scenario)]
 

@@ -13,7 +13,7 @@ from typing import Any
 from .arms import HARD, NUMBERS, SOFT, Preset
 from .brains import brain_inspired, classifier
 from .errors import SettingError, check_choice
-from .ingredients import INGREDIENTS, gated, lesion, possible
+from .ingredients import INGREDIENTS, gated, lesion, possible, slips
 from .ingredients import last_context as paper_floor
 from .presets import DIGITS
 from .protocol import SplitDigits
@@ -48,7 +48,7 @@ def lesion_arms(protocol: str, scenario: str, closed: str = "paper", *, faithful
         scenario the paper chose the shares of closed gates with them.
     """
     check_choice("lesion_arms", "protocol", protocol, PROTOCOLS)
-    if faithful and (protocol == "digits" or scenario == "class"):
+    if faithful and (protocol == "digits" or not slips(protocol, scenario)):
         where = f"{protocol}, {scenario} scenario"
         must = "left out: the slips are in the task scenario and in permuted MNIST, with gates of the paper"
         raise SettingError("lesion_arms", "faithful", where, must)

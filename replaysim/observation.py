@@ -260,7 +260,7 @@ def stands(cortex: AbstractCortex, area: str) -> bool:
     Neither synapses nor statistics, which areas in training mode may gather.
     """
     parts = [_part(cortex, below) for below in _up_to(cortex, area)]
-    adapts = any(part.training and any(True for _ in part.buffers()) for part in parts)
+    adapts = any(part.training and next(part.buffers(), None) is not None for part in parts)
     return not adapts and not any(value.requires_grad for part in parts for value in part.parameters())
 
 

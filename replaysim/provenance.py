@@ -119,12 +119,12 @@ def read_settings(path: Path) -> dict[str, Any]:
     return found
 
 
-def here_and_now(device: str) -> dict[str, str]:
-    """What makes numbers without a log: hardware (as JSON), command, torch, date and commit of this process."""
+def here_and_now(device: str) -> dict[str, Any]:
+    """What makes numbers without a log: hardware, command, torch, date and commit of this process."""
     commit, dirty = git_state()
     return {
         "command": command_line(),
-        "hardware": json.dumps(hardware(device)),
+        "hardware": hardware(device),
         "torch": versions()["torch"],
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": commit[:12] + ("+" if dirty == 1 else ""),

@@ -5,10 +5,10 @@ Run time: seconds.
 
 Our numbers are those that ``studies/compare_methods.py`` and ``studies/lesions.py`` keep, one CSV file a protocol (with
 a header only as long as nothing of it was run); the published ones are in ``docs/results/published.csv``, how far ours
-may lie from them in ``docs/results/bounds.csv``, orders of arms that a figure shows in ``docs/results/orders.csv``. A
-page that would show less than it does today is only written with
-``--fewer``. Tables of other studies are the ``table.txt`` that they leave, copied to ``docs/results/`` under the names
-in :data:`analysis.results_page.KEPT`, where the words of the page are, too.
+may lie from them in ``docs/results/bounds.csv``, published orders of arms in ``docs/results/orders.csv``. A page that
+would show less than it does today is only written with ``--fewer``. Tables of other studies are the ``table.txt`` that
+they leave, copied to ``docs/results/`` under the names in :data:`analysis.results_page.KEPT`, where the words of the
+page are, too.
 """
 
 from __future__ import annotations

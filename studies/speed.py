@@ -242,10 +242,8 @@ def live(arm: str, stored: int, device: str) -> float | None:
     protocol = rs.SplitProtocol(stimuli, contexts=10)
     one = presets.get(f"split_cifar100/class/{arm}")
     learning = replace(one.learning, steps=2)
-    rs.simulate(
-        one.brain(protocol), protocol, animals=(12,), learning=learning, workers=1, device=device, progress=False,
-        **one.mechanisms,
-    )  # fmt: skip
+    given: dict[str, Any] = {"workers": 1, "device": device, "progress": False, **one.mechanisms}
+    rs.simulate(one.brain(protocol), protocol, animals=(12,), learning=learning, **given)
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     try:

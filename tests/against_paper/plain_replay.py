@@ -4,8 +4,8 @@ Nothing of the simulation is used, neither its parts nor its chance: gradients c
 random numbers from torch. Oracle files show that our terms and loops are those of the published code, given its random
 numbers; this shows that whole lives, with chance of one's own, come out alike.
 
-As a script it does the short run of Split CIFAR-100 that ``docs/results.md`` compares with the published code (eight
-minutes a seed on one core; what it printed is in ``docs/results/second_implementation.txt``)::
+As a script it does the short run of Split CIFAR-100 that ``docs/results.md`` compares with the published code (about
+ten minutes a seed on one core; what it printed is in ``docs/results/second_implementation.txt``)::
 
     python tests/against_paper/plain_replay.py --early early_areas.safetensors 1 2 3
 """
@@ -101,8 +101,10 @@ def life(world: World, own: Settings, seed: int, *, current: bool = False) -> fl
             if not current:
                 loss = loss + animal.generative_loss(x, h, gates, certain, own.divisor)
             if context:
-                again = distillation(animal, before, x, old, seen)[0] if current else None
-                again = replay(animal, before, masks, old, seen, own) if again is None else again
+                if current:
+                    again = distillation(animal, before, x, old, seen)[0]
+                else:
+                    again = replay(animal, before, masks, old, seen, own)
                 loss = loss / (context + 1) + context / (context + 1) * again
             adam.zero_grad()
             loss.backward()

@@ -37,5 +37,5 @@ def test_lives_are_distributed_alike(kind: str) -> None:
         plain.append(life(World(shown[0], labels[0], shown[1], labels[1], 5), settings, animal, current=current))
     error = np.sqrt((np.var(ours, ddof=1) + np.var(plain, ddof=1)) / len(plain))
     assert abs(np.mean(ours) - np.mean(plain)) < 3 * error, (ours, plain)
-    assert error < 0.03, "the comparison is sharp"
+    assert error < (0.03 if current else 0.02), "the comparison is sharp"
     assert np.mean(ours) > (0.25 if current else 0.8), "replay works"

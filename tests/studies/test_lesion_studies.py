@@ -78,8 +78,8 @@ def test_arms_with_the_slips_of_the_published_code() -> None:
                 assert arm.name in presets.PRESETS, "kept, and in the tables"
         assert any(arm.name.endswith("_faithful") for arm in slipped.values())
     assert lesion_arms("split_cifar100", "class")["classic"].name == "split_cifar100/class/gr"
-    for protocol, scenario in (("digits", "task"), ("split_cifar100", "class")):
-        with pytest.raises(SettingError, match=r"faithful: got '.*, (task|class) scenario', must be left out"):
+    for protocol, scenario in (("digits", "task"), ("split_cifar100", "class"), ("split_cifar100", "domain")):
+        with pytest.raises(SettingError, match=rf"faithful: got '.*, {scenario} scenario', must be left out"):
             lesion_arms(protocol, scenario, faithful=True)
 
 

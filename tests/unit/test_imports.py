@@ -138,7 +138,7 @@ ANALYSIS = {
     "csv_tables": "",
     "bounds": "csv_tables",
     "orders": "csv_tables origins",
-    "origins": "summaries",
+    "origins": "csv_tables summaries",
     "summary_tables": "bounds csv_tables orders origins",
     "results_page": "summary_tables",
     "vanished": "",

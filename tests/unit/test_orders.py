@@ -52,15 +52,18 @@ def test_arms_are_compared_within_the_same_lives() -> None:
     lines = verdicts([ORDER], "w/task", lived, "ours")
     assert lines[1] == f"Published order, ours: {WORDS} (Figure 1). Points between arms, same lives:"
     assert lines[3:] == [
-        "- nothing − gr: +10.00 (1 animal): as published",
-        "- si − gr: +5.00 ± 15.00 (2 animals): as published",
-        "- lwf − nothing: +10.00 (1 animal): as published",
-        "- lwf − si: +0.00 ± 0.00 (2 animals): as published",
+        "- nothing − gr: +10.00 (1 animal): as published, in one life",
+        "- si − gr: +5.00 ± 15.00 (2 animals): not told apart",
+        "- lwf − nothing: +10.00 (1 animal): as published, in one life",
+        "- lwf − si: +0.00 ± 0.00 (2 animals): not told apart, as published",
     ]
-    assert verdicts([Order("w/task", "lwf < si", "x")], "w/task", lived)[-1].endswith("the other way round")
-    assert verdicts([Order("w/task", "si < gr", "x")], "w/task", lived)[-1] == (
-        "- gr − si: -5.00 ± 15.00 (2 animals): the other way round"
-    )
+    assert verdicts([Order("w/task", "lwf < si", "x")], "w/task", lived)[-1].endswith("): not told apart")
+    clear = {"w/task/a": rows("a", 0.5, 0.6), "w/task/b": rows("b", 0.7, 0.81)}
+    for words, wanted in (("a < b", "+20.50 ± 0.50 (2 animals): as published"),
+                          ("b <= a", "-20.50 ± 0.50 (2 animals): the other way round")):  # fmt: skip
+        assert verdicts([Order("w/task", words, "x")], "w/task", clear)[-1].endswith(wanted)
+    alone = {"w/task/a": rows("a", 0.5), "w/task/b": rows("b", 0.4)}
+    assert verdicts([Order("w/task", "a < b", "x")], "w/task", alone)[-1].endswith("the other way round, in one life")
 
 
 def test_what_is_missing() -> None:
@@ -71,7 +74,7 @@ def test_what_is_missing() -> None:
     lines = verdicts([ORDER], "w/task", several)
     assert lines[3:] == [
         "- nothing − gr: not run yet",
-        "- si − gr: +20.00 ± 10.00 (1 animal, 2 lives): as published",
+        "- si − gr: +20.00 ± 10.00 (1 animal, 2 lives): not told apart",
         "- lwf − nothing: not run yet",
         "- lwf − si: not run yet",
     ]
@@ -81,5 +84,5 @@ def test_orders_stand_below_tables_of_any_length() -> None:
     lived = {"w/task/gr": rows("gr", 0.5) + rows("gr", 0.9, steps=20), "w/task/si": rows("si", 0.6)}
     tables = Tables((Cohort("none", "ours", "ours"),), {}, {}, (), (ORDER,))
     text = "\n".join(tables.table(["w/task/gr", "w/task/si"], 10, lived))
-    assert "- si − gr: +10.00 (1 animal): as published" in text
+    assert "- si − gr: +10.00 (1 animal): as published, in one life" in text
     assert "Published order" not in "\n".join(tables.table(["w/task/gr", "w/task/si"], 20, lived))

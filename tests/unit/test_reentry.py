@@ -238,6 +238,9 @@ def test_gains_of_descending_areas_begin_as_the_plan_says() -> None:
     for make in (small.protocol, seeing.protocol):  # nothing normalises on the way to a dense retina, or to early_5
         with pytest.raises(SettingError, match=r"descending_gain: got 'uniform', must be 'ones': on the way down to"):
             rs.brain_inspired(make(), descending_gain="uniform")
+    with pytest.raises(SettingError, match="on the way down to early_4"):  # one linear step
+        rs.brain_inspired(own, reentry="early_4", descending_gain="uniform")
+    assert rs.brain_inspired(own, reentry="early_3", descending_gain="uniform").descending_gain == "uniform"
     with pytest.raises(SettingError, match=r"descending_gain: got 'big', must be one of 'ones', 'uniform'"):
         rs.generative_pair(own, descending_gain="big")
 

@@ -48,6 +48,12 @@ def test_the_table_of_recipes_does_too(recipe: str) -> None:
     assert row[2:4] == [f"{100 * found['discriminant_held_out']:.1f}", f"{found['variance']:.3f}"]
 
 
+def test_what_is_said_of_the_published_script() -> None:
+    found = kept("script")
+    assert cells("`script`:")[4] == f"{100 * found['cifar10_test']:.1f}"
+    assert f"they reach {100 * found['discriminant_test']:.1f} % of the test photographs" in TEXT
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("REPLAYSIM_DATA" not in os.environ, reason="CIFAR-100 is not downloaded for tests")
 def test_they_name_photographs_that_they_never_met() -> None:
