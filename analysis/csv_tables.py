@@ -11,6 +11,8 @@ from replaysim.errors import DataError, LogError
 
 ALL_CONTEXTS = "all"
 """A cell: all contexts of a protocol, instead of the number of the first ones."""
+FLOAT32 = "float32"
+"""A cell: the precision of everything that does not say another one."""
 UNKNOWN = "unknown"
 """A cell: what earlier versions did not note."""
 

@@ -21,7 +21,7 @@ import xarray as xr
 from replaysim.errors import DataError, LogError
 from replaysim.log import settings_of
 
-from .csv_tables import ALL_CONTEXTS, UNKNOWN, read_cells
+from .csv_tables import ALL_CONTEXTS, FLOAT32, UNKNOWN, read_cells
 from .forgetting import final_accuracy, forgetting
 
 COLUMNS = (
@@ -31,6 +31,7 @@ COLUMNS = (
     "early",
     "contexts",
     "steps",
+    "precision",
     "accuracy",
     "forgetting",
     "date",
@@ -40,7 +41,7 @@ COLUMNS = (
     "torch",
     "command",
 )
-BEFORE = {"chance": "0", "early": "none", "contexts": ALL_CONTEXTS, "machine": UNKNOWN}
+BEFORE = {"chance": "0", "early": "none", "contexts": ALL_CONTEXTS, "precision": FLOAT32, "machine": UNKNOWN}
 """What the summary of an earlier version did not say."""
 _PLACES, _FILES = ("--out", "--summary"), ("--early", "--evaluate")
 _WHOLE, _REAL = ("animal", "chance", "steps"), ("accuracy", "forgetting")
@@ -83,6 +84,7 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none", contexts: int
             "early": early,
             "contexts": ALL_CONTEXTS if contexts is None else str(contexts),
             "steps": config["learning"]["steps"],
+            "precision": config["computation"]["precision"],
             "accuracy": f"{float(accuracy.sel(animal=animal)):.6f}",
             "forgetting": f"{float(forgotten.sel(animal=animal)):.6f}",
             "date": log.attrs["date_created"][:10],
@@ -194,10 +196,13 @@ def check(path: Path) -> None:
 
 
 def add_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows to a summary; a row of the same preset, early areas, contexts, steps, animal and chance is replaced."""
+    """Add rows to a summary, in place of those about the same life.
+
+    The same are preset, early areas, contexts, steps, precision, animal and chance.
+    """
 
     def key(row: Mapping[str, Any]) -> tuple[str | int, ...]:
-        words = [str(row[name]) for name in ("preset", "early", "contexts")]
+        words = [str(row[name]) for name in ("preset", "early", "contexts", "precision")]
         return *words, *(int(row[name]) for name in ("steps", "animal", "chance"))
 
     table = {key(row): row for row in (*read_rows(path), *rows)}

@@ -45,6 +45,11 @@ def parser() -> argparse.ArgumentParser:
         default=0,
         help="number of the life: others have other initial synapses, trials and noise (default: 0, the first)",
     )
+    run.add_argument(
+        "--precision",
+        default="float32",
+        help="float32, float64 or bfloat16: layers then multiply in half the bits (default: float32)",
+    )
     run.add_argument("--early", type=Path, metavar="FILE", help="early areas instead of those that come with replaysim")
     run.add_argument("--quick", action="store_true", help="a few steps only, to see that everything works")
     show = commands.add_parser("describe", help="settings, sizes and accuracy of a log", description="Summarise a log.")
@@ -101,6 +106,7 @@ def _run(given: argparse.Namespace) -> None:
         steps=given.steps,
         contexts=given.contexts,
         chance=given.chance,
+        precision=given.precision,
         developed=given.early,
     )
     found = summarise(final_accuracy(result.log))

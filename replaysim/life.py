@@ -22,6 +22,7 @@ from .events import Episodes, ReplayRound, plan_round
 from .experience import Chance, ContextPlan, plan_context
 from .learning import Learning
 from .presentation import Presentation
+from .products import FLOATS, layers_in
 from .protocol import AbstractProtocol, Curriculum
 from .recorder import Electrode
 from .recording import Recording, Write
@@ -70,8 +71,8 @@ class Condition:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Floating type of the computation."""
-        return {"float32": torch.float32, "float64": torch.float64}[self.precision]
+        """Floating type of synapses and activity."""
+        return FLOATS[self.precision]
 
 
 class Outcome(NamedTuple):
@@ -230,9 +231,8 @@ def learn_context(rounds: Rounds, context: int, recording: Recording, progress: 
     trials_per_step = given.target.shape[2]
     settings = {"recalled": recalled, "ahead": device.type != "cpu"}
     recording.begin_context(plan)
-    with Chance(
-        rounds.seeds, context, condition.protocol, condition.brain, trials_per_step, plan, **settings
-    ) as chance:
+    chance = Chance(rounds.seeds, context, condition.protocol, condition.brain, trials_per_step, plan, **settings)
+    with layers_in(condition.precision), chance:
         for step in range(learning.steps):
             noise = chance.noise(step, device, cohort.dtype)
             trials = given.trials(step, stimuli)

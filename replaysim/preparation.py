@@ -19,13 +19,12 @@ from .learning import Learning
 from .life import Condition, KeptActivity
 from .observation import plastic_reentry
 from .pathways import feedback_units
+from .products import FLOATS, warn_where_slow
 from .protocol import AbstractProtocol, check_bernoulli
 from .recorder import Electrode, Preparation, check_electrodes
 from .rehearsal import rehearse
 from .replay import ReplayMechanism, check_replay
 from .visual_cortex import VisualCortex, standing_area
-
-PRECISIONS = ("float32", "float64")
 
 
 def check_animals(animals: Iterable[int]) -> tuple[int, ...]:
@@ -91,12 +90,13 @@ def prepare(
             raise SettingError("simulate", name, value, f"a {kind.__name__}")
     if consolidation is not None:
         check_rule(consolidation)
-    for name, word, known in (("precision", precision, PRECISIONS), ("experience", experience, EXPERIENCES)):
+    for name, word, known in (("precision", precision, tuple(FLOATS)), ("experience", experience, EXPERIENCES)):
         check_choice("simulate", name, word if isinstance(word, str) else repr(word), known)
     check_number("simulate", "chance", chance, least=0, whole=True)
     device = check_device(device)
     if precision == "float64" and device.startswith("mps"):
-        raise SettingError("simulate", "precision", precision, "'float32' on an MPS device")
+        raise SettingError("simulate", "precision", precision, "'float32' or 'bfloat16' on an MPS device")
+    warn_where_slow(precision, device)
     check_experience(experience, replay)
     if (brain.answers, brain.contexts, brain.stimulus_size) != (
         protocol.n_answers,

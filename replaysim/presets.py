@@ -260,6 +260,7 @@ def run(
     steps: int | None = None,
     contexts: int | None = None,
     chance: int = 0,
+    precision: str = "float32",
     developed: str | Path | None = None,
     checkpoints: bool = False,
 ) -> SimulationResult:
@@ -269,7 +270,7 @@ def run(
     ----------
     name
         See :func:`names`; or a preset itself, see :func:`lesion`.
-    animals, device, out, overwrite, workers, record, progress, chance, checkpoints
+    animals, device, out, overwrite, workers, record, progress, chance, precision, checkpoints
         See :func:`~replaysim.simulate`.
     quick
         See that everything works: :data:`QUICK` instead of the paper's steps and batch size, small association areas,
@@ -294,6 +295,7 @@ def run(
         device=device,
         workers=workers,
         chance=chance,
+        precision=precision,
         progress=progress,
         label=preset.name,
         checkpoints=checkpoints,

@@ -77,6 +77,9 @@ class Settings:
         },
     )
     first_chance: int = field(default=0, metadata={"help": "number of the first of these lives"})
+    precision: Literal["float32", "bfloat16"] = field(
+        default="float32", metadata={"help": "bfloat16: layers multiply in half the bits while they learn; labelled"}
+    )
     early: Path | None = field(
         default=None, metadata={"help": "file with early areas (default: those that come with replaysim)"}
     )
@@ -178,7 +181,8 @@ class Settings:
     def folder(self) -> Path:
         """Where all that can be compared with each other lies."""
         early = "" if self.areas == "none" else f"_early_{self.areas}"
-        return self.out / self.prefix / f"{self.length}{early}"
+        rounded = "" if self.precision == "float32" else f"_{self.precision}"
+        return self.out / self.prefix / f"{self.length}{early}{rounded}"
 
 
 def chosen(settings: Settings) -> list[str]:
@@ -214,6 +218,7 @@ def live(settings: Settings, name: str, chance: int) -> list[Portion]:
         only_finished=settings.draw,
         device=settings.device,
         workers=settings.workers,
+        precision=settings.precision,
         chance=chance,
         label=name,
         **preset.mechanisms,
@@ -271,6 +276,8 @@ def title(settings: Settings) -> str:
     words = [WORDS[world], f"{scenario} scenario"]
     if settings.areas not in ("none", shipped_areas()):
         words.append(f"early areas of a file (SHA-256 {settings.areas}...)")
+    if settings.precision != "float32":
+        words.append(f"layers multiply in {settings.precision}")
     if settings.quick:
         words.append("QUICK: says nothing about the methods")
     elif settings.length != "full":
