@@ -12,7 +12,9 @@ from replaysim.errors import DataError, LogError
 ALL_CONTEXTS = "all"
 """A cell: all contexts of a protocol, instead of the number of the first ones."""
 FLOAT32 = "float32"
-"""A cell: the precision of everything that does not say another one."""
+"""A cell: the precision of what does not say another one."""
+BFLOAT16 = "bfloat16"
+"""A cell: layers multiplied in this precision while they learned (:mod:`replaysim.products`)."""
 UNKNOWN = "unknown"
 """A cell: what earlier versions did not note."""
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from pathlib import Path
+from typing import NamedTuple
 
 from replaysim.errors import DataError
 
@@ -100,7 +101,7 @@ def verdicts(orders: Iterable[Order], group: str, rows: Mapping[str, Sequence[Ro
     """
     lines = []
     for order in (order for order in orders if order.group == group):
-        lived = {arm: _lives(rows.get(f"{group}/{arm}", ())) for arm in order.arms}
+        lived = {arm: lives_of(rows.get(f"{group}/{arm}", ())) for arm in order.arms}
         if sum(map(bool, lived.values())) > 1:
             of = f", {ours}" if ours else ""
             lines += ["", f"Published order{of}: {order.words} ({order.source}). Points between arms, same lives:", ""]
@@ -108,25 +109,45 @@ def verdicts(orders: Iterable[Order], group: str, rows: Mapping[str, Sequence[Ro
     return lines
 
 
-def _lives(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
+def lives_of(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
     """Accuracy, per cent, by animal and chance; without lives whose losses became infinite."""
     found = {(row["animal"], row["chance"]): 100 * float(row["accuracy"]) for row in rows}
     return {life: value for life, value in found.items() if not math.isnan(value)}
 
 
-def _verdict(step: Step, worse: Mapping[tuple[str, str], float], better: Mapping[tuple[str, str], float]) -> str:
-    pair = f"{step.better} − {step.worse}"
+class Gap(NamedTuple):
+    """How much better, in points, the same lives are in one condition than in another."""
+
+    mean: float
+    error: float | None
+    """Standard error; None of a single life."""
+    n: str
+    """Animals, and lives where they are more."""
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.2f}{'' if self.error is None else f' ± {self.error:.2f}'} ({self.n})"
+
+
+def gap_between(worse: Mapping[tuple[str, str], float], better: Mapping[tuple[str, str], float]) -> Gap | None:
+    """Difference within the lives of both, by animal and chance; None where there is no such life."""
     both = sorted(worse.keys() & better.keys())
     if not both:
-        return f"{pair}: not run yet"
+        return None
     gaps = [better[life] - worse[life] for life in both]
-    gap, animals = statistics.fmean(gaps), len({animal for animal, _ in both})
+    animals = len({animal for animal, _ in both})
     error = statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else None
-    spread = "" if error is None else f" ± {error:.2f}"
     n = f"{animals} animal{'s' * (animals > 1)}" + (f", {len(both)} lives" if len(both) > animals else "")
+    return Gap(statistics.fmean(gaps), error, n)
+
+
+def _verdict(step: Step, worse: Mapping[tuple[str, str], float], better: Mapping[tuple[str, str], float]) -> str:
+    pair, found = f"{step.better} − {step.worse}", gap_between(worse, better)
+    if found is None:
+        return f"{pair}: not run yet"
+    gap, error, _ = found
     if error is not None and abs(gap) <= 2 * error:
         words = "not told apart" if step.strict else "not told apart, as published"
     else:
         words = "as published" if gap > 0 or (gap == 0 and not step.strict) else "the other way round"
         words += ", in one life" if error is None else ""
-    return f"{pair}: {gap:+.2f}{spread} ({n}): {words}"
+    return f"{pair}: {found}: {words}"

@@ -20,6 +20,7 @@ import xarray as xr
 
 from replaysim.errors import DataError, LogError
 from replaysim.log import settings_of
+from replaysim.products import FLOATS
 
 from .csv_tables import ALL_CONTEXTS, FLOAT32, UNKNOWN, read_cells
 from .forgetting import final_accuracy, forgetting
@@ -159,6 +160,8 @@ def _row(where: str, header: list[str], cells: list[str]) -> dict[str, str]:
             raise DataError(f"{where}: {column} is {value!r}, must be a whole number")
         if column == "contexts" and value != ALL_CONTEXTS and not (value.isascii() and value.isdigit()):
             raise DataError(f"{where}: {column} is {value!r}, must be {ALL_CONTEXTS!r} or a whole number")
+        if column == "precision" and value not in FLOATS:
+            raise DataError(f"{where}: precision is {value!r}, must be one of {', '.join(FLOATS)}")
         if column in _REAL and not _is_number(value):
             raise DataError(f"{where}: {column} is {value!r}, must be a number, or nan")
     return row

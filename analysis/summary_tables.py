@@ -13,8 +13,8 @@ from pathlib import Path
 from replaysim.errors import DataError
 
 from .bounds import Bound, bound_on, scatter, verdict
-from .csv_tables import ALL_CONTEXTS, number, read_table
-from .orders import Order, verdicts
+from .csv_tables import ALL_CONTEXTS, BFLOAT16, number, read_table
+from .orders import Order, gap_between, lives_of, verdicts
 from .origins import Row, Runs
 
 COLUMNS = ("preset", "steps", "what", "value", "error", "source")
@@ -22,6 +22,8 @@ MEAN, YARDSTICK = "mean", 12
 """What a published number is: a mean over seeds, or that of ``animal 12``, a single run with that seed."""
 SINGLE = "†"
 """Marks a difference from a single published run."""
+ROUNDED = "‡"
+"""Marks lives in which layers multiplied in bfloat16."""
 FROM_MEMORY = "memory"
 """Source of numbers that were not looked up: marked wherever they are shown."""
 NOT_YET = "not run yet"
@@ -83,6 +85,12 @@ def animals(rows: Sequence[Row]) -> dict[int, list[float]]:
         if not math.isnan(value):
             lives[int(row["animal"])].append(value)
     return dict(sorted(lives.items()))
+
+
+def sharpest(rows: Sequence[Row]) -> list[Row]:
+    """Rows without those of lives in bfloat16, where there are others with the same early areas."""
+    sharp = {row["early"] for row in rows if row["precision"] != BFLOAT16}
+    return [row for row in rows if row["precision"] != BFLOAT16 or row["early"] not in sharp]
 
 
 def ours(
@@ -202,41 +210,59 @@ class Tables:
         lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
         runs, shown = Runs(), {cohort.early for cohort in self.cohorts}
         judged: list[str] = []
+        every = {n: [row for row in some if int(row["steps"]) == steps] for n, some in rows.items()}
+        sharp = {name: sharpest(some) for name, some in every.items()}
         for name in names:
-            own = [row for row in rows.get(name, ()) if int(row["steps"]) == steps and row["early"] in shown]
+            own = [row for row in sharp.get(name, ()) if row["early"] in shown]
             lines.append(f"{self._line(name, steps, own)} {runs.number(own)} |")
             judged += self._judged(name, steps, own)
-        beside = [line for name in names for line in self._beside(name, steps, rows.get(name, ()), runs)]
+        beside = [line for name in names for line in self._beside(name, sharp.get(name, ()), runs)]
         lines += ["", "With other early areas:", "", *beside] if beside else []
+        again = [line for name in names for line in self._rounded(name, every.get(name, ()), runs)]
+        lines += ["", "The same with layers that multiply in bfloat16:", "", *again] if again else []
         quoted = {value.source for (name, many, _), value in self.known.items() if name in names and many == steps}
         if quoted:
             words = "; ".join(words for source, words in self.sources.items() if source in quoted)
             lines += ["", f"Published numbers: {words}."]
         if any(SINGLE in line for line in lines):
             lines += ["", f"{SINGLE} No mean is published: our animal {YARDSTICK} minus one run of the published code."]
+        if any(ROUNDED in line for line in lines):
+            lines += ["", f"{ROUNDED} Layers multiplied in bfloat16 while they learned (`--precision bfloat16`)."]
         if judged:
             lines += ["", "Tolerated difference from published numbers:", "", *judged]
-        lines += self._ordered(names[0].rpartition("/")[0] if names else "", steps, rows)
+        lines += self._ordered(names[0].rpartition("/")[0] if names else "", sharp)
         return [*lines, "", *([*runs.lines(), ""] if runs.lines() else [])]
 
-    def _ordered(self, group: str, steps: int, rows: Mapping[str, Sequence[Row]]) -> list[str]:
+    def _ordered(self, group: str, rows: Mapping[str, Sequence[Row]]) -> list[str]:
         lines: list[str] = []
         for cohort in self.cohorts:
-            own = {
-                name: [row for row in some if int(row["steps"]) == steps and row["early"] == cohort.early]
-                for name, some in rows.items()
-            }
+            own = {name: [row for row in some if row["early"] == cohort.early] for name, some in rows.items()}
             lines += verdicts(self.orders, group, own, cohort.title if len(self.cohorts) > 1 else "")
         return lines
 
-    def _beside(self, name: str, steps: int, rows: Sequence[Row], runs: Runs) -> list[str]:
+    def _beside(self, name: str, rows: Sequence[Row], runs: Runs) -> list[str]:
         """A line for everything that an arm reached with early areas of no column."""
         lines = []
         for early, words in self.others.items():
-            own = [row for row in rows if int(row["steps"]) == steps and row["early"] == early]
+            own = [row for row in rows if row["early"] == early]
             if own:
                 found, _, who = ours(own, None)
                 lines.append(f"- {name.rsplit('/', 1)[1]}, {words}: {found} %, {who}, run {runs.number(own)}")
+        return lines
+
+    def _rounded(self, name: str, rows: Sequence[Row], runs: Runs) -> list[str]:
+        """A line for every cohort that lived in both precisions: what bfloat16 gave, and what it changed."""
+        lines = []
+        for cohort in self.cohorts:
+            own = [row for row in rows if row["early"] == cohort.early]
+            sharp = sharpest(own)
+            blunt = [row for row in own if row not in sharp]
+            gap = gap_between(lives_of(sharp), lives_of(blunt))
+            if blunt:
+                found, _, who = ours(blunt, None)
+                words = [name.rsplit("/", 1)[1], *([cohort.title] if len(self.cohorts) > 1 else [])]
+                less = "" if gap is None else f"; minus float32, same lives: {gap}"
+                lines.append(f"- {', '.join(words)}: {found} %, {who}, run {runs.number(blunt)}{less}")
         return lines
 
     def _line(self, name: str, steps: int, rows: Sequence[Row]) -> str:
@@ -246,7 +272,8 @@ class Tables:
         twelve = [code.value if code else "–"]
         for cohort in self.cohorts:
             own = [row for row in rows if row["early"] == cohort.early]
-            cells += ours(own, mean, run=code, within=within)
+            found, *others = ours(own, mean, run=code, within=within)
+            cells += [found + ROUNDED * any(row["precision"] == BFLOAT16 for row in own), *others]
             lives = animals(own).get(YARDSTICK)
             twelve.append(f"{statistics.fmean(lives):.1f}" if lives else "–")
         return f"| {' | '.join(cells)} | {' / '.join(twelve)} |"

@@ -20,7 +20,14 @@ def rows(arm: str, *accuracies: float, first: int = 12, chance: int = 0, **more:
     """A life each of animals 12, 13, ..."""
     made = []
     for animal, accuracy in enumerate(accuracies, first):
-        own = {"animal": animal, "chance": chance, "accuracy": accuracy, "steps": 10, "contexts": ALL_CONTEXTS}
+        own = {
+            "animal": animal,
+            "chance": chance,
+            "accuracy": accuracy,
+            "steps": 10,
+            "contexts": ALL_CONTEXTS,
+            "precision": "float32",
+        }
         origin = dict.fromkeys(("command", "device", "machine", "torch", "date", "commit"), "x")
         made.append({"preset": f"w/task/{arm}", "early": "none", **own, **origin, **more})
     return [{name: str(value) for name, value in row.items()} for row in made]

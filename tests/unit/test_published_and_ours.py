@@ -20,8 +20,11 @@ COMMON = {"preset": "w/class/arm", "steps": "10", "date": "2026-01-02", "commit"
 COMMON["machine"] = "abacus, 2 cores"
 
 
-def row(animal: int, accuracy: float, chance: int = 0, early: str = "none") -> dict[str, str]:
+def row(
+    animal: int, accuracy: float, chance: int = 0, early: str = "none", precision: str = "float32"
+) -> dict[str, str]:
     about = {"animal": str(animal), "chance": str(chance), "early": early, "contexts": "all", "accuracy": str(accuracy)}
+    about["precision"] = precision
     return {**COMMON, **about, "command": "python x.py"}
 
 
@@ -78,6 +81,20 @@ def test_tables_say_what_is_demanded_and_whether_it_is_met() -> None:
     assert met == "- other, mean: 49.00 is -1.0 from 50, within 1.5 points: met."
     text = "\n".join(Tables(tables.cohorts, known, tables.sources).table(["w/class/more"], 10, rows))
     assert "Tolerated" not in text and "†" not in text
+
+
+def test_lives_in_bfloat16_fill_a_cell_only_where_there_are_no_others() -> None:
+    """Marked there; beside others they are compared with the same lives of those."""
+    known = {("w/class/arm", 10, "mean"): Published("20", "", "paper")}
+    tables = Tables((Cohort("none", "ours", "ours"),), known, {"paper": "a paper"}, (Bound("w/*", "*", "mean", 1.5),))
+    low = [row(12, 0.19, precision="bfloat16"), row(12, 0.17, 1, precision="bfloat16")]
+    alone = "\n".join(tables.table(["w/class/arm"], 10, {"w/class/arm": low}))
+    assert "| arm | 20 | 18.00 ± 1.00‡ | -2.0 (missed by 0.50) | 1 (12, 2 lives) |" in alone
+    assert "‡ Layers multiplied in bfloat16 while they learned" in alone and "minus float32" not in alone
+    both = "\n".join(tables.table(["w/class/arm"], 10, {"w/class/arm": [*low, *LIVES]}))
+    assert "| arm | 20 | 17.00 ± 0.58 | -3.0 (missed by 1.50) | 1 (12, 3 lives) |" in both and "‡" not in both
+    line = "- arm: 18.00 ± 1.00 %, 1 (12, 2 lives), run 1; minus float32, same lives: +1.50 ± 1.50 (1 animal, 2 lives)"
+    assert f"The same with layers that multiply in bfloat16:\n\n{line}" in both
 
 
 HEAD = "preset,steps,what,value,error,source\n"

@@ -19,6 +19,7 @@ ROW = {
     "early": "none",
     "contexts": "all",
     "steps": "10",
+    "precision": "float32",
     "forgetting": "0.1",
     "date": "2026-01-02",
     "commit": "abc",
@@ -90,13 +91,14 @@ def test_old_summaries_are_read(tmp_path: Path) -> None:
     )
     (one,) = read_rows(path)
     assert (one["chance"], one["early"], one["machine"]) == ("0", "none", "unknown")
+    assert one["precision"] == "float32"
     path.write_text("preset,animal\na,12\n")
     with pytest.raises(DataError, match="is not a summary: there are rows without accuracy"):
         read_rows(path)
 
 
 HEAD = ",".join(COLUMNS)
-GOOD = "w/class/arm,12,0,none,all,10,0.5,0.1,2026-01-02,abc,cpu,unknown,2,python x.py"
+GOOD = "w/class/arm,12,0,none,all,10,float32,0.5,0.1,2026-01-02,abc,cpu,unknown,2,python x.py"
 
 
 @pytest.mark.parametrize(
@@ -109,9 +111,13 @@ GOOD = "w/class/arm,12,0,none,all,10,0.5,0.1,2026-01-02,abc,cpu,unknown,2,python
         (f"{HEAD}\n{GOOD.replace(',10,', ',ten,')}\n".encode(), "line 2: steps is 'ten', must be a whole number"),
         (f"{HEAD}\n{GOOD}\n{GOOD.replace(',12,', ',12.5,')}\n".encode(), "line 3: animal is '12.5', must be a whole"),
         (f"{HEAD}\n{GOOD.replace(',0.5,', ',good,')}\n".encode(), "line 2: accuracy is 'good', must be a number"),
+        (
+            f"{HEAD}\n{GOOD.replace('float32', 'half')}\n".encode(),
+            "line 2: precision is 'half', must be one of float32",
+        ),
         (f"{HEAD}\n{GOOD.replace(',abc,', ',,')}\n".encode(), "line 2: is without commit; was the file cut off"),
-        (f"{HEAD}\n{GOOD[:40]}".encode(), "line 2: has 9 cells, must have 14; was the file cut off"),
-        (f"{HEAD}\n{GOOD},more\n".encode(), "line 2: has 15 cells, must have 14"),
+        (f"{HEAD}\n{GOOD[:48]}".encode(), "line 2: has 10 cells, must have 15; was the file cut off"),
+        (f"{HEAD}\n{GOOD},more\n".encode(), "line 2: has 16 cells, must have 15"),
     ],
 )
 def test_what_is_no_summary_stays_as_it_is(text: bytes, words: str, tmp_path: Path) -> None:
