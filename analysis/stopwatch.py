@@ -30,13 +30,13 @@ def _waiting(device: str) -> Callable[[], object]:
     return partial(torch.cuda.synchronize, device) if kind == "cuda" else torch.mps.synchronize
 
 
-def matrix_rate(device: str = "cpu") -> float:
-    """Rate of float32 products of matrices, operations per second: the best of several squares."""
+def matrix_rate(device: str = "cpu", precision: str = "float32") -> float:
+    """Rate of products of matrices in this precision, operations per second: the best of several squares."""
     import torch
 
     rates = []
     for n in SQUARES if torch.device(device).type == "cpu" else LARGE_SQUARES:
-        a, b = torch.ones(n, n, device=device), torch.ones(n, n, device=device)
+        a, b = (torch.ones(n, n, device=device, dtype=getattr(torch, precision)) for _ in "ab")
         rates.append(2 * n**3 / timed(partial(torch.matmul, a, b), device))
     return max(rates)
 

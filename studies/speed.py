@@ -5,8 +5,9 @@ Question
     whole brain-inspired step on Split MNIST reach: recall, judgement, learning on current and replayed trials, weight
     update? Operations are counted; step and products are timed in turn, within one process. How much faster are two
     workers than one? ``--photographs``: the same for Split CIFAR-100 with frozen early areas, whose activity is kept;
-    and how much memory does a whole life of one animal take, two steps a context, from 60,000 photographs (of noise) to
-    the last test, with frozen areas, and with classic replay, whose early areas learn? ``--analysis``: representational
+    how much faster is a step whose layers multiply in bfloat16; and how much memory does a whole life of one animal
+    take, two steps a context, from 60,000 photographs (of noise) to the last test, with frozen areas, and with classic
+    replay, whose early areas learn? ``--analysis``: representational
     dissimilarities, nearest-neighbour fidelity and the Frechet distance, each against the least operations that it
     needs at that rate, and against the libraries that compute the same (rsatoolbox, prdc, torchmetrics, where
     installed), in processor time of one thread.
@@ -193,6 +194,31 @@ def timed_step(animals: tuple[int, ...], task: Task, repeats: int, device: str =
     ]
 
 
+def bfloat16_step(animals: tuple[int, ...], task: Task, repeats: int, device: str = "cpu") -> list[tuple[str, str]]:
+    """Measure a step whose layers multiply in bfloat16 against one in float32, in turn; lines of a table."""
+    from replaysim.products import layers_in
+
+    _cohort, step = make_step(animals, task, device)
+
+    def low() -> None:
+        with layers_in("bfloat16"):
+            step()
+
+    for _ in range(3):
+        step(), low(), matrix_rate(device, "bfloat16")
+    seconds, pairs, fractions = [], [], []
+    for _ in range(repeats):
+        high, own = (timed(one, device) / len(animals) for one in (step, low))
+        seconds.append(own)
+        pairs.append(high / own)
+        fractions.append(task.work / own / matrix_rate(device, "bfloat16"))
+    return [
+        (f"time of a step, layers in bfloat16 (median of {repeats})", f"{1e3 * statistics.median(seconds):.1f} ms"),
+        ("fraction of the rate of bfloat16 products (median of pairs)", f"{100 * statistics.median(fractions):.0f} %"),
+        ("layers in bfloat16 against float32 (median of pairs)", f"{statistics.median(pairs):.2f} times as fast"),
+    ]
+
+
 def simulation(settings: Settings) -> list[tuple[str, str]]:
     """Measure a step on Split MNIST, and on a CPU two workers; lines of a table."""
     rows = timed_step(settings.animals, SPLIT_MNIST, 3 if settings.quick else settings.repeats, settings.device)
@@ -207,6 +233,7 @@ def photographs(settings: Settings) -> list[tuple[str, str]]:
     task = replace(SPLIT_CIFAR100, stored=2000) if settings.quick else SPLIT_CIFAR100
     animals = settings.animals[:1] if settings.device == "cpu" else settings.animals
     rows = timed_step(animals, task, 3 if settings.quick else settings.repeats, settings.device)
+    rows += bfloat16_step(animals, task, 3 if settings.quick else settings.repeats, settings.device)
     for arm in LIVES:
         most = memory_of_a_life(arm, task.stored, settings.device)
         found = "not measured on this system" if most is None else f"{most:.2f} GiB"

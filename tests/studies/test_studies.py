@@ -166,6 +166,15 @@ def test_a_life_with_all_photographs_fits_into_four_gigabytes(arm: str, monkeypa
     assert arm in speed.LIVES and 0.5 < speed.memory_of_a_life(arm, 60_000) < 4
 
 
+def test_a_step_in_bfloat16_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "studies")
+    speed = importlib.import_module("speed")
+    task = replace(speed.SPLIT_CIFAR100, inputs=12, units=(60, 60), batch=4, stored=200)
+    found = [value for _, value in speed.bfloat16_step((12,), task, 2)]
+    assert [re.sub(r"^\d+(\.\d+)?", "", value) for value in found] == [" ms", " %", " times as fast"]
+    assert float(found[0].split()[0]) > 0 and float(found[2].split()[0]) > 0
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of a part of torch that is not public
 def test_a_timed_step_stays_on_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
