@@ -11,10 +11,12 @@ from replaysim.errors import DataError, LogError
 
 ALL_CONTEXTS = "all"
 """A cell: all contexts of a protocol, instead of the number of the first ones."""
-FLOAT32 = "float32"
-"""A cell: the precision of what does not say another one."""
 BFLOAT16 = "bfloat16"
 """A cell: layers multiplied in this precision while they learned (:mod:`replaysim.products`)."""
+PRECISIONS = ("float32", "float64", BFLOAT16)
+"""Cells: in what was computed."""
+THREADS = "threads a worker"
+"""End of a cell about a machine, where a worker had more than one."""
 UNKNOWN = "unknown"
 """A cell: what earlier versions did not note."""
 

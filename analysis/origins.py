@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .csv_tables import UNKNOWN
+from .csv_tables import THREADS, UNKNOWN
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,7 +38,8 @@ class Runs:
             days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
             commits = ", ".join(sorted({row["commit"] for row in rows}))
             known = "" if machine == UNKNOWN else f" ({machine})"
-            where = f"CPU{known}, one thread a worker" if device == "cpu" else f"{device}{known}"
+            one = "" if machine.endswith(THREADS) else ", one thread a worker"
+            where = f"CPU{known}{one}" if device == "cpu" else f"{device}{known}"
             lines.append(f"{BEGINNING}{number}: `{command}`; {where}; torch {torch}; {days}; commit {commits}")
         return lines
 

@@ -20,9 +20,8 @@ import xarray as xr
 
 from replaysim.errors import DataError, LogError
 from replaysim.log import settings_of
-from replaysim.products import FLOATS
 
-from .csv_tables import ALL_CONTEXTS, FLOAT32, UNKNOWN, read_cells
+from .csv_tables import ALL_CONTEXTS, PRECISIONS, THREADS, UNKNOWN, read_cells
 from .forgetting import final_accuracy, forgetting
 
 COLUMNS = (
@@ -42,7 +41,7 @@ COLUMNS = (
     "torch",
     "command",
 )
-BEFORE = {"chance": "0", "early": "none", "contexts": ALL_CONTEXTS, "precision": FLOAT32, "machine": UNKNOWN}
+BEFORE = {"chance": "0", "early": "none", "contexts": ALL_CONTEXTS, "precision": "float32", "machine": UNKNOWN}
 """What the summary of an earlier version did not say."""
 _PLACES, _FILES = ("--out", "--summary"), ("--early", "--evaluate")
 _WHOLE, _REAL = ("animal", "chance", "steps"), ("accuracy", "forgetting")
@@ -90,7 +89,7 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none", contexts: int
             "forgetting": f"{float(forgotten.sel(animal=animal)):.6f}",
             "date": log.attrs["date_created"][:10],
             "commit": log.attrs["software_git_commit"][:12] + changed,
-            **machine_of(hardware),
+            **machine_of(hardware, threads=int(config["computation"].get("threads", 1))),
             "torch": versions["torch"],
             "command": plain(log.attrs["command"]),
         }
@@ -98,11 +97,12 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none", contexts: int
     ]
 
 
-def machine_of(hardware: Mapping[str, Any]) -> dict[str, str]:
-    """``device`` and ``machine`` in words, from what a log says of its hardware."""
+def machine_of(hardware: Mapping[str, Any], threads: int = 1) -> dict[str, str]:
+    """``device`` and ``machine`` in words, from what a log says of its hardware and of the threads of a worker."""
     cores = int(hardware.get("cores", 0))
     words = [str(hardware.get("processor") or hardware.get("machine") or UNKNOWN)]
     words += [f"{cores} core{'s' * (cores > 1)}"] if cores else []
+    words += [f"{threads} {THREADS}"] if threads > 1 else []
     return {"device": str(hardware.get("device_name", hardware["device"])), "machine": ", ".join(words)}
 
 
@@ -160,8 +160,8 @@ def _row(where: str, header: list[str], cells: list[str]) -> dict[str, str]:
             raise DataError(f"{where}: {column} is {value!r}, must be a whole number")
         if column == "contexts" and value != ALL_CONTEXTS and not (value.isascii() and value.isdigit()):
             raise DataError(f"{where}: {column} is {value!r}, must be {ALL_CONTEXTS!r} or a whole number")
-        if column == "precision" and value not in FLOATS:
-            raise DataError(f"{where}: precision is {value!r}, must be one of {', '.join(FLOATS)}")
+        if column == "precision" and value not in PRECISIONS:
+            raise DataError(f"{where}: precision is {value!r}, must be one of {', '.join(PRECISIONS)}")
         if column in _REAL and not _is_number(value):
             raise DataError(f"{where}: {column} is {value!r}, must be a number, or nan")
     return row

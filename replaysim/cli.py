@@ -36,7 +36,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--device", default="cpu", help="cpu, cuda, mps or auto (default: cpu)")
     run.add_argument("--out", type=Path, help="folder for the log (default: keep nothing)")
     run.add_argument("--overwrite", action="store_true", help="replace an earlier log in that folder")
-    run.add_argument("--workers", type=int, help="processes on a CPU (default: one a core)")
+    run.add_argument("--workers", type=int, help="processes on a CPU (default: a core a thread)")
+    run.add_argument("--threads", type=int, default=1, help="threads of each of them (default: 1)")
     run.add_argument("--steps", type=int, help="steps per context instead of the paper's")
     run.add_argument("--contexts", type=int, help="contexts of permuted MNIST instead of the paper's hundred")
     run.add_argument(
@@ -102,6 +103,7 @@ def _run(given: argparse.Namespace) -> None:
         out=given.out,
         overwrite=given.overwrite,
         workers=given.workers,
+        threads=given.threads,
         quick=given.quick,
         steps=given.steps,
         contexts=given.contexts,

@@ -1,8 +1,9 @@
 """A crew of workers: spreads the animals of a simulation over the cores of a machine.
 
 Workers are started and shared by :mod:`joblib`: they stay for the next simulation, need no ``if __name__ ==
-"__main__"`` in a script, and see one copy of the stimuli. Each works with one thread; which animals live together
-follows from their number, the number of workers and the size of a brain, never from timing.
+"__main__"`` in a script, and see one copy of the stimuli. Each works with as many threads as it is told, one where
+nobody says; which animals live together follows from their number, the number of workers and the size of a brain, never
+from timing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _LOOK_EVERY = 0.2  # seconds between two looks at the progress of the workers
 
 
 def divide(
-    seeds: Sequence[int], device: str, workers: int | None, parameters: int
+    seeds: Sequence[int], device: str, workers: int | None, parameters: int, threads: int = 1
 ) -> tuple[list[tuple[int, ...]], int]:
     """Which animals live together, and in how many processes.
 
@@ -38,9 +39,10 @@ def divide(
     """
     if workers is not None:
         check_number("simulate", "workers", workers, least=1, whole=True)
+    check_number("simulate", "threads", threads, least=1, whole=True)
     if device != "cpu":
         return [tuple(seeds)], 1
-    crew = min(workers or cores(), len(seeds))
+    crew = min(workers or workers_of(threads), len(seeds))
     most = min(ANIMALS_AT_ONCE, max(1, PARAMETERS_AT_ONCE // max(1, parameters)))
     groups = crew
     while -(-len(seeds) // groups) > most:
@@ -58,11 +60,16 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
+def workers_of(threads: int) -> int:
+    """Workers of so many threads that have a core for each."""
+    return max(1, cores() // threads)
+
+
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread, so that results do not depend on the number of cores."""
+def so_many_threads(threads: int) -> Iterator[None]:
+    """Compute with a fixed number of threads, so that results do not depend on the number of cores."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     try:
         yield
     finally:
@@ -84,6 +91,8 @@ class Crew:
         Where pieces of the log go, or None to keep them in memory.
     checkpoints
         Whether the animals are kept beside the pieces after every context, and taken from there.
+    threads
+        Of each worker.
     """
 
     def __init__(
@@ -93,9 +102,10 @@ class Crew:
         processes: int,
         folder: RunFolder | None,
         checkpoints: bool = False,
+        threads: int = 1,
     ) -> None:
         self.condition, self.chunks, self.processes = condition, [tuple(int(s) for s in c) for c in chunks], processes
-        self.folder, self.checkpoints = folder, checkpoints
+        self.folder, self.checkpoints, self.threads = folder, checkpoints, threads
 
     def run(self, *, progress: bool, label: str) -> tuple[list[Outcome], list[dict[str, Piece]]]:
         """Outcomes and, without a folder, the pieces of the log of every chunk, in order."""
@@ -109,7 +119,7 @@ class Crew:
                 bar.update(n)
 
             if self.processes == 1 or len(self.chunks) == 1:
-                with one_thread():
+                with so_many_threads(self.threads):
                     results = [self._chunk(chunk, step) for chunk in self.chunks]
             else:
                 results = self._spread(step)
@@ -124,9 +134,12 @@ class Crew:
         with tempfile.TemporaryDirectory(prefix="replaysim-", ignore_cleanup_errors=True) as shared:
             counters = Path(shared) / "steps.npy"
             np.save(counters, np.zeros(len(self.chunks), dtype=np.int64))
-            with parallel_config("loky", n_jobs=self.processes, inner_max_num_threads=1), _watch(counters, update):
+            crew = parallel_config("loky", n_jobs=self.processes, inner_max_num_threads=self.threads)
+            with crew, _watch(counters, update):
                 return Parallel(batch_size=1, pre_dispatch="all", max_nbytes="1M", mmap_mode="r")(
-                    delayed(_in_worker)(self.condition, chunk, self.folder, counters, number, self.checkpoints)
+                    delayed(_in_worker)(
+                        self.condition, chunk, self.folder, counters, number, self.checkpoints, self.threads
+                    )
                     for number, chunk in enumerate(self.chunks)
                 )
 
@@ -156,8 +169,9 @@ def _in_worker(
     counters: Path,
     number: int,
     checkpoints: bool,
+    threads: int,
 ) -> tuple[Outcome, dict[str, Piece]]:
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     counts = np.load(counters, mmap_mode="r+")
 
     def progress(steps: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import xarray as xr
 
 from .brain import BrainPlan
-from .crew import cores
+from .crew import workers_of
 from .errors import LogError, check_number
 from .log import open_log
 from .preparation import check_animals
@@ -48,12 +48,12 @@ def portions(animals: Sequence[int], many: int | None) -> list[tuple[int, ...]]:
     return [tuple(animals[i : i + size]) for i in range(0, len(animals), size)]
 
 
-def together(at_once: int | None, *, wide: bool, device: str, workers: int | None) -> int | None:
+def together(at_once: int | None, *, wide: bool, device: str, workers: int | None, threads: int = 1) -> int | None:
     """How many animals make a portion where nobody says: wide brains on a CPU one a worker, else all (None)."""
     if at_once is not None:
         check_number("portions", "at_once", at_once, least=1, whole=True)
         return at_once
-    return (workers or cores()) if wide and device == "cpu" else None
+    return (workers or workers_of(threads)) if wide and device == "cpu" else None
 
 
 def live(

@@ -254,6 +254,7 @@ def run(
     out: Path | None = None,
     overwrite: bool = False,
     workers: int | None = None,
+    threads: int = 1,
     quick: bool = False,
     record: Sequence[Electrode] = (),
     progress: bool = True,
@@ -270,7 +271,7 @@ def run(
     ----------
     name
         See :func:`names`; or a preset itself, see :func:`lesion`.
-    animals, device, out, overwrite, workers, record, progress, chance, precision, checkpoints
+    animals, device, out, overwrite, workers, threads, record, progress, chance, precision, checkpoints
         See :func:`~replaysim.simulate`.
     quick
         See that everything works: :data:`QUICK` instead of the paper's steps and batch size, small association areas,
@@ -294,6 +295,7 @@ def run(
         overwrite=overwrite,
         device=device,
         workers=workers,
+        threads=threads,
         chance=chance,
         precision=precision,
         progress=progress,

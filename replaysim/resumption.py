@@ -111,7 +111,8 @@ def simulate_once(
         Whether the trained brains are kept beside it, too: 4 bytes a synapse, 5 MB a brain of Split MNIST, 50 MB of
         Split CIFAR-100.
     **settings
-        All others of :func:`~replaysim.simulate`. Device and workers may differ from those of the earlier simulation.
+        All others of :func:`~replaysim.simulate`. Device, workers and threads may differ from those of the
+        earlier simulation.
 
     Raises
     ------

@@ -85,6 +85,7 @@ def simulate(
     device: str = "cpu",
     precision: str = "float32",
     workers: int | None = None,
+    threads: int = 1,
     chance: int = 0,
     progress: bool = True,
     label: str = "",
@@ -122,7 +123,11 @@ def simulate(
         ``"float32"``, ``"float64"``, or ``"bfloat16"``: float32, but layers multiply in bfloat16 while they learn and
         replay, about twice as fast where the processor has instructions for it (:mod:`replaysim.products`).
     workers
-        Processes on a CPU, one thread each; default: one a core. Animals are spread over them by a fixed rule.
+        Processes on a CPU; default: as many as have a core for each of their threads. Animals are spread over them by a
+        fixed rule.
+    threads
+        Threads of each worker. Many animals are fastest with one; more are for a single animal with large areas. Last
+        digits depend on this number; an unfinished log is gone on with as many as it was begun with.
     chance
         Another number than 0 gives the animals another life: the same class orders and gates, other initial synapses,
         trials and noise.
@@ -154,13 +159,14 @@ def simulate(
     check_gates(brain, protocol, seeds)
     config = describe(condition, seeds, label)
     unfinished = _unfinished(place, config) if checkpoints and not overwrite else None
-    chunks, processes = divide(seeds, torch.device(condition.device).type, workers, parameters(brain))
-    if unfinished is not None:  # the same animals go on together
+    chunks, processes = divide(seeds, torch.device(condition.device).type, workers, parameters(brain), threads)
+    if unfinished is not None:  # the same animals go on together, and to the last bit
         chunks = [tuple(chunk) for chunk in unfinished["computation"]["chunks"]]
+        threads = unfinished["computation"]["threads"]
     config["computation"] |= {
         "chunks": [list(chunk) for chunk in chunks],
         "workers": processes,
-        "threads": 1,
+        "threads": threads,
         "device": condition.device,
     }
     attrs = provenance(config, seeds, condition.device)
@@ -173,7 +179,7 @@ def simulate(
         folder.write_config(config)
     try:
         condition = replace(condition, kept=kept_activity(condition, progress))
-        crew = Crew(condition, chunks, processes, folder, checkpoints)
+        crew = Crew(condition, chunks, processes, folder, checkpoints, threads)
         outcomes, pieces = crew.run(progress=progress, label=label or "simulate")
     except BaseException as error:
         if folder is not None:

@@ -84,7 +84,8 @@ class Settings:
         default=None, metadata={"help": "file with early areas (default: those that come with replaysim)"}
     )
     device: str = field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
-    workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: one a core)"})
+    workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: a core a thread)"})
+    threads: int = field(default=1, metadata={"help": "threads of each of them; more are for a single animal"})
     at_once: int | None = field(
         default=None,
         metadata={"help": "animals simulated together (default: all; wide brains on a CPU: one a worker)"},
@@ -106,7 +107,7 @@ class Settings:
 
         check_number("compare_methods", "chances", self.chances, least=1, whole=True)
         check_number("compare_methods", "first_chance", self.first_chance, least=0, whole=True)
-        for name in ("steps", "contexts", "at_once", "workers"):
+        for name in ("steps", "contexts", "at_once", "workers", "threads"):
             if getattr(self, name) is not None:
                 check_number("compare_methods", name, getattr(self, name), least=1, whole=True)
         if self.early is not None and self.world != "split_cifar100":
@@ -175,7 +176,7 @@ class Settings:
         from replaysim.portions import together
 
         wide = self.world != "split_mnist"
-        return together(self.at_once, wide=wide, device=self.device, workers=self.workers)
+        return together(self.at_once, wide=wide, device=self.device, workers=self.workers, threads=self.threads)
 
     @property
     def folder(self) -> Path:
@@ -218,6 +219,7 @@ def live(settings: Settings, name: str, chance: int) -> list[Portion]:
         only_finished=settings.draw,
         device=settings.device,
         workers=settings.workers,
+        threads=settings.threads,
         precision=settings.precision,
         chance=chance,
         label=name,

@@ -205,7 +205,9 @@ def bfloat16_step(animals: tuple[int, ...], task: Task, repeats: int, device: st
             step()
 
     for _ in range(3):
-        step(), low(), matrix_rate(device, "bfloat16")
+        step()
+        low()
+        matrix_rate(device, "bfloat16")
     seconds, pairs, fractions = [], [], []
     for _ in range(repeats):
         high, own = (timed(one, device) / len(animals) for one in (step, low))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from lives import LEARNING, LIVES, electrodes
 
 import replaysim as rs
+from analysis.origins import origin_lines
+from replaysim import crew, tensor_files
 from replaysim import life as life_module
-from replaysim import tensor_files
 from replaysim.checkpoints import KIND, Checkpoint
 from replaysim.errors import DataError, LogError
 from replaysim.life import Condition, Outcome, live
+from replaysim.log import settings_of
 from replaysim.recording import Piece, Recording
 from replaysim.resumption import simulate_once
 
@@ -151,6 +155,32 @@ def test_the_same_call_goes_on(after: int, tmp_path: Path, monkeypatch: pytest.M
     same(simulate(out), whole)
     assert sorted(p.name for p in out.iterdir()) == ["config.json", "run.nc"], "nothing is left behind"
     assert rs.open_log(out).attrs["status"] == "complete"
+
+
+def test_a_life_goes_on_with_as_many_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products of matrices depend on them in the last digits; outside the life nothing is changed."""
+    before, seen = torch.get_num_threads(), []
+    lived = life_module.learn_context
+    monkeypatch.setattr(
+        life_module, "learn_context", lambda *given: seen.append(torch.get_num_threads()) or lived(*given)
+    )
+    interrupt(tmp_path / "run", monkeypatch, 1, threads=2)
+    there = simulate(tmp_path / "run")
+    assert seen == [2, 2, 2] and torch.get_num_threads() == before
+    assert settings_of(there.log.attrs, "log")["computation"]["threads"] == 2
+    assert re.search(r", 2 threads a worker\); torch", origin_lines([there.log])[0])
+    simulate(None)
+    assert seen[3:] == [1, 1, 1], "who says nothing has one"
+
+
+def test_a_worker_has_its_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counters, before = tmp_path / "steps.npy", torch.get_num_threads()
+    np.save(counters, np.zeros(1, dtype=np.int64))
+    monkeypatch.setattr(crew, "live_chunk", lambda *given: torch.get_num_threads())
+    try:
+        assert [crew._in_worker(condition("joint"), (12,), None, counters, 0, False, n) for n in (2, 1)] == [2, 1]
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_animals_that_lived_together_go_on_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

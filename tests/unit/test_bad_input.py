@@ -247,6 +247,7 @@ SIMULATIONS: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("precision", {"precision": "float16"}, r"precision: got 'float16', must be one of"),
     ("workers", {"workers": 0}, r"workers: got 0, must be a whole number >= 1"),
+    ("threads", {"threads": 0}, r"threads: got 0, must be a whole number >= 1"),
     ("brain", {"brain": "big"}, r"brain: got 'big', must be a BrainPlan"),
     ("late probes", {"record": [rs.Behaviour(steps=(500,))]}, r"must be steps up to 12"),
 ]

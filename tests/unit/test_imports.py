@@ -54,6 +54,7 @@ ALLOWED = {
     "consolidation": "errors",
     "fisher": "brain cortex objectives",
     "presentation": "cortex retina",
+    "products": "",
     "experience": "errors rng brain events learning presentation protocol",
     "layout": "",
     "cohort": "brain consolidation cortex events fisher layout learning replay",
@@ -65,8 +66,8 @@ ALLOWED = {
     "recording": "protocol events learning presentation cohort recorder observation drift replay_log",
     "reinitialisation": "rng cohort",
     "checkpoints": "errors tensor_files cohort consolidation optimiser_state recording",
-    "life": "errors rng brain checkpoints cohort consolidation cortex events experience learning presentation protocol "
-    "recorder recording reinitialisation replay storage",
+    "life": "errors rng brain checkpoints cohort consolidation cortex events experience learning presentation products "
+    "protocol recorder recording reinitialisation replay storage",
     "attributes": "errors",
     "schema": "errors",
     "netcdf": "errors attributes schema",
@@ -79,7 +80,7 @@ ALLOWED = {
     "crew": "errors checkpoints life log recording",
     "rehearsal": "errors brain consolidation cortex layout life visual_cortex",
     "preparation": "errors rng protocol cortex visual_cortex early_activity pathways brain replay learning "
-    "consolidation experience recorder observation life rehearsal",
+    "consolidation experience recorder observation life products rehearsal",
     "fingerprints": "brain early_areas hippocampus stimuli tensor_files visual_cortex",
     "sameness": "errors fingerprints",
     "simulation": "errors protocol brain replay learning consolidation recorder life provenance log crew brain_files "

@@ -13,6 +13,7 @@ from small import LEARNING, brain, protocol
 import replaysim as rs
 from analysis.forgetting import final_accuracy
 from replaysim import portions, resumption
+from replaysim.crew import divide
 from replaysim.errors import LogError, SettingError
 from replaysim.portions import Portion, gather, label, live
 
@@ -104,5 +105,15 @@ def test_names_and_sizes() -> None:
     assert portions.together(None, wide=True, **known) == 3 and portions.together(None, wide=False, **known) is None
     assert portions.together(None, wide=True, device="cuda", workers=3) is None
     assert portions.together(5, wide=True, **known) == 5
+
+
+def test_a_portion_has_a_core_for_each_thread_of_its_animals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("replaysim.crew.cores", lambda: 8)
+    found = [portions.together(None, wide=True, device="cpu", workers=None, threads=n) for n in (1, 3, 9)]
+    assert found == [8, 2, 1]
+    assert [divide((12, 13, 14), "cpu", None, 10**8, threads=n)[1] for n in (1, 3, 9)] == [3, 2, 1]
+
+
+def test_a_portion_has_somebody() -> None:
     with pytest.raises(SettingError, match="at_once: got 0"):
-        portions.together(0, wide=True, **known)
+        portions.together(0, wide=True, device="cpu", workers=3)
