@@ -188,9 +188,7 @@ KEPT = {
     ),
     "Speed": (
         "speed*.txt",
-        "Rates beside that at which the same thread multiplies float32 matrices meanwhile. The table without "
-        "provenance: an earlier version on a machine that multiplies twice as fast, where what is no product of "
-        "matrices weighs more.",
+        "Rates beside that at which the same thread multiplies matrices of the same precision meanwhile.",
     ),
 }
 """Title of a section, and the files with a command in the first line and, below, what it printed."""
