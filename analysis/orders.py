@@ -15,6 +15,7 @@ from replaysim.errors import DataError
 
 from .csv_tables import read_table
 from .origins import Row
+from .precisions import alike
 
 COLUMNS = ("group", "order", "source")
 
@@ -101,8 +102,8 @@ def verdicts(orders: Iterable[Order], group: str, rows: Mapping[str, Sequence[Ro
     """
     lines = []
     for order in (order for order in orders if order.group == group):
-        lived = {arm: lives_of(rows.get(f"{group}/{arm}", ())) for arm in order.arms}
-        if sum(map(bool, lived.values())) > 1:
+        lived = {arm: rows.get(f"{group}/{arm}", ()) for arm in order.arms}
+        if sum(bool(lives_of(some)) for some in lived.values()) > 1:
             of = f", {ours}" if ours else ""
             lines += ["", f"Published order{of}: {order.words} ({order.source}). Points between arms, same lives:", ""]
             lines += [f"- {_verdict(step, lived[step.worse], lived[step.better])}" for step in order.steps]
@@ -140,8 +141,9 @@ def gap_between(worse: Mapping[tuple[str, str], float], better: Mapping[tuple[st
     return Gap(statistics.fmean(gaps), error, n)
 
 
-def _verdict(step: Step, worse: Mapping[tuple[str, str], float], better: Mapping[tuple[str, str], float]) -> str:
-    pair, found = f"{step.better} − {step.worse}", gap_between(worse, better)
+def _verdict(step: Step, worse: Sequence[Row], better: Sequence[Row]) -> str:
+    low, high, mark = alike(worse, better)
+    pair, found = f"{step.better} − {step.worse}", gap_between(lives_of(low), lives_of(high))
     if found is None:
         return f"{pair}: not run yet"
     gap, error, _ = found
@@ -150,4 +152,4 @@ def _verdict(step: Step, worse: Mapping[tuple[str, str], float], better: Mapping
     else:
         words = "as published" if gap > 0 or (gap == 0 and not step.strict) else "the other way round"
         words += ", in one life" if error is None else ""
-    return f"{pair}: {found}: {words}"
+    return f"{pair}: {found}{mark}: {words}"

@@ -73,6 +73,7 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none", contexts: int
         If the log does not say how it was made.
     """
     config = settings_of(log.attrs, f"log of {preset}")
+    computation = config.get("computation", {})
     accuracy, forgotten = final_accuracy(log), forgetting(log)
     versions, hardware = json.loads(log.attrs["software_versions"]), json.loads(log.attrs["hardware"])
     changed = "+" if int(log.attrs["software_git_dirty"]) == 1 else ""
@@ -84,12 +85,12 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none", contexts: int
             "early": early,
             "contexts": ALL_CONTEXTS if contexts is None else str(contexts),
             "steps": config["learning"]["steps"],
-            "precision": config["computation"]["precision"],
+            "precision": computation.get("precision", BEFORE["precision"]),
             "accuracy": f"{float(accuracy.sel(animal=animal)):.6f}",
             "forgetting": f"{float(forgotten.sel(animal=animal)):.6f}",
             "date": log.attrs["date_created"][:10],
             "commit": log.attrs["software_git_commit"][:12] + changed,
-            **machine_of(hardware, threads=int(config["computation"].get("threads", 1))),
+            **machine_of(hardware, threads=int(computation.get("threads", 1))),
             "torch": versions["torch"],
             "command": plain(log.attrs["command"]),
         }

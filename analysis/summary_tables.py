@@ -12,8 +12,9 @@ from pathlib import Path
 
 from replaysim.errors import DataError
 
+from . import precisions
 from .bounds import Bound, bound_on, scatter, verdict
-from .csv_tables import ALL_CONTEXTS, BFLOAT16, number, read_table
+from .csv_tables import ALL_CONTEXTS, number, read_table
 from .orders import Order, gap_between, lives_of, verdicts
 from .origins import Row, Runs
 
@@ -22,8 +23,6 @@ MEAN, YARDSTICK = "mean", 12
 """What a published number is: a mean over seeds, or that of ``animal 12``, a single run with that seed."""
 SINGLE = "†"
 """Marks a difference from a single published run."""
-ROUNDED = "‡"
-"""Marks lives in which layers multiplied in bfloat16."""
 FROM_MEMORY = "memory"
 """Source of numbers that were not looked up: marked wherever they are shown."""
 NOT_YET = "not run yet"
@@ -85,12 +84,6 @@ def animals(rows: Sequence[Row]) -> dict[int, list[float]]:
         if not math.isnan(value):
             lives[int(row["animal"])].append(value)
     return dict(sorted(lives.items()))
-
-
-def sharpest(rows: Sequence[Row]) -> list[Row]:
-    """Rows without those of lives in bfloat16, where there are others with the same early areas."""
-    sharp = {row["early"] for row in rows if row["precision"] != BFLOAT16}
-    return [row for row in rows if row["precision"] != BFLOAT16 or row["early"] not in sharp]
 
 
 def ours(
@@ -211,26 +204,25 @@ class Tables:
         runs, shown = Runs(), {cohort.early for cohort in self.cohorts}
         judged: list[str] = []
         every = {n: [row for row in some if int(row["steps"]) == steps] for n, some in rows.items()}
-        sharp = {name: sharpest(some) for name, some in every.items()}
+        cells = {name: precisions.first(some) for name, some in every.items()}
         for name in names:
-            own = [row for row in sharp.get(name, ()) if row["early"] in shown]
+            own = [row for row in cells.get(name, ()) if row["early"] in shown]
             lines.append(f"{self._line(name, steps, own)} {runs.number(own)} |")
             judged += self._judged(name, steps, own)
-        beside = [line for name in names for line in self._beside(name, sharp.get(name, ()), runs)]
+        beside = [line for name in names for line in self._beside(name, cells.get(name, ()), runs)]
         lines += ["", "With other early areas:", "", *beside] if beside else []
-        again = [line for name in names for line in self._rounded(name, every.get(name, ()), runs)]
-        lines += ["", "The same with layers that multiply in bfloat16:", "", *again] if again else []
+        again = [line for name in names for line in self._in_others(name, every.get(name, ()), runs)]
+        lines += ["", "In another precision:", "", *again] if again else []
         quoted = {value.source for (name, many, _), value in self.known.items() if name in names and many == steps}
         if quoted:
             words = "; ".join(words for source, words in self.sources.items() if source in quoted)
             lines += ["", f"Published numbers: {words}."]
         if any(SINGLE in line for line in lines):
             lines += ["", f"{SINGLE} No mean is published: our animal {YARDSTICK} minus one run of the published code."]
-        if any(ROUNDED in line for line in lines):
-            lines += ["", f"{ROUNDED} Layers multiplied in bfloat16 while they learned (`--precision bfloat16`)."]
         if judged:
             lines += ["", "Tolerated difference from published numbers:", "", *judged]
-        lines += self._ordered(names[0].rpartition("/")[0] if names else "", sharp)
+        lines += self._ordered(names[0].rpartition("/")[0] if names else "", every)
+        lines += ["", precisions.NOTE] if any(precisions.MARK in line for line in lines) else []
         return [*lines, "", *([*runs.lines(), ""] if runs.lines() else [])]
 
     def _ordered(self, group: str, rows: Mapping[str, Sequence[Row]]) -> list[str]:
@@ -247,22 +239,25 @@ class Tables:
             own = [row for row in rows if row["early"] == early]
             if own:
                 found, _, who = ours(own, None)
+                found += precisions.mark(own)
                 lines.append(f"- {name.rsplit('/', 1)[1]}, {words}: {found} %, {who}, run {runs.number(own)}")
         return lines
 
-    def _rounded(self, name: str, rows: Sequence[Row], runs: Runs) -> list[str]:
-        """A line for every cohort that lived in both precisions: what bfloat16 gave, and what it changed."""
+    def _in_others(self, name: str, rows: Sequence[Row], runs: Runs) -> list[str]:
+        """A line for every precision of which the cell shows nothing: what it gave, and how that differs."""
+        areas = {cohort.early: cohort.title for cohort in self.cohorts} | dict(self.others)
         lines = []
-        for cohort in self.cohorts:
-            own = [row for row in rows if row["early"] == cohort.early]
-            sharp = sharpest(own)
-            blunt = [row for row in own if row not in sharp]
-            gap = gap_between(lives_of(sharp), lives_of(blunt))
-            if blunt:
-                found, _, who = ours(blunt, None)
-                words = [name.rsplit("/", 1)[1], *([cohort.title] if len(self.cohorts) > 1 else [])]
-                less = "" if gap is None else f"; minus float32, same lives: {gap}"
-                lines.append(f"- {', '.join(words)}: {found} %, {who}, run {runs.number(blunt)}{less}")
+        for early, words in areas.items():
+            of = "" if len(areas) == 1 else f", {words}"
+            own = precisions.by_precision([row for row in rows if row["early"] == early])
+            for precision, some in list(own.items())[1:]:
+                found, _, who = ours(some, None)
+                cell, those = next(iter(own.items()))
+                gap = gap_between(lives_of(those), lives_of(some))
+                less = "" if gap is None else f"; minus {cell}, same lives: {gap}"
+                lines.append(
+                    f"- {name.rsplit('/', 1)[1]}{of}, {precision}: {found} %, {who}, run {runs.number(some)}{less}"
+                )
         return lines
 
     def _line(self, name: str, steps: int, rows: Sequence[Row]) -> str:
@@ -273,7 +268,7 @@ class Tables:
         for cohort in self.cohorts:
             own = [row for row in rows if row["early"] == cohort.early]
             found, *others = ours(own, mean, run=code, within=within)
-            cells += [found + ROUNDED * any(row["precision"] == BFLOAT16 for row in own), *others]
+            cells += [found + precisions.mark(own), *others]
             lives = animals(own).get(YARDSTICK)
             twelve.append(f"{statistics.fmean(lives):.1f}" if lives else "–")
         return f"| {' | '.join(cells)} | {' / '.join(twelve)} |"
@@ -285,12 +280,14 @@ class Tables:
         for what, value in known.items():
             within = bound_on(self.bounds, name, steps, what)
             for cohort in self.cohorts if within is not None else ():
-                lives = animals([row for row in rows if row["early"] == cohort.early])
+                theirs = [row for row in rows if row["early"] == cohort.early]
+                lives = animals(theirs)
                 own = [statistics.fmean(v) for v in lives.values()]
                 if what != MEAN:
                     own = lives.get(int(what.removeprefix("animal ")), [])
                 if own:
                     words = [name.rsplit("/", 1)[1], *([cohort.title] if len(self.cohorts) > 1 else []), what]
+                    words[-1] += precisions.mark(theirs)
                     lines.append(f"- {', '.join(words)}: {_sentence(own, value, within or 0.0, what)}")
         return lines
 

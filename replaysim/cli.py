@@ -36,8 +36,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--device", default="cpu", help="cpu, cuda, mps or auto (default: cpu)")
     run.add_argument("--out", type=Path, help="folder for the log (default: keep nothing)")
     run.add_argument("--overwrite", action="store_true", help="replace an earlier log in that folder")
-    run.add_argument("--workers", type=int, help="processes on a CPU (default: a core a thread)")
-    run.add_argument("--threads", type=int, default=1, help="threads of each of them (default: 1)")
+    run.add_argument("--workers", type=int, help="processes on a CPU (default: cores / threads)")
+    run.add_argument("--threads", type=int, default=1, help="CPU threads of each process (default: 1)")
     run.add_argument("--steps", type=int, help="steps per context instead of the paper's")
     run.add_argument("--contexts", type=int, help="contexts of permuted MNIST instead of the paper's hundred")
     run.add_argument(
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--precision",
         default="float32",
-        help="float32, float64 or bfloat16: layers then multiply in half the bits (default: float32)",
+        help="float32, float64 or bfloat16 (mixed precision: layers multiply in it; default: float32)",
     )
     run.add_argument("--early", type=Path, metavar="FILE", help="early areas instead of those that come with replaysim")
     run.add_argument("--quick", action="store_true", help="a few steps only, to see that everything works")

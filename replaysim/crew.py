@@ -39,10 +39,10 @@ def divide(
     """
     if workers is not None:
         check_number("simulate", "workers", workers, least=1, whole=True)
-    check_number("simulate", "threads", threads, least=1, whole=True)
+    enough = workers_for(threads)
     if device != "cpu":
         return [tuple(seeds)], 1
-    crew = min(workers or workers_of(threads), len(seeds))
+    crew = min(workers or enough, len(seeds))
     most = min(ANIMALS_AT_ONCE, max(1, PARAMETERS_AT_ONCE // max(1, parameters)))
     groups = crew
     while -(-len(seeds) // groups) > most:
@@ -60,13 +60,14 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
-def workers_of(threads: int) -> int:
-    """Workers of so many threads that have a core for each."""
+def workers_for(threads: int) -> int:
+    """Workers of so many threads for which there is a core a thread, at least one."""
+    check_number("simulate", "threads", threads, least=1, whole=True)
     return max(1, cores() // threads)
 
 
 @contextmanager
-def so_many_threads(threads: int) -> Iterator[None]:
+def torch_threads(threads: int) -> Iterator[None]:
     """Compute with a fixed number of threads, so that results do not depend on the number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -119,7 +120,7 @@ class Crew:
                 bar.update(n)
 
             if self.processes == 1 or len(self.chunks) == 1:
-                with so_many_threads(self.threads):
+                with torch_threads(self.threads):
                     results = [self._chunk(chunk, step) for chunk in self.chunks]
             else:
                 results = self._spread(step)

@@ -232,18 +232,18 @@ def learn_context(rounds: Rounds, context: int, recording: Recording, progress: 
     settings = {"recalled": recalled, "ahead": device.type != "cpu"}
     recording.begin_context(plan)
     chance = Chance(rounds.seeds, context, condition.protocol, condition.brain, trials_per_step, plan, **settings)
-    with layers_in(condition.precision), chance:
+    with chance:
         for step in range(learning.steps):
             noise = chance.noise(step, device, cohort.dtype)
             trials = given.trials(step, stimuli)
             events = None
-            if plan is not None:
-                if recalled:
+            with layers_in(condition.precision):  # and not around what is recorded
+                if plan is not None and recalled:
                     events = cohort.reactivate(chance.cues(step), plan)
-                else:
+                elif plan is not None:
                     current = Episodes(trials.stimulus, trials.target, trials.context)
                     events = cohort.appraise(current if met is None else met.episodes(step, stimuli), plan)
-            losses = cohort.learn(trials, given.answers, noise, events, plan, 1 / (context + 1), given.groups)
+                losses = cohort.learn(trials, given.answers, noise, events, plan, 1 / (context + 1), given.groups)
             recording.step(step, losses, events)
             if (step + 1) % _REPORT_EVERY == 0 or step + 1 == learning.steps:
                 progress(step % _REPORT_EVERY + 1)

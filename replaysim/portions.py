@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import xarray as xr
 
 from .brain import BrainPlan
-from .crew import workers_of
+from .crew import workers_for
 from .errors import LogError, check_number
 from .log import open_log
 from .preparation import check_animals
@@ -53,7 +53,7 @@ def together(at_once: int | None, *, wide: bool, device: str, workers: int | Non
     if at_once is not None:
         check_number("portions", "at_once", at_once, least=1, whole=True)
         return at_once
-    return (workers or workers_of(threads)) if wide and device == "cpu" else None
+    return (workers or workers_for(threads)) if wide and device == "cpu" else None
 
 
 def live(

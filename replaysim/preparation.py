@@ -96,7 +96,7 @@ def prepare(
     device = check_device(device)
     if precision == "float64" and device.startswith("mps"):
         raise SettingError("simulate", "precision", precision, "'float32' or 'bfloat16' on an MPS device")
-    warn_where_slow(precision, device)
+    warn_where_slow(precision, device, level=3)
     check_experience(experience, replay)
     if (brain.answers, brain.contexts, brain.stimulus_size) != (
         protocol.n_answers,

@@ -1,9 +1,10 @@
-"""Products of layers in half the bits: what learning costs is nearly all in them.
+"""Products of layers in mixed precision: what learning costs is nearly all in them.
 
-With ``simulate(precision="bfloat16")`` the drive of every layer, and the gradients that go back through it, are
-computed from synapses and activity rounded to bfloat16 (8 significant bits), with sums in float32. Everything else
-stays in float32: synapses and their optimiser, biases, non-linearities, normalisation, the code and its memory modes,
-losses, consolidation. Evaluation, recording and the Fisher information are as precise as ever.
+With ``simulate(precision="bfloat16")`` dense and convolutional layers multiply in bfloat16 (8 significant bits) while
+animals learn and replay: drives, and the gradients that go back through a layer, are products of rounded factors, added
+up in float32 and rounded themselves. Everything else is computed in float32: biases, non-linearities, normalisation,
+the code and its memory modes, losses, consolidation, the optimiser and the synapses that it moves. So is all looking:
+tests, electrodes, the Fisher information, and the activity of frozen early areas that is computed once and kept.
 """
 
 from __future__ import annotations
@@ -25,17 +26,14 @@ INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 
 
 class Bfloat16Layers(TorchFunctionMode):
-    r"""Dense and convolutional layers multiply in bfloat16 as long as this context manager is open.
+    r"""Layers multiply in bfloat16 as long as this context manager is open.
 
-    .. math:: y = \mathrm{float32}\big(\mathrm{bf}(x)\,\mathrm{bf}(W)^\top\big) + b,
+    .. math:: y = \mathrm{bf}\big(\mathrm{bf}(x)\,\mathrm{bf}(W)^\top\big) + b,
 
-    and so do the two products that go back through the layer. Products of anything but activity and synapses (the
-    densities of memory modes, penalties) are no layers and are left alone.
-
-    Raises
-    ------
-    RuntimeError
-        From torch, where the device knows no such product.
+    where bf rounds to 8 significant bits; likewise both products that go back through the layer. A layer is what calls
+    :func:`torch.nn.functional.linear`, ``conv2d`` or ``conv_transpose2d`` with float32 values, as ``nn.Linear``,
+    ``nn.Conv2d`` and ``nn.ConvTranspose2d`` do. All other products (``@``, ``einsum``, one-dimensional convolutions,
+    attention) are left alone, so that the densities of memory modes and penalties lose nothing.
     """
 
     def __torch_function__(
@@ -50,24 +48,29 @@ class Bfloat16Layers(TorchFunctionMode):
         return func(*args, **given)
 
 
-def _low(values: Tensor) -> Tensor:
-    return values.to(torch.bfloat16)
-
-
-def _linear(activity: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    if activity.dtype != torch.float32:
-        return functional.linear(activity, weight, bias)
-    drive = functional.linear(_low(activity), _low(weight)).float()
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if not _single(input, weight):
+        return functional.linear(input, weight, bias)
+    drive = functional.linear(input.bfloat16(), weight.bfloat16()).float()
     return drive if bias is None else drive + bias
 
 
 def _convolved(
-    func: Callable[..., Tensor], activity: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **given: Any
+    func: Callable[..., Tensor],
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *args: Any,
+    **given: Any,
 ) -> Tensor:
-    if activity.dtype != torch.float32:
-        return func(activity, weight, bias, *args, **given)
-    drive = func(_low(activity), _low(weight), None, *args, **given).float()
+    if not _single(input, weight):
+        return func(input, weight, bias, *args, **given)
+    drive = func(input.bfloat16(), weight.bfloat16(), None, *args, **given).float()
     return drive if bias is None else drive + bias[:, None, None]
+
+
+def _single(*factors: Tensor) -> bool:
+    return all(factor.dtype == torch.float32 for factor in factors)
 
 
 def layers_in(precision: str) -> AbstractContextManager[Any]:
@@ -75,7 +78,7 @@ def layers_in(precision: str) -> AbstractContextManager[Any]:
     return Bfloat16Layers() if precision == "bfloat16" else nullcontext()
 
 
-def warn_where_slow(precision: str, device: str, here: Mapping[str, bool] | None = None) -> None:
+def warn_where_slow(precision: str, device: str, here: Mapping[str, bool] | None = None, level: int = 2) -> None:
     """Warn where a CPU would have to imitate products in bfloat16, one by one.
 
     Parameters
@@ -84,6 +87,8 @@ def warn_where_slow(precision: str, device: str, here: Mapping[str, bool] | None
         As :func:`~replaysim.simulation.simulate` takes them.
     here
         Capabilities of the CPU; default: as torch reports them.
+    level
+        Whose call the warning is about: 1 is this function, 2 its caller.
     """
     if precision != "bfloat16" or torch.device(device).type != "cpu":
         return
@@ -91,7 +96,7 @@ def warn_where_slow(precision: str, device: str, here: Mapping[str, bool] | None
         here = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not tell
     if here and not any(here.get(name) for name in INSTRUCTIONS):
         warnings.warn(
-            "precision 'bfloat16': this CPU does not report instructions for it and may be slower than with 'float32'; "
-            "the results are the same",
-            stacklevel=4,
+            "precision 'bfloat16': this CPU reports no instructions for it and has to imitate them: 'float32' may be "
+            "faster",
+            stacklevel=level + 1,
         )

@@ -31,6 +31,7 @@ from .cortex import RETINA, AbstractCortex, DensePlan
 from .errors import ReplaysimError, SettingError, check_number
 from .layout import by_input
 from .life import Condition
+from .products import layers_in
 from .visual_cortex import VisualPlan
 
 READY_MADE = (SynapticIntelligence, ElasticWeightConsolidation, OnlineElasticWeightConsolidation)
@@ -126,9 +127,10 @@ def _one_pass(
         _check_evoked(cortex, evoked, start, stop)
         return torch.stack([evoked[area].sum() for area in _areas(cortex, start, stop)]).sum()
 
-    total = vmap(one)({**plastic, **fixed}, stimulus, units).sum()
-    if training and total.requires_grad:
-        total.backward()
+    with layers_in(condition.precision if training else "float32"):
+        total = vmap(one)({**plastic, **fixed}, stimulus, units).sum()
+        if training and total.requires_grad:
+            total.backward()
 
 
 def _areas(cortex: AbstractCortex, start: str, stop: str | None) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from .brain import Brain, BrainPlan
 from .brain_files import describe_plan, fresh_copy
 from .consolidation import ConsolidationRule
 from .crew import Crew, divide
-from .errors import LogError, SettingError, check_choice
+from .errors import LogError, SettingError, check_choice, check_number
 from .fingerprints import fingerprints
 from .learning import Learning
 from .life import Condition, Outcome
@@ -120,14 +120,16 @@ def simulate(
     device
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"auto"`` (a CUDA device where there is one, else the CPU).
     precision
-        ``"float32"``, ``"float64"``, or ``"bfloat16"``: float32, but layers multiply in bfloat16 while they learn and
-        replay, about twice as fast where the processor has instructions for it (:mod:`replaysim.products`).
+        ``"float32"``, ``"float64"``, or ``"bfloat16"``, mixed precision: float32, but dense and convolutional layers
+        multiply in bfloat16 while animals learn and replay, which is faster where the processor has instructions for
+        it; see :mod:`replaysim.products`.
     workers
         Processes on a CPU; default: as many as have a core for each of their threads. Animals are spread over them by a
         fixed rule.
     threads
-        Threads of each worker. Many animals are fastest with one; more are for a single animal with large areas. Last
-        digits depend on this number; an unfinished log is gone on with as many as it was begun with.
+        CPU threads of each worker. Many animals are fastest with one; more are for a single animal with large areas.
+        Last digits depend on this number. An unfinished log is gone on with as many as it was begun with, whatever is
+        given here.
     chance
         Another number than 0 gives the animals another life: the same class orders and gates, other initial synapses,
         trials and noise.
@@ -159,10 +161,11 @@ def simulate(
     check_gates(brain, protocol, seeds)
     config = describe(condition, seeds, label)
     unfinished = _unfinished(place, config) if checkpoints and not overwrite else None
+    check_number("simulate", "threads", threads, least=1, whole=True)
+    begun = None if unfinished is None else unfinished["computation"]  # the same to the last bit, from here on
+    threads = threads if begun is None else begun["threads"]
     chunks, processes = divide(seeds, torch.device(condition.device).type, workers, parameters(brain), threads)
-    if unfinished is not None:  # the same animals go on together, and to the last bit
-        chunks = [tuple(chunk) for chunk in unfinished["computation"]["chunks"]]
-        threads = unfinished["computation"]["threads"]
+    chunks = chunks if begun is None else [tuple(chunk) for chunk in begun["chunks"]]
     config["computation"] |= {
         "chunks": [list(chunk) for chunk in chunks],
         "workers": processes,

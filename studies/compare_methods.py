@@ -78,14 +78,19 @@ class Settings:
     )
     first_chance: int = field(default=0, metadata={"help": "number of the first of these lives"})
     precision: Literal["float32", "bfloat16"] = field(
-        default="float32", metadata={"help": "bfloat16: layers multiply in half the bits while they learn; labelled"}
+        default="float32",
+        metadata={
+            "help": "bfloat16: mixed precision, layers multiply in it while animals learn; labelled (default: float32)"
+        },
     )
     early: Path | None = field(
         default=None, metadata={"help": "file with early areas (default: those that come with replaysim)"}
     )
     device: str = field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
-    workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: a core a thread)"})
-    threads: int = field(default=1, metadata={"help": "threads of each of them; more are for a single animal"})
+    workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: cores / threads)"})
+    threads: int = field(
+        default=1, metadata={"help": "CPU threads of each process; more are for a single animal (default: 1)"}
+    )
     at_once: int | None = field(
         default=None,
         metadata={"help": "animals simulated together (default: all; wide brains on a CPU: one a worker)"},

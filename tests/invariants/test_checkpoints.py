@@ -28,6 +28,7 @@ ALL = {
     "brain-inspired, drift": lambda: _internal(),
     "online EWC": lambda: {**LIVES["joint"](), "experience": "sequential", "consolidation": _online()},
     "anew": lambda: {**LIVES["pair"](), "learning": rs.Learning(3, 6, 1e-3, reinitialise=True)},
+    "bfloat16": lambda: {**LIVES["brain-inspired, SI, class"](), "precision": "bfloat16"},
     "probed": lambda: {**LIVES["joint"](), "electrodes": (rs.Behaviour(steps=(1, 4, 5, 8)),)},
 }
 
@@ -164,13 +165,17 @@ def test_a_life_goes_on_with_as_many_threads(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(
         life_module, "learn_context", lambda *given: seen.append(torch.get_num_threads()) or lived(*given)
     )
+    whole = simulate(None, threads=2)
     interrupt(tmp_path / "run", monkeypatch, 1, threads=2)
-    there = simulate(tmp_path / "run")
-    assert seen == [2, 2, 2] and torch.get_num_threads() == before
+    monkeypatch.setattr(crew, "cores", lambda: 4)
+    there = simulate(tmp_path / "run", workers=None)
+    same(there, whole)
+    assert seen == [2] * 6 and torch.get_num_threads() == before
+    assert settings_of(there.log.attrs, "log")["computation"]["workers"] == 2, "of two threads each"
     assert settings_of(there.log.attrs, "log")["computation"]["threads"] == 2
     assert re.search(r", 2 threads a worker\); torch", origin_lines([there.log])[0])
     simulate(None)
-    assert seen[3:] == [1, 1, 1], "who says nothing has one"
+    assert seen[6:] == [1, 1, 1], "who says nothing has one"
 
 
 def test_a_worker_has_its_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

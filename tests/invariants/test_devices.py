@@ -19,11 +19,13 @@ from replaysim.life import Condition, live
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of a part of torch that is not public
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", LIVES)
-def test_nothing_is_left_on_another_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_left_on_another_device(name: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device is pretended, so that machines without one see what would fail on one. Numbers are not looked at."""
     settings = LIVES[name]()
-    condition = Condition(learning=LEARNING, device="cuda", electrodes=tuple(electrodes(settings)), **settings)
+    how: dict[str, Any] = {"learning": LEARNING, "device": "cuda", "precision": precision}
+    condition = Condition(**how, electrodes=tuple(electrodes(settings)), **settings)
     pieces: list[str] = []
     with pretended.cuda(monkeypatch):
         live(condition, (12, 13), lambda piece, _data: pieces.append(piece), lambda _steps: None)
@@ -68,9 +70,10 @@ def test_a_gpu_computes_what_a_cpu_computes(name: str) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", LIVES)
-def test_same_seed_same_log_on_a_gpu(name: str) -> None:
-    one, other = (simulate(LIVES[name](), "cuda", "float32") for _ in range(2))
+def test_same_seed_same_log_on_a_gpu(name: str, precision: str) -> None:
+    one, other = (simulate(LIVES[name](), "cuda", precision) for _ in range(2))
     for node in one.log.subtree:
         if node.path != "/":
             xr.testing.assert_identical(node.to_dataset(), other.log[node.path].to_dataset())

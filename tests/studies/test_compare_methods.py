@@ -23,6 +23,7 @@ from replaysim import early_areas, portions, presets, resumption
 from replaysim.cohort import Cohort
 from replaysim.early_areas import load_early_areas, save_early_areas, shipped_areas
 from replaysim.errors import LogError, ReplaysimError, SettingError
+from replaysim.log import settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
 Study = Callable[..., str]
@@ -142,6 +143,20 @@ def test_shorter_lives_are_labelled(data: Path, study: Study, simulated: list[An
     study(animals=(12,), arms="si", scenario="task", steps=3)
     assert len(simulated) == 4 and len(rows(data / "summary.csv")) == 4, "other steps are other rows and folders"
     assert compare_methods.Settings(steps=2000).length == "full"
+
+
+@pytest.mark.filterwarnings("ignore:precision 'bfloat16'")
+def test_mixed_precision_has_a_folder_and_rows_of_its_own(data: Path, study: Study, simulated: list[Any]) -> None:
+    wanted: dict[str, Any] = {"animals": (12,), "arms": "nothing", "scenario": "task", "steps": 2}
+    plain, rounded = study(**wanted), study(**wanted, precision="bfloat16", threads=2)
+    assert len(simulated) == 2 and "layers multiply in bfloat16" in rounded and "bfloat16" not in plain
+    folder = data / "runs" / "split_mnist" / "task" / "2_steps_bfloat16"
+    log = rs.open_log(folder / "nothing" / "chance_0" / "animals_12")
+    computation = settings_of(log.attrs, "log")["computation"]
+    assert (computation["precision"], computation["threads"]) == ("bfloat16", 2)
+    kept = rows(data / "summary.csv")
+    assert [row["precision"] for row in kept] == ["bfloat16", "float32"]
+    assert kept[0]["machine"].endswith(", 2 threads a worker") and not kept[1]["machine"].endswith("a worker")
 
 
 def test_photographs_with_early_areas_of_a_file(data: Path, study: Study, simulated: list[Any]) -> None:

@@ -103,7 +103,26 @@ def test_console_passes_everything_on(monkeypatch: pytest.MonkeyPatch, capsys: p
 
     monkeypatch.setattr(presets, "run", run)
     with pytest.raises(SystemExit):
-        cli.main(["run", "a/b/c", "--steps", "7", "--chance", "3", "--early", "x.safetensors", "--animals", "5"])
+        cli.main(
+            [
+                "run",
+                "a/b/c",
+                "--steps",
+                "7",
+                "--chance",
+                "3",
+                "--early",
+                "x.safetensors",
+                "--animals",
+                "5",
+                "--precision",
+                "bfloat16",
+                "--threads",
+                "3",
+                "--workers",
+                "2",
+            ]
+        )
     assert (given["name"], given["steps"], given["chance"], given["developed"]) == (
         "a/b/c",
         7,
@@ -111,6 +130,7 @@ def test_console_passes_everything_on(monkeypatch: pytest.MonkeyPatch, capsys: p
         Path("x.safetensors"),
     )
     assert given["animals"] == (5,) and not given["quick"]
+    assert (given["precision"], given["threads"], given["workers"]) == ("bfloat16", 3, 2)
     assert "error: X.y" in capsys.readouterr().err
 
 

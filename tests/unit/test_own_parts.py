@@ -253,6 +253,23 @@ CORTICES = [
 ]
 
 
+class Choosy(Own):
+    """Fails where layers multiply in another precision."""
+
+    def climbed(self, area: str, below: Tensor) -> Tensor:
+        one = torch.linspace(0, 1, 300)[None]
+        if not torch.equal(nn.functional.linear(one, one), one @ one.T):
+            raise RuntimeError("no such kernel")
+        return super().climbed(area, below)
+
+
+@pytest.mark.filterwarnings("ignore:precision 'bfloat16'")
+@pytest.mark.usefixtures("nothing_lives")
+def test_own_cortex_is_tried_out_in_the_precision_of_the_life(tmp_path: Path) -> None:
+    plan = rs.classifier(protocol(), cortex=Choosy)
+    refused(r"Choosy.forward: got .*no such kernel", tmp_path, brain=plan, precision="bfloat16")
+
+
 @pytest.mark.usefixtures("nothing_lives")
 @pytest.mark.parametrize(("cortex", "message"), CORTICES, ids=[c.__name__ for c, _ in CORTICES])
 @pytest.mark.parametrize("make", [rs.brain_inspired, rs.classifier])

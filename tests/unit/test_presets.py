@@ -22,6 +22,7 @@ from replaysim.consolidation import (
 from replaysim.cortex import DensePlan
 from replaysim.errors import SettingError
 from replaysim.hippocampus import HippocampusPlan, StandAlonePlan
+from replaysim.log import settings_of
 from replaysim.preparation import prepare
 from replaysim.retina import LIGHT
 from replaysim.stimuli import StimulusSet
@@ -395,6 +396,14 @@ def test_run_takes_steps_and_another_chance() -> None:
     order = [result.log["behaviour"]["class_identity"].values for result in runs.values()]
     assert np.array_equal(*order), "another life of the same animal"
     assert runs[0].log.attrs["title"].startswith("split_mnist/class/nothing")
+
+
+@pytest.mark.filterwarnings("ignore:precision 'bfloat16'")
+def test_run_takes_precision_and_threads() -> None:
+    how: dict[str, Any] = {"animals": (12,), "quick": True, "steps": 1, "workers": 1, "progress": False}
+    log = presets.run("split_mnist/class/nothing", precision="bfloat16", threads=2, **how).log
+    computation = settings_of(log.attrs, "log")["computation"]
+    assert (computation["precision"], computation["threads"]) == ("bfloat16", 2)
 
 
 def test_arms_that_the_paper_does_not_show_say_so() -> None:

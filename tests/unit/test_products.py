@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 import small
 import torch
-from lives import LEARNING, LIVES, electrodes
+from lives import EVERYTHING, LEARNING, LIVES, electrodes
 from torch import Tensor
 from torch.func import vmap
 from torch.nn import functional
 
 import replaysim as rs
+from replaysim.cohort import Cohort
 from replaysim.errors import LogError, SettingError
 from replaysim.products import Bfloat16Layers, warn_where_slow
+from replaysim.resumption import simulate_once
 
+IMITATED = pytest.mark.filterwarnings("ignore:precision 'bfloat16'")
 U = 2.0**-8  # unit roundoff of bfloat16
 
 
@@ -80,33 +83,68 @@ def test_animals_are_batched() -> None:
     torch.testing.assert_close(together, alone, rtol=U, atol=1e-4)
 
 
+def test_layers_are_called_by_keyword_too() -> None:
+    activity, weight = drawn(7, 300), drawn(5, 300)
+    image, kernel = drawn(2, 3, 8, 8), drawn(4, 3, 3, 3)
+    with Bfloat16Layers():
+        assert torch.equal(functional.linear(input=activity, weight=weight), functional.linear(activity, weight))
+        found = functional.conv2d(input=image, weight=kernel, padding=1)
+        assert torch.equal(found, functional.conv2d(image, kernel, None, 1, 1))
+        with pytest.raises(RuntimeError):  # as without
+            functional.linear(activity, weight.double())
+
+
 def life(name: str, precision: str, **others: Any) -> rs.SimulationResult:
     settings = LIVES[name]()
+    record = [*electrodes(settings, EVERYTHING[1:]), rs.Behaviour(steps=(2,))]
     given = {"animals": (12, 13), "learning": LEARNING, "precision": precision, **settings, **others}
-    return rs.simulate(workers=1, progress=False, record=electrodes(settings), **given)
+    return rs.simulate(workers=1, progress=False, record=record, **given)
 
 
+@IMITATED
 @pytest.mark.parametrize("name", LIVES)
 def test_every_kind_of_life_can_be_lived(name: str) -> None:
-    """Near that in float32 and not equal to it; what was evaluated and recorded before learning is equal bit by bit."""
+    """Its losses are within rounding of those in float32, and are others; it is the same every time."""
     low, high, again = (life(name, precision) for precision in ("bfloat16", "float32", "bfloat16"))
+    own, other = (result.log["learning"]["loss"].values for result in (low, high))
+    np.testing.assert_allclose(own, other, rtol=0.05, atol=5e-3)
+    assert not np.array_equal(own, other, equal_nan=True)
     for animal in (12, 13):
-        one, other = small.state(low, animal), small.state(high, animal)
-        small.assert_bitwise(one, small.state(again, animal))
-        assert {value.dtype for value in one.values()} == {value.dtype for value in other.values()}
-        moved = [n for n in one if one[n].dtype == np.float32 and not np.array_equal(one[n], other[n])]
-        assert moved, "float32 was not left"
-        for n in moved:  # Adam moves a synapse by about the rate at every step, whatever the gradient
-            steps = LEARNING.steps * low.log["behaviour"].sizes["context"]
-            assert np.abs(one[n] - other[n]).max() <= 2.1 * steps * LEARNING.rate or "running" in n, n
-    for area, group in low.log["cortex"].children.items():
-        naive = [log["cortex"][area]["activity"].isel(snapshot=0, missing_dims="ignore") for log in (low.log, high.log)]
-        assert naive[0].equals(naive[1]), f"{group.path} is recorded in float32"
+        small.assert_bitwise(small.state(low, animal), small.state(again, animal))
 
 
+@IMITATED
+def test_the_first_step_goes_where_that_in_float32_goes() -> None:
+    """Cosine of what one step changes, by layer: a wrong gradient would turn it."""
+    settings = LIVES["brain-inspired, task"]()
+    given = {"animals": (12,), "learning": rs.Learning(1, 6, 1e-5), "workers": 1, "progress": False, **settings}
+    states = [rs.simulate(precision=p, **given).brains[12].state_dict() for p in ("bfloat16", "float32")]
+    naive = settings["brain"].grow(12).state_dict()
+    layers = [name for name in naive if name.endswith("weight")]
+    assert len(layers) > 5
+    for name in layers:
+        one, other = ((state[name] - naive[name]).double().flatten() for state in states)
+        assert float(functional.cosine_similarity(one, other, dim=0)) > 0.9, name
+
+
+@IMITATED
+def test_whoever_looks_looks_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every look at the cohort, probes between two steps included, layers multiply as ever."""
+    seen: list[bool] = []
+    look = Cohort.perceive
+
+    def watched(self: Cohort, *given: Any, **settings: Any) -> Any:
+        one = drawn(1, 300)
+        seen.append(torch.equal(functional.linear(one, one), one @ one.T))
+        return look(self, *given, **settings)
+
+    monkeypatch.setattr(Cohort, "perceive", watched)
+    life("brain-inspired, task", "bfloat16")
+    assert len(seen) > 10 and all(seen)
+
+
+@IMITATED
 def test_a_log_of_another_precision_is_not_gone_on_with(tmp_path: Any) -> None:
-    from replaysim.resumption import simulate_once
-
     settings = LIVES["brain-inspired, task"]()
     given = {"animals": (12,), "learning": LEARNING, "out": tmp_path, "workers": 1, "progress": False, **settings}
     simulate_once(precision="bfloat16", **given)
@@ -114,15 +152,17 @@ def test_a_log_of_another_precision_is_not_gone_on_with(tmp_path: Any) -> None:
         simulate_once(precision="float32", **given)
 
 
-def test_a_cpu_without_instructions_for_it_is_warned() -> None:
-    with pytest.warns(UserWarning, match="this CPU does not report instructions"):
-        warn_where_slow("bfloat16", "cpu", {"avx2": True, "avx512_bf16": False})
+def test_a_cpu_without_instructions_for_it_is_warned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False}, raising=False)
+    with pytest.warns(UserWarning, match="this CPU reports no instructions for it") as caught:
+        small.simulate(precision="bfloat16", learning=rs.Learning(1, 6))
+    assert caught[0].filename.endswith("small.py"), "it is about the call of simulate"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_where_slow("float32", "cpu", {"avx2": True})
-        warn_where_slow("bfloat16", "cpu", {"avx512_bf16": True})
-        warn_where_slow("bfloat16", "cpu", {})
-        warn_where_slow("bfloat16", "meta", {"avx2": True})
+        warn_where_slow("float32", "cpu")
+        warn_where_slow("bfloat16", "meta")
+        for here in ({"avx512_bf16": True}, {}):
+            warn_where_slow("bfloat16", "cpu", here)
 
 
 def test_an_unknown_precision_is_refused() -> None:

@@ -11,6 +11,7 @@ from scipy import stats
 from small import simulate
 
 from analysis.bounds import Bound, bound_on, read_bounds, scatter, verdict
+from analysis.orders import Order
 from analysis.origins import origin_lines
 from analysis.summary_tables import Cohort, Published, Tables, ours, published
 from analysis.vanished import vanished
@@ -83,18 +84,57 @@ def test_tables_say_what_is_demanded_and_whether_it_is_met() -> None:
     assert "Tolerated" not in text and "†" not in text
 
 
+LOW = [row(12, 0.19, precision="bfloat16"), row(12, 0.17, 1, precision="bfloat16")]
+NOTE = "‡ Mixed precision: layers multiplied in bfloat16"
+
+
 def test_lives_in_bfloat16_fill_a_cell_only_where_there_are_no_others() -> None:
     """Marked there; beside others they are compared with the same lives of those."""
     known = {("w/class/arm", 10, "mean"): Published("20", "", "paper")}
     tables = Tables((Cohort("none", "ours", "ours"),), known, {"paper": "a paper"}, (Bound("w/*", "*", "mean", 1.5),))
-    low = [row(12, 0.19, precision="bfloat16"), row(12, 0.17, 1, precision="bfloat16")]
-    alone = "\n".join(tables.table(["w/class/arm"], 10, {"w/class/arm": low}))
+    alone = "\n".join(tables.table(["w/class/arm"], 10, {"w/class/arm": LOW}))
     assert "| arm | 20 | 18.00 ± 1.00‡ | -2.0 (missed by 0.50) | 1 (12, 2 lives) |" in alone
-    assert "‡ Layers multiplied in bfloat16 while they learned" in alone and "minus float32" not in alone
-    both = "\n".join(tables.table(["w/class/arm"], 10, {"w/class/arm": [*low, *LIVES]}))
-    assert "| arm | 20 | 17.00 ± 0.58 | -3.0 (missed by 1.50) | 1 (12, 3 lives) |" in both and "‡" not in both
-    line = "- arm: 18.00 ± 1.00 %, 1 (12, 2 lives), run 1; minus float32, same lives: +1.50 ± 1.50 (1 animal, 2 lives)"
-    assert f"The same with layers that multiply in bfloat16:\n\n{line}" in both
+    assert "- arm, mean‡: 18.00 is -2.0 from 20" in alone and NOTE in alone and "minus float32" not in alone
+    both = "\n".join(tables.table(["w/class/arm"], 10, {"w/class/arm": [*LOW, *LIVES]}))
+    assert "| arm | 20 | 17.00 ± 0.58 | -3.0 (missed by 1.50) | 1 (12, 3 lives) |" in both and NOTE not in both
+    line = "- arm, bfloat16: 18.00 ± 1.00 %, 1 (12, 2 lives), run 1; minus float32, same lives: +1.50 ± 1.50"
+    assert f"In another precision:\n\n{line} (1 animal, 2 lives)" in both
+    double = [*LIVES, row(12, 0.16, precision="float64")]
+    text = "\n".join(tables.table(["w/class/arm"], 10, {"w/class/arm": double}))
+    assert (
+        "| 17.00 ± 0.58 |" in text
+        and "- arm, float64: 16.00 %, 1 (12), run 1; minus float32, same lives: +0.00" in text
+    )
+
+
+def test_lives_of_other_early_areas_are_marked_and_never_vanish() -> None:
+    tables = Tables((Cohort("none", "ours", "ours"),), {}, {}, others={"abc": "recipe x"})
+    low, high = row(12, 0.19, early="abc", precision="bfloat16"), row(12, 0.18, early="abc")
+    assert "- arm, recipe x: 19.00‡ %, 1 (12), run 1" in "\n".join(
+        tables.table(["w/class/arm"], 10, {"w/class/arm": [low]})
+    )
+    text = "\n".join(tables.table(["w/class/arm"], 10, {"w/class/arm": [low, high]}))
+    assert "- arm, recipe x: 18.00 %, 1 (12), run 1" in text
+    assert "- arm, recipe x, bfloat16: 19.00 %, 1 (12), run 1; minus float32, same lives: +1.00 (1 animal)" in text
+
+
+def test_orders_are_judged_within_one_precision() -> None:
+    order = (Order("w/class", "arm < other", "a figure"),)
+    tables = Tables((Cohort("none", "ours", "ours"),), {}, {}, orders=order)
+
+    def judged(*others: dict[str, str]) -> str:
+        rows = {"w/class/arm": [*LOW, *LIVES], "w/class/other": list(others)}
+        return next(line for line in tables.table(list(rows), 10, rows) if line.startswith("- other − arm"))
+
+    assert (
+        judged(row(12, 0.18, precision="bfloat16"))
+        == "- other − arm: -1.00 (1 animal)‡: the other way round, in one life"
+    )
+    assert judged(row(12, 0.18)) == "- other − arm: +2.00 (1 animal): as published, in one life"
+    fair = [row(12, 0.18, precision="bfloat16"), row(13, 0.9)]
+    assert judged(*fair) == judged(fair[0]), "there is a common life in bfloat16 only"
+    mixed = judged(row(12, 0.18, chance=2, precision="bfloat16"))
+    assert mixed == "- other − arm: +0.00 (1 animal)‡: the other way round, in one life"
 
 
 HEAD = "preset,steps,what,value,error,source\n"
