@@ -5,6 +5,7 @@ animals learn and replay: drives, and the gradients that go back through a layer
 up in float32 and rounded themselves. Everything else is computed in float32: biases, non-linearities, normalisation,
 the code and its memory modes, losses, consolidation, the optimiser and the synapses that it moves. So is all looking:
 tests, electrodes, the Fisher information, and the activity of frozen early areas that is computed once and kept.
+Replayed memories are recorded as the animal learned from them.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from replaysim.commandline import SCENARIO, check_counts, check_early, run_study
 
@@ -90,7 +90,13 @@ class Settings:
     )
     overwrite: bool = field(default=False, metadata={"help": "simulate again what is complete in that folder"})
     device: str = field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
-    workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: one a core)"})
+    workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: cores / threads)"})
+    threads: int = field(
+        default=1, metadata={"help": "CPU threads of each process; more are for a single animal (default: 1)"}
+    )
+    precision: Literal["float32", "bfloat16"] = field(
+        default="float32", metadata={"help": "bfloat16: mixed precision, layers multiply in it while animals learn"}
+    )
     at_once: int | None = field(
         default=None,
         metadata={"help": "animals simulated together (default: all; wide brains on a CPU: one a worker)"},
@@ -105,7 +111,7 @@ class Settings:
     quick: bool = field(default=False, metadata={"help": "a few steps only, to see that everything works"})
 
     def __post_init__(self) -> None:
-        check_counts("lesions", self, ("steps", "workers", "at_once"))
+        check_counts("lesions", self, ("steps", "workers", "threads", "at_once"))
         check_early("lesions", self.early, photographs=self.protocol == "split-cifar100")
 
     @property
@@ -125,6 +131,7 @@ class Settings:
         words += ["common_gates"] if self.closed == "common" else []
         words += ["faithful"] if self.faithful else []
         words += [f"{self.steps}_steps"] if self.steps is not None else []
+        words += [self.precision] if self.precision != "float32" else []
         words += ["quick"] if self.quick else []
         return self.out or Path("runs") / "lesions" / "_".join(words)
 
@@ -156,6 +163,7 @@ def simulate_arm(name: str, arm: Preset, settings: Settings) -> list[Portion]:
     early = settings.early if arm.sees_photographs else None
     protocol, brain, learning = presets.plan(arm, quick=settings.quick, steps=settings.steps, developed=early)
     wide = settings.protocol in ("permuted-mnist", "split-cifar100")
+    where: dict[str, Any] = {"device": settings.device, "workers": settings.workers, "threads": settings.threads}
     found = []
     for portion in portions.live(
         brain,
@@ -163,10 +171,10 @@ def simulate_arm(name: str, arm: Preset, settings: Settings) -> list[Portion]:
         animals=settings.animals,
         learning=learning,
         out=settings.folder / folder_name(name),
-        at_once=portions.together(settings.at_once, wide=wide, device=settings.device, workers=settings.workers),
+        at_once=portions.together(settings.at_once, wide=wide, **where),
         overwrite=settings.overwrite,
-        device=settings.device,
-        workers=settings.workers,
+        precision=settings.precision,
+        **where,
         label=name,
         **arm.mechanisms,
     ):

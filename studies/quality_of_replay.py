@@ -76,10 +76,16 @@ class Settings(MatchedOptions):
         default=None,
         metadata={"help": "animals simulated together (default: all; photographs on a CPU: one a worker)"},
     )
+    threads: int = field(
+        default=1, metadata={"help": "CPU threads of each process; more are for a single animal (default: 1)"}
+    )
+    precision: Literal["float32", "bfloat16"] = field(
+        default="float32", metadata={"help": "bfloat16: mixed precision, layers multiply in it while animals learn"}
+    )
     stimuli: int = field(default=200, metadata={"help": "test stimuli whose likelihood is asked for"})
 
     def __post_init__(self) -> None:
-        check_counts("quality_of_replay", self, ("steps", "workers", "at_once", "stimuli"))
+        check_counts("quality_of_replay", self, ("steps", "workers", "threads", "at_once", "stimuli"))
         check_early("quality_of_replay", self.early, photographs=self.photographs)
 
     def asked(self, real: xr.DataArray) -> int:
@@ -90,6 +96,7 @@ class Settings(MatchedOptions):
     def folder(self) -> Path:
         """Where everything goes."""
         words = [self.protocol, *([f"{self.steps}_steps"] if self.steps is not None else [])]
+        words += [self.precision] if self.precision != "float32" else []
         words += ["quick"] if self.quick else []
         return self.out or Path("runs") / "quality_of_replay" / "_".join(words)
 
@@ -186,6 +193,7 @@ def simulate_arm(name: str, arm: Arm, settings: Settings) -> Iterator[Portion]:
 
     events = min(100 if settings.quick else 200, arm.learning.steps * arm.learning.batch)
     record: list[Any] = [rs.ReplayActivity(events=events)]
+    where: dict[str, Any] = {"device": settings.device, "workers": settings.workers, "threads": settings.threads}
     return portions.live(
         arm.brain,
         arm.protocol,
@@ -193,13 +201,11 @@ def simulate_arm(name: str, arm: Arm, settings: Settings) -> Iterator[Portion]:
         learning=arm.learning,
         record=record if settings.photographs else [rs.CorticalActivity("retina"), *record],
         out=settings.folder / folder_name(name),
-        at_once=portions.together(
-            settings.at_once, wide=settings.photographs, device=settings.device, workers=settings.workers
-        ),
+        at_once=portions.together(settings.at_once, wide=settings.photographs, **where),
         overwrite=settings.overwrite,
         keep_brains=True,
-        device=settings.device,
-        workers=settings.workers,
+        precision=settings.precision,
+        **where,
         label=name,
         **arm.mechanisms,
     )

@@ -92,6 +92,9 @@ def test_console_lists_presets(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+HOW = ("--precision", "bfloat16", "--threads", "3", "--workers", "2")
+
+
 def test_console_passes_everything_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from replaysim import presets
 
@@ -103,26 +106,7 @@ def test_console_passes_everything_on(monkeypatch: pytest.MonkeyPatch, capsys: p
 
     monkeypatch.setattr(presets, "run", run)
     with pytest.raises(SystemExit):
-        cli.main(
-            [
-                "run",
-                "a/b/c",
-                "--steps",
-                "7",
-                "--chance",
-                "3",
-                "--early",
-                "x.safetensors",
-                "--animals",
-                "5",
-                "--precision",
-                "bfloat16",
-                "--threads",
-                "3",
-                "--workers",
-                "2",
-            ]
-        )
+        cli.main(["run", "a/b/c", "--steps", "7", "--chance", "3", "--early", "x.safetensors", "--animals", "5", *HOW])
     assert (given["name"], given["steps"], given["chance"], given["developed"]) == (
         "a/b/c",
         7,
