@@ -97,7 +97,8 @@ code's seed 12 (91.8 and 91.0); the later publication, quoted from memory, is ab
 whole loops agree with the published code to 1e-10 in float64, the gap seems to lie between that code and the later
 publication, whose settings we have not seen; one seed and a number from memory do not prove it. Not explained: LwF in
 the class scenario and `nothing` in the task scenario, 3 to 4 points below numbers from memory; animal 12 is within a
-point of the published code in both.
+point of the published code in both. In the domain scenario, LwF and SI lie below numbers from memory by two
+standard errors of ours and one.
 """,
     ),
     "permuted_mnist": World(
