@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from replaysim.commandline import SCENARIO, run_study
+from replaysim.commandline import SCENARIO, check_counts, run_study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -110,11 +110,8 @@ class Settings:
     def __post_init__(self) -> None:
         from replaysim.errors import SettingError, check_number
 
-        check_number("compare_methods", "chances", self.chances, least=1, whole=True)
+        check_counts("compare_methods", self, ("chances", "steps", "contexts", "at_once", "workers", "threads"))
         check_number("compare_methods", "first_chance", self.first_chance, least=0, whole=True)
-        for name in ("steps", "contexts", "at_once", "workers", "threads"):
-            if getattr(self, name) is not None:
-                check_number("compare_methods", name, getattr(self, name), least=1, whole=True)
         if self.early is not None and self.world != "split_cifar100":
             raise SettingError("compare_methods", "early", str(self.early), "left out: digits need no early areas")
         if self.early is not None and not self.early.is_file():
