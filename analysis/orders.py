@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,12 +58,22 @@ class Order:
         """All of them, from worst to best."""
         return [arm for level in self.levels for arm in level]
 
-    @property
-    def steps(self) -> list[Step]:
-        """Every arm of a level with every one of the next."""
-        signs = re.findall("<=|<", self.words)
-        neighbours = zip(pairwise(self.levels), signs, strict=True)
-        return [Step(a, b, sign == "<") for (low, high), sign in neighbours for a, b in product(low, high)]
+    def steps(self, there: Collection[str]) -> list[Step]:
+        """Every arm of a level with every one of the next, of the arms that are there.
+
+        Where a level is left out, its neighbours are compared; strictly, if one of the signs between them is strict.
+        """
+        signs = ["<", *re.findall("<=|<", self.words)]  # below each level
+        found: list[Step] = []
+        low: list[str] = []
+        strict = False
+        for level, sign in zip(self.levels, signs, strict=True):
+            strict |= sign == "<"
+            high = [arm for arm in level if arm in there]
+            if high:
+                found += [Step(a, b, strict) for a, b in product(low, high)]
+                low, strict = high, False
+        return found
 
 
 def read_orders(path: Path) -> tuple[Order, ...]:
@@ -106,7 +116,10 @@ def verdicts(orders: Iterable[Order], group: str, rows: Mapping[str, Sequence[Ro
         if sum(bool(lives_of(some)) for some in lived.values()) > 1:
             of = f", {ours}" if ours else ""
             lines += ["", f"Published order{of}: {order.words} ({order.source}). Points between arms, same lives:", ""]
-            lines += [f"- {_verdict(step, lived[step.worse], lived[step.better])}" for step in order.steps]
+            there = [arm for arm, some in lived.items() if lives_of(some)]
+            lines += [f"- {_verdict(step, lived[step.worse], lived[step.better])}" for step in order.steps(there)]
+            lacking = [arm for arm in order.arms if arm not in there]
+            lines += [f"- not run yet: {', '.join(lacking)}"] if lacking else []
     return lines
 
 
@@ -145,7 +158,7 @@ def _verdict(step: Step, worse: Sequence[Row], better: Sequence[Row]) -> str:
     low, high, mark = alike(worse, better)
     pair, found = f"{step.better} − {step.worse}", gap_between(lives_of(low), lives_of(high))
     if found is None:
-        return f"{pair}: not run yet"
+        return f"{pair}: no life of both"
     gap, error, _ = found
     if error is not None and abs(gap) <= 2 * error:
         words = "not told apart" if step.strict else "not told apart, as published"

@@ -113,7 +113,7 @@ def test_difference_from_a_single_published_run_is_shown_and_judged(kept: Path) 
 
 
 def test_fewer_contexts_have_a_table_beside_nothing_published(kept: Path) -> None:
-    row = "permuted_mnist/domain/si,12,0,none,7,2000,0.5,0.1,2026-01-02,abc,cpu,unknown,2,python x.py\n"
+    row = "permuted_mnist/domain/si,12,0,none,7,2000,float32,0.5,0.1,2026-01-02,abc,cpu,unknown,2,python x.py\n"
     path = kept / "results" / "permuted_mnist.csv"
     path.write_text(",".join(COLUMNS) + "\n" + row, encoding="utf-8")
     results.main(results.Settings(kept / "results", kept / "results.md", fewer=True))

@@ -37,7 +37,7 @@ def test_an_order_is_read_step_by_step(tmp_path: Path) -> None:
     path = tmp_path / "orders.csv"
     path.write_text(f'group,order,source\nw/task,"{WORDS}",Figure 1\n', encoding="utf-8")
     assert read_orders(path) == (ORDER,) and ORDER.arms == ["gr", "nothing", "si", "lwf"]
-    assert ORDER.steps == [
+    assert ORDER.steps(ORDER.arms) == [
         Step("gr", "nothing", True),
         Step("gr", "si", True),
         Step("nothing", "lwf", False),
@@ -80,11 +80,20 @@ def test_what_is_missing() -> None:
     several["w/task/si"] += rows("si", 0.8, chance=1)
     lines = verdicts([ORDER], "w/task", several)
     assert lines[3:] == [
-        "- nothing − gr: not run yet",
         "- si − gr: +20.00 ± 10.00 (1 animal, 2 lives): not told apart",
-        "- lwf − nothing: not run yet",
-        "- lwf − si: not run yet",
+        "- not run yet: nothing, lwf",
     ]
+    others = {"w/task/gr": rows("gr", 0.5), "w/task/lwf": rows("lwf", 0.6, first=13)}
+    assert verdicts([ORDER], "w/task", others)[3:] == ["- lwf − gr: no life of both", "- not run yet: nothing, si"]
+
+
+def test_neighbours_of_an_arm_that_was_not_run_are_compared() -> None:
+    """Strictly, if one of the signs between them is strict."""
+    assert ORDER.steps({"gr", "lwf"}) == [Step("gr", "lwf", True)]
+    assert ORDER.steps({"si", "lwf"}) == [Step("si", "lwf", False)]
+    assert Order("w", "a <= b < c <= d", "x").steps("ad") == [Step("a", "d", True)]
+    assert Order("w", "a <= b <= c", "x").steps("ac") == [Step("a", "c", False)]
+    assert Order("w", "a < b", "x").steps("b") == []
 
 
 def test_orders_stand_below_tables_of_any_length() -> None:
