@@ -121,7 +121,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def here_and_now(device: str) -> dict[str, Any]:
     """What makes numbers without a log: hardware, command, torch, date and commit of this process."""
-    commit, dirty = git_state()
+    commit, dirty = loaded_code()
     return {
         "command": command_line(),
         "hardware": hardware(device),
@@ -161,7 +161,7 @@ def provenance(
     name = str(protocol.get("name", "a protocol")) if isinstance(protocol, Mapping) else "a protocol"
     label = str(config.get("label") or "simulation")
     line = command_line(command)
-    commit, dirty = git_state()
+    commit, dirty = loaded_code()
     return {
         "Conventions": CONVENTIONS,
         "title": f"{label}: {name}, {scenario} scenario, {len(animals)} animals",
@@ -225,6 +225,12 @@ def git_state(folder: Path | None = None) -> tuple[str, int]:
         return "unknown", -1
     commit, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain", "--", ".")
     return commit or "unknown", -1 if changes is None else int(bool(changes))
+
+
+@cache
+def loaded_code() -> tuple[str, int]:
+    """:func:`git_state` of the package when it was first asked for: what is committed later does not run here."""
+    return git_state()
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -1015,6 +1015,17 @@ def test_state_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert provenance.git_state(package) == ("unknown", -1), "no git"
 
 
+def test_a_commit_made_meanwhile_is_not_the_code_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    commits = iter(("a" * 40, "b" * 40))
+    monkeypatch.setattr(provenance, "git_state", lambda: (next(commits), 0))
+    provenance.loaded_code.cache_clear()
+    try:
+        found = [provenance.provenance({}, (12,), "cpu")["software_git_commit"] for _ in range(2)]
+        assert found == ["a" * 40] * 2 and provenance.here_and_now("cpu")["commit"] == "a" * 12
+    finally:
+        provenance.loaded_code.cache_clear()
+
+
 def test_nothing_heavy_is_imported() -> None:
     done = run("""
         import sys
