@@ -21,6 +21,39 @@ SCENARIO = "task: animals are told which context it is; domain: it does not matt
 
 
 @dataclasses.dataclass(frozen=True)
+class ComputingOptions:
+    """Options of studies whose brains may be large: where, how precisely, and how many animals at a time."""
+
+    device: str = dataclasses.field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
+    workers: int | None = dataclasses.field(
+        default=None, metadata={"help": "processes on a CPU (default: cores / threads)"}
+    )
+    threads: int = dataclasses.field(
+        default=1, metadata={"help": "CPU threads of each process; more are for a single animal (default: 1)"}
+    )
+    at_once: int | None = dataclasses.field(
+        default=None,
+        metadata={"help": "animals simulated together (default: all; wide brains on a CPU: one a worker)"},
+    )
+    precision: Literal["float32", "bfloat16"] = dataclasses.field(
+        default="float32",
+        metadata={
+            "help": "bfloat16: mixed precision, layers multiply in it while animals learn; labelled (default: float32)"
+        },
+    )
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """What decides where animals are simulated, and not what comes out."""
+        return {"device": self.device, "workers": self.workers, "threads": self.threads}
+
+    @property
+    def rounded(self) -> list[str]:
+        """The precision as a word in the names of folders; none where it is the usual."""
+        return [] if self.precision == "float32" else [self.precision]
+
+
+@dataclasses.dataclass(frozen=True)
 class MatchedOptions:
     """Options that studies with matched brains share."""
 

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from replaysim.commandline import SCENARIO, check_counts, run_study
+from replaysim.commandline import SCENARIO, ComputingOptions, check_counts, run_study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -42,7 +42,7 @@ WORDS = {"split_mnist": "Split MNIST", "permuted_mnist": "Permuted MNIST", "spli
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ComputingOptions):
     """All methods of the paper on one of its protocols: what is left of everything that was learned?"""
 
     protocol: Literal["split-mnist", "permuted-mnist", "split-cifar100"] = field(
@@ -77,23 +77,8 @@ class Settings:
         },
     )
     first_chance: int = field(default=0, metadata={"help": "number of the first of these lives"})
-    precision: Literal["float32", "bfloat16"] = field(
-        default="float32",
-        metadata={
-            "help": "bfloat16: mixed precision, layers multiply in it while animals learn; labelled (default: float32)"
-        },
-    )
     early: Path | None = field(
         default=None, metadata={"help": "file with early areas (default: those that come with replaysim)"}
-    )
-    device: str = field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
-    workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: cores / threads)"})
-    threads: int = field(
-        default=1, metadata={"help": "CPU threads of each process; more are for a single animal (default: 1)"}
-    )
-    at_once: int | None = field(
-        default=None,
-        metadata={"help": "animals simulated together (default: all; wide brains on a CPU: one a worker)"},
     )
     out: Path = field(default=Path("runs/compare_methods"), metadata={"help": "folder for logs, tables and figures"})
     summary: Path | None = field(
@@ -178,14 +163,13 @@ class Settings:
         from replaysim.portions import together
 
         wide = self.world != "split_mnist"
-        return together(self.at_once, wide=wide, device=self.device, workers=self.workers, threads=self.threads)
+        return together(self.at_once, wide=wide, **self.where)
 
     @property
     def folder(self) -> Path:
         """Where all that can be compared with each other lies."""
         early = "" if self.areas == "none" else f"_early_{self.areas}"
-        rounded = "" if self.precision == "float32" else f"_{self.precision}"
-        return self.out / self.prefix / f"{self.length}{early}{rounded}"
+        return self.out / self.prefix / "_".join([f"{self.length}{early}", *self.rounded])
 
 
 def chosen(settings: Settings) -> list[str]:
@@ -219,10 +203,8 @@ def live(settings: Settings, name: str, chance: int) -> list[Portion]:
         at_once=settings.many,
         overwrite=settings.overwrite,
         only_finished=settings.draw,
-        device=settings.device,
-        workers=settings.workers,
-        threads=settings.threads,
         precision=settings.precision,
+        **settings.where,
         chance=chance,
         label=name,
         **preset.mechanisms,
@@ -280,8 +262,7 @@ def title(settings: Settings) -> str:
     words = [WORDS[world], f"{scenario} scenario"]
     if settings.areas not in ("none", shipped_areas()):
         words.append(f"early areas of a file (SHA-256 {settings.areas}...)")
-    if settings.precision != "float32":
-        words.append(f"layers multiply in {settings.precision}")
+    words += [f"layers multiply in {precision}" for precision in settings.rounded]
     if settings.quick:
         words.append("QUICK: says nothing about the methods")
     elif settings.length != "full":

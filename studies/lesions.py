@@ -37,9 +37,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from replaysim.commandline import SCENARIO, check_counts, check_early, run_study
+from replaysim.commandline import SCENARIO, ComputingOptions, check_counts, check_early, run_study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -56,7 +56,7 @@ LAST = "last context"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ComputingOptions):
     """Which ingredient of brain-inspired replay is needed, and which would be enough?"""
 
     protocol: Literal["digits", "split-mnist", "permuted-mnist", "split-cifar100"] = field(
@@ -89,18 +89,6 @@ class Settings:
         default=None, metadata={"help": "folder for logs, tables and figures (default: one in runs/)"}
     )
     overwrite: bool = field(default=False, metadata={"help": "simulate again what is complete in that folder"})
-    device: str = field(default="cpu", metadata={"help": "cpu, cuda, mps or auto"})
-    workers: int | None = field(default=None, metadata={"help": "processes on a CPU (default: cores / threads)"})
-    threads: int = field(
-        default=1, metadata={"help": "CPU threads of each process; more are for a single animal (default: 1)"}
-    )
-    precision: Literal["float32", "bfloat16"] = field(
-        default="float32", metadata={"help": "bfloat16: mixed precision, layers multiply in it while animals learn"}
-    )
-    at_once: int | None = field(
-        default=None,
-        metadata={"help": "animals simulated together (default: all; wide brains on a CPU: one a worker)"},
-    )
     summary: Path | None = field(
         default=None,
         metadata={
@@ -131,7 +119,7 @@ class Settings:
         words += ["common_gates"] if self.closed == "common" else []
         words += ["faithful"] if self.faithful else []
         words += [f"{self.steps}_steps"] if self.steps is not None else []
-        words += [self.precision] if self.precision != "float32" else []
+        words += self.rounded
         words += ["quick"] if self.quick else []
         return self.out or Path("runs") / "lesions" / "_".join(words)
 
@@ -163,7 +151,6 @@ def simulate_arm(name: str, arm: Preset, settings: Settings) -> list[Portion]:
     early = settings.early if arm.sees_photographs else None
     protocol, brain, learning = presets.plan(arm, quick=settings.quick, steps=settings.steps, developed=early)
     wide = settings.protocol in ("permuted-mnist", "split-cifar100")
-    where: dict[str, Any] = {"device": settings.device, "workers": settings.workers, "threads": settings.threads}
     found = []
     for portion in portions.live(
         brain,
@@ -171,10 +158,10 @@ def simulate_arm(name: str, arm: Preset, settings: Settings) -> list[Portion]:
         animals=settings.animals,
         learning=learning,
         out=settings.folder / folder_name(name),
-        at_once=portions.together(settings.at_once, wide=wide, **where),
+        at_once=portions.together(settings.at_once, wide=wide, **settings.where),
         overwrite=settings.overwrite,
         precision=settings.precision,
-        **where,
+        **settings.where,
         label=name,
         **arm.mechanisms,
     ):

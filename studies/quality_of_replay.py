@@ -36,7 +36,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from replaysim.commandline import MatchedOptions, check_counts, check_early, run_study
+from replaysim.commandline import ComputingOptions, MatchedOptions, check_counts, check_early, run_study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,7 +59,7 @@ EMBEDDING_ANIMAL = 1_000_000  # never an animal of the study
 
 
 @dataclass(frozen=True)
-class Settings(MatchedOptions):
+class Settings(ComputingOptions, MatchedOptions):
     """How good are replayed memories, and which ingredient makes them good?"""
 
     protocol: Literal["digits", "split-mnist", "split-cifar100"] = field(  # type: ignore[assignment]
@@ -71,16 +71,6 @@ class Settings(MatchedOptions):
     )
     early: Path | None = field(
         default=None, metadata={"help": "file with early areas (default: those that come with replaysim)"}
-    )
-    at_once: int | None = field(
-        default=None,
-        metadata={"help": "animals simulated together (default: all; photographs on a CPU: one a worker)"},
-    )
-    threads: int = field(
-        default=1, metadata={"help": "CPU threads of each process; more are for a single animal (default: 1)"}
-    )
-    precision: Literal["float32", "bfloat16"] = field(
-        default="float32", metadata={"help": "bfloat16: mixed precision, layers multiply in it while animals learn"}
     )
     stimuli: int = field(default=200, metadata={"help": "test stimuli whose likelihood is asked for"})
 
@@ -96,7 +86,7 @@ class Settings(MatchedOptions):
     def folder(self) -> Path:
         """Where everything goes."""
         words = [self.protocol, *([f"{self.steps}_steps"] if self.steps is not None else [])]
-        words += [self.precision] if self.precision != "float32" else []
+        words += self.rounded
         words += ["quick"] if self.quick else []
         return self.out or Path("runs") / "quality_of_replay" / "_".join(words)
 
@@ -193,7 +183,6 @@ def simulate_arm(name: str, arm: Arm, settings: Settings) -> Iterator[Portion]:
 
     events = min(100 if settings.quick else 200, arm.learning.steps * arm.learning.batch)
     record: list[Any] = [rs.ReplayActivity(events=events)]
-    where: dict[str, Any] = {"device": settings.device, "workers": settings.workers, "threads": settings.threads}
     return portions.live(
         arm.brain,
         arm.protocol,
@@ -201,11 +190,11 @@ def simulate_arm(name: str, arm: Arm, settings: Settings) -> Iterator[Portion]:
         learning=arm.learning,
         record=record if settings.photographs else [rs.CorticalActivity("retina"), *record],
         out=settings.folder / folder_name(name),
-        at_once=portions.together(settings.at_once, wide=settings.photographs, **where),
+        at_once=portions.together(settings.at_once, wide=settings.photographs, **settings.where),
         overwrite=settings.overwrite,
         keep_brains=True,
         precision=settings.precision,
-        **where,
+        **settings.where,
         label=name,
         **arm.mechanisms,
     )
