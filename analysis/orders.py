@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from replaysim.errors import DataError
 
+from . import precisions
 from .csv_tables import read_table
 from .origins import Row
-from .precisions import alike
 
 COLUMNS = ("group", "order", "source")
 
@@ -154,9 +154,19 @@ def gap_between(worse: Mapping[tuple[str, str], float], better: Mapping[tuple[st
     return Gap(statistics.fmean(gaps), error, n)
 
 
+def _fair_gap(worse: Sequence[Row], better: Sequence[Row]) -> tuple[Gap | None, str]:
+    """Difference within the first precision in which both have lived the same life, else across; and its mark."""
+    low, high = precisions.by_precision(worse), precisions.by_precision(better)
+    pairs = [(low[name], high[name]) for name in low if name in high]
+    for one, other in (*pairs, (precisions.first(worse), precisions.first(better))):
+        found = gap_between(lives_of(one), lives_of(other))
+        if found is not None:
+            return found, precisions.mark([*one, *other])
+    return None, ""
+
+
 def _verdict(step: Step, worse: Sequence[Row], better: Sequence[Row]) -> str:
-    low, high, mark = alike(worse, better)
-    pair, found = f"{step.better} − {step.worse}", gap_between(lives_of(low), lives_of(high))
+    pair, (found, mark) = f"{step.better} − {step.worse}", _fair_gap(worse, better)
     if found is None:
         return f"{pair}: no life of both"
     gap, error, _ = found

@@ -141,8 +141,8 @@ Further deviations:
 Not explained: LwF with frozen early areas (`lwf_frozen`, class scenario) is far below the paper of 2022. What is
 excluded: the simulation (its learning loops agree with the published code of 2020, and whole lives are distributed as
 those of LwF in plain torch, `tests/against_paper/test_plain_replay.py`), and, at 300 steps, the early areas (areas made
-as those of 2022 are no better, above). Fewer steps leave it better (300 steps per context, above). Joint training
-with frozen early areas, whose features, network and number of steps are the same, does come near the published number.
+as those of 2022 are no better, above). Fewer steps leave it better (300 steps per context, above). Joint training,
+with the features, the network and the number of steps that LwF has here, does come near the published number.
 
 The short runs of animal 12: lives of one animal share its class order and gates, and differ in initial synapses, order
 of trials and noise. Their standard deviation is √n times the standard error shown; the published code was run once, so

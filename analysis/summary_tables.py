@@ -250,9 +250,9 @@ class Tables:
         for early, words in areas.items():
             of = "" if len(areas) == 1 else f", {words}"
             own = precisions.by_precision([row for row in rows if row["early"] == early])
-            for precision, some in list(own.items())[1:]:
+            (cell, those), *others = own.items() or [("", [])]
+            for precision, some in others:
                 found, _, who = ours(some, None)
-                cell, those = next(iter(own.items()))
                 gap = gap_between(lives_of(those), lives_of(some))
                 less = "" if gap is None else f"; minus {cell}, same lives: {gap}"
                 lines.append(

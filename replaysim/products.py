@@ -3,9 +3,9 @@
 With ``simulate(precision="bfloat16")`` dense and convolutional layers multiply in bfloat16 (8 significant bits) while
 animals learn and replay: drives, and the gradients that go back through a layer, are products of rounded factors, added
 up in float32 and rounded themselves. Everything else is computed in float32: biases, non-linearities, normalisation,
-the code and its memory modes, losses, consolidation, the optimiser and the synapses that it moves. So is all looking:
-tests, electrodes, the Fisher information, and the activity of frozen early areas that is computed once and kept.
-Replayed memories are recorded as the animal learned from them.
+draws of codes, densities of memory modes, losses, consolidation, the optimiser and the synapses that it moves. So is
+all looking: tests, electrodes, the Fisher information, and the activity of frozen early areas that is computed once and
+kept. Replayed memories are recorded as the animal learned from them.
 """
 
 from __future__ import annotations

@@ -127,9 +127,8 @@ def simulate(
         Processes on a CPU; default: as many as have a core for each of their threads. Animals are spread over them by a
         fixed rule.
     threads
-        CPU threads of each worker. Many animals are fastest with one; more are for a single animal with large areas.
-        Last digits depend on this number. An unfinished log is gone on with as many as it was begun with, whatever is
-        given here.
+        CPU threads of each worker; more than one are for a single animal with large areas. Last digits depend on this
+        number. An unfinished log is gone on with as many as it was begun with, whatever is given here.
     chance
         Another number than 0 gives the animals another life: the same class orders and gates, other initial synapses,
         trials and noise.

@@ -7,10 +7,9 @@ Question
     workers than one? ``--photographs``: the same for Split CIFAR-100 with frozen early areas, whose activity is kept;
     how much faster is a step whose layers multiply in bfloat16; and how much memory does a whole life of one animal
     take, two steps a context, from 60,000 photographs (of noise) to the last test, with frozen areas, and with classic
-    replay, whose early areas learn? ``--analysis``: representational
-    dissimilarities, nearest-neighbour fidelity and the Frechet distance, each against the least operations that it
-    needs at that rate, and against the libraries that compute the same (rsatoolbox, prdc, torchmetrics, where
-    installed), in processor time of one thread.
+    replay, whose early areas learn? ``--analysis``: representational dissimilarities, nearest-neighbour fidelity and
+    the Frechet distance, each against the least operations that it needs at that rate, and against the libraries that
+    compute the same (rsatoolbox, prdc, torchmetrics, where installed), in processor time of one thread.
 Expected
     Seen: ``docs/results/speed*.txt``. The larger the areas, the nearer to the rate of products.
 Run time

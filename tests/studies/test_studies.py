@@ -18,6 +18,7 @@ import xarray as xr
 
 from analysis.comparison import paired_difference
 from analysis.forgetting import final_accuracy
+from replaysim import products
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -170,7 +171,10 @@ def test_a_step_in_bfloat16_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "studies")
     speed = importlib.import_module("speed")
     task = replace(speed.SPLIT_CIFAR100, inputs=12, units=(60, 60), batch=4, stored=200)
+    asked: list[str] = []
+    monkeypatch.setattr(products, "layers_in", lambda name: asked.append(name) or products.Bfloat16Layers())
     found = [value for _, value in speed.bfloat16_step((12,), task, 2)]
+    assert asked == ["bfloat16"] * 5, "three steps before, two that are timed; those in float32 do not ask"
     assert [re.sub(r"^\d+(\.\d+)?", "", value) for value in found] == [" ms", " %", " times as fast"]
     assert float(found[0].split()[0]) > 0 and float(found[2].split()[0]) > 0
 
