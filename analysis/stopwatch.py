@@ -34,11 +34,21 @@ def matrix_rate(device: str = "cpu", precision: str = "float32") -> float:
     """Rate of products of matrices in this precision, operations per second: the best of several squares."""
     import torch
 
-    rates = []
+    rates, chance = [], torch.Generator(device).manual_seed(0)  # products of equal numbers take less current, and time
+    like = {"device": device, "dtype": getattr(torch, precision), "generator": chance}
     for n in SQUARES if torch.device(device).type == "cpu" else LARGE_SQUARES:
-        a, b = (torch.ones(n, n, device=device, dtype=getattr(torch, precision)) for _ in "ab")
+        a, b = (torch.randn(n, n, **like) for _ in "ab")
         rates.append(2 * n**3 / timed(partial(torch.matmul, a, b), device))
     return max(rates)
+
+
+def memory_rate(device: str, bytes_: int = 2**30) -> float:
+    """Rate at which a device copies within its memory, bytes per second, read and written ones: the best of three."""
+    import torch
+
+    source = torch.zeros(bytes_ // 4, device=device)
+    place = torch.empty_like(source)
+    return max(2 * bytes_ / timed(partial(place.copy_, source), device) for _ in range(3))
 
 
 def busy(what: Callable[[], object], calls: int = 1) -> float:

@@ -109,7 +109,8 @@ class Cohort:
         self._reactivation = Reactivation(self.template, temperature)
         self._appraisal = Appraisal(self.template, temperature, presented, known=source == "episodes" and not soft)
         leaves = [value for value in self.synapses.values() if value.requires_grad]
-        self.adam = Adam(leaves, rate, fused=self.device.type in ("cpu", "cuda"))
+        kind = self.device.type
+        self.adam = Adam(leaves, rate, fused=kind in ("cpu", "cuda"), capturable=kind == "cuda")
         self.covered = [
             name
             for name, value in self.synapses.items()

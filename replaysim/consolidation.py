@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -24,7 +24,11 @@ Information = Callable[[int], Synapses]
 
 @runtime_checkable
 class ConsolidationRule(Protocol):
-    """What a rule offers. ``strength`` multiplies the penalty; ``watches_steps`` says whether ``observe`` is called."""
+    """What a rule offers. ``strength`` multiplies the penalty; ``watches_steps`` says whether ``observe`` is called.
+
+    With a class attribute ``repeatable = True``, ``observe`` and ``penalty`` promise to do the same operations in the
+    same memory at every step of a context, and nothing outside of tensors, so that a GPU may repeat them by itself.
+    """
 
     @property
     def strength(self) -> float:
@@ -144,6 +148,7 @@ class SynapticIntelligence:
 
     c: float = 0.1
     epsilon: float = 0.1
+    repeatable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_number("SynapticIntelligence", "c", self.c, least=0)
@@ -222,6 +227,7 @@ class ElasticWeightConsolidation(_BetweenContexts):
 
     strength: float = 1e5
     trials: int = 1000
+    repeatable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_number("ElasticWeightConsolidation", "strength", self.strength, least=0)
@@ -281,6 +287,7 @@ class OnlineElasticWeightConsolidation(_BetweenContexts):
     strength: float = 1.0
     gamma: float = 1.0
     trials: int = 1000
+    repeatable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         owner = "OnlineElasticWeightConsolidation"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -150,14 +150,12 @@ def gates_of(protocol: AbstractProtocol, brain: BrainPlan, target: np.ndarray, c
 
 
 class Block(NamedTuple):
-    """What one animal's streams gave for a block of steps; the leading axis is the step."""
+    """What all animals' streams give for a block of steps."""
 
-    noise: np.ndarray
-    """Of the codes, (step, row, code_unit)."""
-    asked: CueDraws | None
-    """What is asked for, where replay is recalled upon cues."""
-    code: np.ndarray | None
-    """Noise of the cues, (step, event, code_unit)."""
+    normal: dict[str, Tensor]
+    """Stream to standard normal noise, (animal, step, row, code_unit), on the CPU."""
+    asked: list[Future[CueDraws | None]]
+    """What each animal asks for, where replay is recalled upon cues; the noise is there when this is."""
 
 
 class Chance:
@@ -198,16 +196,19 @@ class Chance:
         self.streams = [{name: rng.stream(s, f"context {context}/{name}") for name in names} for s in seeds]
         self._noise = torch.empty(0)
         self._cues = Cues(*[torch.empty(0)] * 4)
+        events = 0 if plan is None else plan.events
+        rows = {"current": trials, "replayed": events, "cue": events if recalled else 0}
+        self._rows = {name: many for name, many in rows.items() if many and brain.hippocampus is not None}
         several = min(len(self.streams), os.cpu_count() or 1)
-        self._others = ThreadPoolExecutor(several) if ahead and brain.hippocampus is not None else None
-        self._coming: list[Future[Block]] = []
+        self._others = ThreadPoolExecutor(several) if ahead and self._rows else None
+        self._coming: Block | None = None
 
     def __enter__(self) -> Chance:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._others is not None:
-            self._others.shutdown(wait=False, cancel_futures=True)
+            self._others.shutdown(cancel_futures=True)  # nobody writes to what is given back
 
     def noise(self, step: int, device: torch.device, dtype: torch.dtype) -> Tensor:
         """Noise of the codes at a step (steps must be asked for in order), (animal, row, code_unit)."""
@@ -221,43 +222,45 @@ class Chance:
 
     def _take(self, device: torch.device, dtype: torch.dtype) -> None:
         """Put the next block where the animals are."""
-        if self.brain.hippocampus is None:
+        if not self._rows:
             self._noise = torch.zeros(len(self.streams), BLOCK, 0, device=device, dtype=dtype)
             return
-        blocks = self._next()
-        self._noise = torch.from_numpy(np.stack([block.noise for block in blocks])).to(device, dtype)
-        codes = [block.code for block in blocks if block.code is not None]
-        asked = [block.asked for block in blocks if block.asked is not None]
+        block = self._coming or self._begin(device)
+        asked = [each for each in (draws.result() for draws in block.asked) if each is not None]
+        self._coming = None if self._others is None else self._begin(device)
+        there = {name: own.to(device, dtype, non_blocking=True) for name, own in block.normal.items()}
+        codes = [there[name] for name in ("current", "replayed") if name in there]
+        self._noise = torch.cat(codes, dim=2) if len(codes) > 1 else codes[0]
         if asked:
             cls, mode, where = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*asked, strict=True))
-            self._cues = Cues(cls, mode, where, torch.from_numpy(np.stack(codes)).to(device, dtype))
+            self._cues = Cues(cls, mode, where, there["cue"])
 
-    def _next(self) -> list[Block]:
-        if self._others is None:
-            return [self._draw(streams) for streams in self.streams]
-        coming = self._coming or [self._others.submit(self._draw, streams) for streams in self.streams]
-        blocks = [block.result() for block in coming]
-        self._coming = [self._others.submit(self._draw, streams) for streams in self.streams]
-        return blocks
+    def _begin(self, device: torch.device) -> Block:
+        """Have the next block drawn, by other threads if there are any."""
+        locked = device.type == "cuda" and torch.cuda.is_available()  # a GPU fetches from it while it computes
+        like: dict[str, Any] = {"dtype": torch.float32, "pin_memory": locked}
+        shape, units = (len(self.streams), BLOCK), self.brain.hippocampus.code_units  # type: ignore[union-attr]
+        normal = {name: torch.empty(*shape, many, units, **like) for name, many in self._rows.items()}
+        arrays = {name: own.numpy() for name, own in normal.items()}
+        asked: list[Future[CueDraws | None]] = []
+        for a in range(len(self.streams)):
+            own = {name: array[a] for name, array in arrays.items()}
+            if self._others is not None:
+                asked.append(self._others.submit(self._draw, self.streams[a], own))
+                continue
+            asked.append(Future())
+            asked[-1].set_result(self._draw(self.streams[a], own))
+        return Block(normal, asked)
 
-    def _draw(self, streams: dict[str, np.random.Generator]) -> Block:
-        """The next block of one animal."""
-        assert self.brain.hippocampus is not None
-        units, plan = self.brain.hippocampus.code_units, self.plan
-        noise = self._normal(streams["current"], self.trials, units)
-        if plan is None:
-            return Block(noise, None, None)
-        noise = np.concatenate((noise, self._normal(streams["replayed"], plan.events, units)), axis=1)
-        if not self.recalled:
-            return Block(noise, None, None)
+    def _draw(self, streams: dict[str, np.random.Generator], normal: dict[str, np.ndarray]) -> CueDraws | None:
+        """Fill in the next block of one animal, and say what it asks for."""
+        for name, array in normal.items():
+            streams[name].standard_normal(dtype=np.float32, out=array)
+        if "cue" not in normal or self.plan is None:
+            return None
         per_class = 1 if self.brain.modes is None else self.brain.modes.per_class
         faithful = self.brain.gating is not None and self.brain.gating.faithful
-        asked = draw_cues(self.protocol, plan, self.context, BLOCK, per_class, streams, faithful=faithful)
-        return Block(noise, asked, self._normal(streams["cue"], plan.events, units))
-
-    @staticmethod
-    def _normal(chance: np.random.Generator, rows: int, units: int) -> np.ndarray:
-        return chance.standard_normal((BLOCK, rows, units), dtype=np.float32)
+        return draw_cues(self.protocol, self.plan, self.context, BLOCK, per_class, streams, faithful=faithful)
 
 
 def check_experience(experience: str, replay: object) -> None:

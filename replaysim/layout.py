@@ -24,13 +24,14 @@ def by_input(synapses: Tensor) -> Tensor:
 class Adam(torch.optim.Adam):
     """Adam (decay rates 0.9 and 0.999, offset 1e-8 outside the root) for synapses in either order.
 
-    The fused optimiser walks through memory, so that it is shown the same memory as contiguous tensors.
+    The fused optimiser walks through memory, so that it is shown the same memory as contiguous tensors. What is
+    ``capturable`` counts its steps on the device, so that they can be repeated there.
     """
 
-    def __init__(self, synapses: Sequence[Tensor], rate: float, *, fused: bool) -> None:
+    def __init__(self, synapses: Sequence[Tensor], rate: float, *, fused: bool, capturable: bool = False) -> None:
         self._synapses = tuple(synapses)
         shown = [_as_stored(value.detach()) for value in self._synapses]
-        super().__init__(shown, lr=rate, betas=(0.9, 0.999), eps=1e-8, fused=fused)
+        super().__init__(shown, lr=rate, betas=(0.9, 0.999), eps=1e-8, fused=fused, capturable=capturable)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the last gradients."""

@@ -18,16 +18,17 @@ from .cohort import Cohort
 from .consolidation import ConsolidationRule
 from .cortex import RETINA
 from .errors import SettingError
-from .events import Episodes, ReplayRound, plan_round
+from .events import Cues, Episodes, ReplayRound, plan_round
 from .experience import Chance, ContextPlan, plan_context
 from .learning import Learning
-from .presentation import Presentation
-from .products import FLOATS, layers_in
+from .presentation import Presentation, adaptation_to
+from .products import FLOATS
 from .protocol import AbstractProtocol, Curriculum
 from .recorder import Electrode
 from .recording import Recording, Write
 from .reinitialisation import reinitialise
 from .replay import ExactReplay, ReplayMechanism
+from .steps import Encounter, update
 from .storage import Storage
 
 Progress = Callable[[int], None]
@@ -225,25 +226,23 @@ def learn_context(rounds: Rounds, context: int, recording: Recording, progress: 
     learning, device, replay = condition.learning, cohort.device, condition.replay
     given, plan = rounds.plan(context)
     recalled = replay is None or replay.source == "recall"
-    met = None
+    stored = None
     if rounds.storage is not None and plan is not None:
-        met = rounds.storage.plan(context, learning.steps, plan).to(device)
+        stored = rounds.storage.plan(context, learning.steps, plan).to(device)
     trials_per_step = given.target.shape[2]
     settings = {"recalled": recalled, "ahead": device.type != "cpu"}
     recording.begin_context(plan)
+    learn = update(cohort, given.answers, given.groups, plan, 1 / (context + 1), condition.precision)
     chance = Chance(rounds.seeds, context, condition.protocol, condition.brain, trials_per_step, plan, **settings)
     with chance:
         for step in range(learning.steps):
             noise = chance.noise(step, device, cohort.dtype)
-            trials = given.trials(step, stimuli)
-            events = None
-            with layers_in(condition.precision):  # and not around what is recorded
-                if plan is not None and recalled:
-                    events = cohort.reactivate(chance.cues(step), plan)
-                elif plan is not None:
-                    current = Episodes(trials.stimulus, trials.target, trials.context)
-                    events = cohort.appraise(current if met is None else met.episodes(step, stimuli), plan)
-                losses = cohort.learn(trials, given.answers, noise, events, plan, 1 / (context + 1), given.groups)
+            again: Cues | Episodes | None = None
+            if plan is not None and recalled:
+                again = chance.cues(step)
+            elif stored is not None:
+                again = stored.episodes(step, stimuli)
+            losses, events = learn(Encounter(given.trials(step, stimuli), noise, again))
             recording.step(step, losses, events)
             if (step + 1) % _REPORT_EVERY == 0 or step + 1 == learning.steps:
                 progress(step % _REPORT_EVERY + 1)
@@ -262,7 +261,8 @@ def present(condition: Condition, curricula: list[Curriculum], part: str, *, kep
         return Presentation(stored, 1.0, condition.dtype, area=activity.area)
     orders = [c.permutation for c in curricula if c.permutation is not None]
     permutation = torch.from_numpy(np.stack(orders)).to(condition.device) if orders else None
-    return Presentation(stored, stimuli.scale, condition.dtype, stimuli.light, permutation)
+    adaptation = None if stimuli.light is None else adaptation_to(stimuli.light, condition.dtype, condition.device)
+    return Presentation(stored, stimuli.scale, condition.dtype, adaptation, permutation)
 
 
 def _outcome(cohort: Cohort, curricula: list[Curriculum], seeds: tuple[int, ...], recording: Recording) -> Outcome:

@@ -23,8 +23,8 @@ class Presentation(NamedTuple):
     scale: float
     """Stored value that stands for intensity 1."""
     dtype: torch.dtype
-    light: Light | None = None
-    """What the retina is adapted to, for photographs."""
+    adaptation: tuple[Tensor, Tensor] | None = None
+    """For photographs: mean and deviation of the light to which the retina is adapted, (channel, 1, 1)."""
     permutation: Tensor | None = None
     """Which stored element each element shows, (animal, context, element)."""
     area: str = RETINA
@@ -46,9 +46,15 @@ class Presentation(NamedTuple):
 
     def _scaled(self, shown: Tensor) -> Tensor:
         intensity = shown.to(self.dtype) / self.scale
-        if self.light is None:
+        if self.adaptation is None:
             return intensity
-        mean, deviation = (
-            intensity.new_tensor(values)[:, None, None] for values in (self.light.mean, self.light.deviation)
-        )
+        mean, deviation = self.adaptation
         return (intensity - mean) / deviation
+
+
+def adaptation_to(light: Light, dtype: torch.dtype, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of a world's light where animals are, so that nothing has to be sent at every step."""
+    mean, deviation = (
+        torch.tensor(values, dtype=dtype, device=device)[:, None, None] for values in (light.mean, light.deviation)
+    )
+    return mean, deviation

@@ -9,7 +9,9 @@ Question
     take, two steps a context, from 60,000 photographs (of noise) to the last test, with frozen areas, and with classic
     replay, whose early areas learn? ``--analysis``: representational dissimilarities, nearest-neighbour fidelity and
     the Frechet distance, each against the least operations that it needs at that rate, and against the libraries that
-    compute the same (rsatoolbox, prdc, torchmetrics, where installed), in processor time of one thread.
+    compute the same (rsatoolbox, prdc, torchmetrics, where installed), in processor time of one thread. On a GPU: how
+    much is gained by steps that it repeats by itself, and how near to the least time of products, or of traffic in its
+    memory, are they?
 Expected
     Seen: ``docs/results/speed*.txt``. The larger the areas, the nearer to the rate of products.
 Run time
@@ -28,7 +30,7 @@ from functools import partial
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
-from analysis.stopwatch import matrix_rate, timed
+from analysis.stopwatch import matrix_rate, memory_rate, timed
 from replaysim.commandline import check_counts, run_study
 
 if TYPE_CHECKING:
@@ -56,6 +58,18 @@ class Settings:
         if self.analysis:
             check_choice("speed", "device", self.device, ("cpu",))
 
+    @property
+    def times(self) -> int:
+        """How often each step is timed."""
+        return 3 if self.quick else self.repeats
+
+
+def synapses(inputs: int, units: tuple[int, int], code: int, answers: int) -> tuple[int, int, int]:
+    """Synapses up to the readout, of all layers that learn, and of those that re-create and judge a replayed event."""
+    up = inputs * units[0] + units[0] * units[1] + units[1] * answers
+    down = code * units[1] + units[1] * units[0] + units[0] * inputs
+    return up, up + 2 * units[1] * code + down, up + down
+
 
 def operations(inputs: int, units: tuple[int, int], code: int, answers: int, batch: int) -> float:
     """Floating-point operations of one whole step of one animal: products of matrices only, two per multiplication.
@@ -63,12 +77,9 @@ def operations(inputs: int, units: tuple[int, int], code: int, answers: int, bat
     A layer costs one product forward, one for the gradient of its weights, one for that of its input (not for the
     stimulus).
     """
-    up = inputs * units[0] + units[0] * units[1] + units[1] * answers
-    down = code * units[1] + units[1] * units[0] + units[0] * inputs
-    through = up + 2 * units[1] * code + down
+    _, through, recalled = synapses(inputs, units, code, answers)
     learn = 2 * batch * (3 * through - inputs * units[0])
-    replay = batch * (down + up)
-    return 2.0 * (learn + replay)
+    return 2.0 * (learn + batch * recalled)
 
 
 @dataclass(frozen=True)
@@ -87,14 +98,27 @@ class Task:
         """Operations of a whole step of one animal with codes of 100 units."""
         return operations(self.inputs, self.units, 100, self.classes, self.batch)
 
+    @property
+    def traffic(self) -> float:
+        """Least bytes that go through memory in such a step, in float32 and without activity.
+
+        A synapse is read forward and backward, its gradient written; Adam reads all four values of it and writes three.
+        The earlier self is read once.
+        """
+        _, learned, recalled = synapses(self.inputs, self.units, 100, self.classes)
+        return 4.0 * (10 * learned + recalled)
+
 
 SPLIT_MNIST = Task(784, (400, 400), 10, 5, 128, 1000)
 SPLIT_CIFAR100 = Task(1024, (2000, 2000), 100, 10, 256, 60_000)
 LIVES = ("brain_inspired", "gr")
 """Arms of Split CIFAR-100 whose memory is measured: frozen early areas, and two networks whose early areas learn."""
+BEFORE = 5  # steps before any is timed; a GPU records the fourth and repeats it
 
 
-def make_step(animals: tuple[int, ...], task: Task, device: str = "cpu") -> tuple[Cohort, Callable[[], object]]:
+def make_step(
+    animals: tuple[int, ...], task: Task, device: str = "cpu", precision: str = "float32", *, repeat: bool = True
+) -> tuple[Cohort, Callable[[], object]]:
     """A cohort in its third context with stand-in stimuli (images, or activity of frozen areas), and one whole step."""
     import numpy as np
     import torch
@@ -104,6 +128,7 @@ def make_step(animals: tuple[int, ...], task: Task, device: str = "cpu") -> tupl
     from replaysim.events import plan_round
     from replaysim.experience import Chance, plan_context
     from replaysim.presentation import Presentation
+    from replaysim.steps import Encounter, update
 
     label = np.arange(task.classes).repeat(task.stored // task.classes)
     chance = np.random.default_rng(0)
@@ -124,13 +149,13 @@ def make_step(animals: tuple[int, ...], task: Task, device: str = "cpu") -> tupl
     replay = plan_round(protocol, 2, task.batch, cued=True).to(cohort.device)
     noises = Chance(animals, 2, protocol, plan, task.batch, replay, ahead=cohort.device.type != "cpu")
     shown = Presentation(torch.from_numpy(protocol.stimuli.train).to(device), protocol.stimuli.scale, torch.float32)
+    learn = update(cohort, given.answers, given.groups, replay, 1 / 3, precision, repeat=repeat)
     count = iter(range(10**9))
 
     def step() -> object:
         number = next(count) % 2000
         noise = noises.noise(number, cohort.device, cohort.dtype)
-        events = cohort.reactivate(noises.cues(number), replay)
-        return cohort.learn(given.trials(number, shown), given.answers, noise, events, replay, 1 / 3)
+        return learn(Encounter(given.trials(number, shown), noise, noises.cues(number)))
 
     return cohort, step
 
@@ -168,14 +193,24 @@ def gain(workers: int, steps: int, pairs: int) -> float:
     return statistics.median(timed(partial(one, steps)) / timed(partial(several, steps)) for _ in range(pairs))
 
 
+def time_of(step: Callable[[], object], device: str) -> float:
+    """Seconds of a step; on a GPU the mean of a block of them, between which it is not waited for."""
+    import torch
+
+    from replaysim.experience import BLOCK
+
+    many = BLOCK if torch.device(device).type == "cuda" else 1
+    return timed(lambda: [step() for _ in range(many)], device) / many
+
+
 def timed_step(animals: tuple[int, ...], task: Task, repeats: int, device: str = "cpu") -> list[tuple[str, str]]:
     """Measure a step of learning against products of matrices, in turn; lines of a table."""
     _cohort, step = make_step(animals, task, device)
-    for _ in range(3):
+    for _ in range(BEFORE):
         step(), matrix_rate(device)
     seconds, rates = [], []
     for _ in range(repeats):
-        seconds.append(timed(step, device) / len(animals))
+        seconds.append(time_of(step, device) / len(animals))
         rates.append(matrix_rate(device))
     fraction = statistics.median(task.work / s / r for s, r in zip(seconds, rates, strict=True))
     together = f"one animal of {len(animals)}, " if len(animals) > 1 else ""
@@ -185,7 +220,7 @@ def timed_step(animals: tuple[int, ...], task: Task, repeats: int, device: str =
         ("operations of a whole step, one animal", f"{task.work / 1e9:.2f} GFLOP"),
         (
             f"time of a step, {together}{where} (median of {repeats})",
-            f"{1e3 * statistics.median(seconds):.1f} ms",
+            f"{1e3 * statistics.median(seconds):.4g} ms",
         ),
         ("rate of the step", f"{task.work / statistics.median(seconds) / 1e9:.1f} GFLOP/s"),
         (f"rate of float32 matrix products, {same}, interleaved", f"{statistics.median(rates) / 1e9:.1f} GFLOP/s"),
@@ -195,34 +230,52 @@ def timed_step(animals: tuple[int, ...], task: Task, repeats: int, device: str =
 
 def bfloat16_step(animals: tuple[int, ...], task: Task, repeats: int, device: str = "cpu") -> list[tuple[str, str]]:
     """Measure a step whose layers multiply in bfloat16 against one in float32, in turn; lines of a table."""
-    from replaysim.products import layers_in
-
-    _cohort, step = make_step(animals, task, device)
-
-    def low() -> None:
-        with layers_in("bfloat16"):
-            step()
-
-    for _ in range(3):
+    (_, step), (_, low) = (make_step(animals, task, device, precision) for precision in ("float32", "bfloat16"))
+    for _ in range(BEFORE):
         step()
         low()
         matrix_rate(device, "bfloat16")
     seconds, pairs, fractions = [], [], []
     for _ in range(repeats):
-        high, own = (timed(one, device) / len(animals) for one in (step, low))
+        high, own = (time_of(one, device) / len(animals) for one in (step, low))
         seconds.append(own)
         pairs.append(high / own)
         fractions.append(task.work / own / matrix_rate(device, "bfloat16"))
     return [
-        (f"time of a step, layers in bfloat16 (median of {repeats})", f"{1e3 * statistics.median(seconds):.1f} ms"),
+        (f"time of a step, layers in bfloat16 (median of {repeats})", f"{1e3 * statistics.median(seconds):.4g} ms"),
         ("fraction of the rate of bfloat16 products (median of pairs)", f"{100 * statistics.median(fractions):.0f} %"),
         ("layers in bfloat16 against float32 (median of pairs)", f"{statistics.median(pairs):.2f} times as fast"),
     ]
 
 
+def repeated_step(animals: tuple[int, ...], task: Task, repeats: int, device: str) -> list[tuple[str, str]]:
+    """Measure a step that a GPU repeats by itself against one that it is told, and the least time; lines of a table."""
+    rows = []
+    for precision in ("float32", "bfloat16"):
+        (_, own), (_, told) = (make_step(animals, task, device, precision, repeat=repeat) for repeat in (True, False))
+        for _ in range(BEFORE):
+            own(), told(), matrix_rate(device, precision)
+        pairs, fractions = [], []
+        for _ in range(repeats):
+            slow, fast = (time_of(one, device) / len(animals) for one in (told, own))
+            pairs.append(slow / fast)
+            least = max(task.work / matrix_rate(device, precision), task.traffic / memory_rate(device))
+            fractions.append(least / fast)
+        rows += [
+            (f"repeated by the GPU against told, {precision}", f"{statistics.median(pairs):.1f} times as fast"),
+            (
+                f"least time of products or traffic, of that taken, {precision}",
+                f"{100 * statistics.median(fractions):.0f} %",
+            ),
+        ]
+    return [*rows, ("rate of copies within its memory", f"{memory_rate(device) / 1e12:.2f} TB/s")]
+
+
 def simulation(settings: Settings) -> list[tuple[str, str]]:
     """Measure a step on Split MNIST, and on a CPU two workers; lines of a table."""
-    rows = timed_step(settings.animals, SPLIT_MNIST, 3 if settings.quick else settings.repeats, settings.device)
+    rows = timed_step(settings.animals, SPLIT_MNIST, settings.times, settings.device)
+    if settings.device.startswith("cuda"):
+        return rows + repeated_step(settings.animals, SPLIT_MNIST, settings.times, settings.device)
     if settings.device != "cpu":
         return rows
     faster = gain(settings.workers, 3, 1) if settings.quick else gain(settings.workers, 30, 5)
@@ -233,8 +286,10 @@ def photographs(settings: Settings) -> list[tuple[str, str]]:
     """Measure a step on kept activity of frozen early areas, and the memory that lives take; lines of a table."""
     task = replace(SPLIT_CIFAR100, stored=2000) if settings.quick else SPLIT_CIFAR100
     animals = settings.animals[:1] if settings.device == "cpu" else settings.animals
-    rows = timed_step(animals, task, 3 if settings.quick else settings.repeats, settings.device)
-    rows += bfloat16_step(animals, task, 3 if settings.quick else settings.repeats, settings.device)
+    rows = timed_step(animals, task, settings.times, settings.device)
+    rows += bfloat16_step(animals, task, settings.times, settings.device)
+    if settings.device.startswith("cuda"):
+        rows += repeated_step(animals, task, settings.times, settings.device)
     for arm in LIVES:
         most = memory_of_a_life(arm, task.stored, settings.device)
         found = "not measured on this system" if most is None else f"{most:.2f} GiB"

@@ -14,7 +14,9 @@ import xarray as xr
 from lives import LEARNING, LIVES, electrodes
 
 import replaysim as rs
+from replaysim import steps
 from replaysim.life import Condition, live
+from replaysim.repetition import PLAIN
 
 
 @pytest.mark.slow
@@ -45,11 +47,12 @@ def test_what_is_left_on_another_device_is_seen(monkeypatch: pytest.MonkeyPatch)
 
 
 def simulate(settings: dict[str, Any], device: str, precision: str) -> rs.SimulationResult:
+    """So many steps that a GPU repeats some of them by itself."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="replay enters at")
         return small.simulate(
             animals=(12, 13),
-            learning=LEARNING,
+            learning=rs.Learning(PLAIN + 3, 6, 1e-3),
             device=device,
             precision=precision,
             record=electrodes(settings),
@@ -66,14 +69,27 @@ def test_a_gpu_computes_what_a_cpu_computes(name: str) -> None:
     for animal, own in on_cpu.brains.items():
         for key, value in own.state_dict().items():
             other = on_gpu.brains[animal].state_dict()[key]
-            np.testing.assert_allclose(other, value, rtol=0, atol=1e-6, err_msg=key)
+            # a bias in front of a normalisation has no gradient but rounding errors, of which Adam makes small steps
+            within = 1e-3 if "early" in key and key.endswith("synapses.bias") else 1e-6
+            np.testing.assert_allclose(other, value, rtol=0, atol=within, err_msg=key)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", LIVES)
 def test_same_seed_same_log_on_a_gpu(name: str, precision: str) -> None:
-    one, other = (simulate(LIVES[name](), "cuda", precision) for _ in range(2))
+    same(*(simulate(LIVES[name](), "cuda", precision) for _ in range(2)))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", LIVES)
+def test_what_a_gpu_repeats_is_what_it_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    repeated = simulate(LIVES[name](), "cuda", "float32")
+    monkeypatch.setattr(steps, "repeatable", lambda _cohort: False)
+    same(repeated, simulate(LIVES[name](), "cuda", "float32"))
+
+
+def same(one: rs.SimulationResult, other: rs.SimulationResult) -> None:
     for node in one.log.subtree:
         if node.path != "/":
             xr.testing.assert_identical(node.to_dataset(), other.log[node.path].to_dataset())

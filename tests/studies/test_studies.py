@@ -18,7 +18,7 @@ import xarray as xr
 
 from analysis.comparison import paired_difference
 from analysis.forgetting import final_accuracy
-from replaysim import products
+from replaysim import products, steps
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -172,9 +172,9 @@ def test_a_step_in_bfloat16_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     speed = importlib.import_module("speed")
     task = replace(speed.SPLIT_CIFAR100, inputs=12, units=(60, 60), batch=4, stored=200)
     asked: list[str] = []
-    monkeypatch.setattr(products, "layers_in", lambda name: asked.append(name) or products.Bfloat16Layers())
+    monkeypatch.setattr(steps, "layers_in", lambda name: asked.append(name) or products.layers_in(name))
     found = [value for _, value in speed.bfloat16_step((12,), task, 2)]
-    assert asked == ["bfloat16"] * 5, "three steps before, two that are timed; those in float32 do not ask"
+    assert asked == ["float32", "bfloat16"] * (speed.BEFORE + 2), "steps before, and two that are timed"
     assert [re.sub(r"^\d+(\.\d+)?", "", value) for value in found] == [" ms", " %", " times as fast"]
     assert float(found[0].split()[0]) > 0 and float(found[2].split()[0]) > 0
 
@@ -187,7 +187,7 @@ def test_a_timed_step_stays_on_its_device(monkeypatch: pytest.MonkeyPatch) -> No
     task = replace(speed.SPLIT_CIFAR100, inputs=12, units=(60, 60), batch=4, stored=200)
     with pretended.cuda(monkeypatch):
         cohort, step = speed.make_step((12, 13), task, "cuda")
-        losses = step()
+        losses, _events = step()
     assert cohort.device.type == losses.device.type == "cuda" and losses.shape[0] == 2
 
 

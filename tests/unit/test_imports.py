@@ -58,6 +58,8 @@ ALLOWED = {
     "experience": "errors rng brain events learning presentation protocol",
     "layout": "",
     "cohort": "brain consolidation cortex events fisher layout learning replay",
+    "repetition": "",
+    "steps": "cohort events learning products repetition",
     "storage": "rng brain events experience protocol",
     "recorder": "errors brain learning protocol",
     "observation": "rng protocol cortex brain presentation cohort",
@@ -67,7 +69,7 @@ ALLOWED = {
     "reinitialisation": "rng cohort",
     "checkpoints": "errors tensor_files cohort consolidation optimiser_state recording",
     "life": "errors rng brain checkpoints cohort consolidation cortex events experience learning presentation products "
-    "protocol recorder recording reinitialisation replay storage",
+    "protocol recorder recording reinitialisation replay steps storage",
     "attributes": "errors",
     "schema": "errors",
     "netcdf": "errors attributes schema",

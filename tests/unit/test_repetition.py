@@ -1,0 +1,139 @@
+"""Steps that a device repeats by itself: the same steps, whoever repeats them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pytest
+import small
+import torch
+import xarray as xr
+from lives import LIVES, electrodes
+
+import replaysim as rs
+from replaysim import steps
+from replaysim.cohort import Cohort
+from replaysim.repetition import PLAIN, Repeated, Step, changed, tensors_in
+
+STEPS = PLAIN + 4
+
+
+class Pair(NamedTuple):
+    one: torch.Tensor
+    other: tuple[torch.Tensor, None] | None
+
+
+def recorded(step: Step, read: Any) -> Callable[[], Any]:
+    """Stands for a GPU: the step reads from the same memory every time, and what it gives lies in the same memory."""
+    written: list[Any] = []
+
+    def repeat() -> Any:
+        result = step(read)
+        if not written:
+            written.append(changed(result, torch.clone))
+        for place, value in zip(tensors_in(written[0]), tensors_in(result), strict=True):
+            place.copy_(value)
+        return written[0]
+
+    return repeat
+
+
+def plainly(step: Step, given: Any) -> Any:
+    return step(given)
+
+
+def test_trees() -> None:
+    tree = Pair(torch.ones(1), (torch.zeros(2), None))
+    assert [tensor.numel() for tensor in tensors_in(tree)] == [1, 2]
+    more = changed(tree, lambda tensor: tensor + 1)
+    assert isinstance(more, Pair) and more.one.item() == 2 and more.other is not None
+    assert more.other[0].tolist() == [1, 1] and more.other[1] is None
+    assert list(tensors_in(None)) == [] and changed(None, torch.clone) is None
+
+
+def test_a_step_is_recorded_once_and_repeated() -> None:
+    total, seen = torch.zeros(3), []
+
+    def step(given: Pair) -> Pair:
+        seen.append(given.one.data_ptr())
+        total.add_(given.one)
+        return Pair(total * 2, None)
+
+    recordings: list[Any] = []
+    repeated = Repeated(step, lambda step, read: recordings.append(read) or recorded(step, read), plainly)
+    for n in range(1, STEPS + 1):
+        # a part of a larger tensor, not contiguous, as the noise of a step is
+        given = Pair(torch.full((3, 2), float(n))[:, 0], None)
+        assert repeated(given).one.tolist() == [n * (n + 1)] * 3
+        assert total.tolist() == [n * (n + 1) / 2] * 3
+    assert len(recordings) == 1 and len(set(seen[PLAIN:])) == 1, "always from the same memory"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "brain-inspired, SI, class",
+        "brain-inspired, task",
+        "pair",
+        "current input",
+        "episodes",
+        "joint",
+        "permuted",
+        "photographs, frozen, task",
+        "photographs, plastic, EWC",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:replay enters at")
+def test_repeated_lives_are_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that a step reads is left behind, and nothing that it gives is kept without a copy."""
+    many = []
+
+    def life() -> rs.SimulationResult:
+        settings = LIVES[name]()
+        return small.simulate(
+            animals=(12, 13), learning=rs.Learning(STEPS, 6, 1e-3), record=electrodes(settings), workers=1, **settings
+        )
+
+    def on_gpu(step: Step, device: torch.device) -> Repeated:
+        many.append(device)
+        return Repeated(step, recorded, plainly)
+
+    plain = life()
+    monkeypatch.setattr(steps, "repeatable", lambda _cohort: True)
+    monkeypatch.setattr(steps.repetition, "on_gpu", on_gpu)
+    repeated = life()
+    assert len(many) == len(plain.log["behaviour/context"]), "once a context"
+    for node in plain.log.subtree:
+        if node.path != "/":
+            xr.testing.assert_identical(node.to_dataset(), repeated.log[node.path].to_dataset())
+    for animal, brain in plain.brains.items():
+        for key, value in brain.state_dict().items():
+            assert torch.equal(value, repeated.brains[animal].state_dict()[key]), key
+
+
+@dataclass(frozen=True)
+class Own(rs.SynapticIntelligence):
+    """Somebody's rule, of which nothing is known."""
+
+
+@pytest.mark.parametrize(
+    ("rule", "wanted"),
+    [
+        (None, True),
+        (rs.SynapticIntelligence(), True),
+        (rs.ElasticWeightConsolidation(), True),
+        (rs.OnlineElasticWeightConsolidation(), True),
+        (Own(), False),
+    ],
+)
+def test_only_what_is_known_to_be_the_same_is_repeated(
+    rule: Any, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = small.protocol("class")
+    cohort = Cohort([small.brain(own).grow(12)], rate=1e-3, consolidation=rule)
+    assert not steps.repeatable(cohort), "a CPU repeats nothing"
+    cohort.device = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert steps.repeatable(cohort) == wanted
