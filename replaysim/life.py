@@ -87,6 +87,9 @@ class Outcome(NamedTuple):
     """Whether all losses of the animal were finite."""
 
 
+@torch.backends.cudnn.flags(
+    enabled=True, deterministic=True, allow_tf32=False
+)  # float32 as it says, same seed same log
 def live(
     condition: Condition,
     seeds: tuple[int, ...],
