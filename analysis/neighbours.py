@@ -106,12 +106,17 @@ def neighbour_measures(
         "realism": realism[theirs.inverse],
     }
     return {
-        "precision": flags["precise"].double().mean(),
-        "recall": flags["recalled"].double().mean(),
+        "precision": _fraction(flags["precise"]),
+        "recall": _fraction(flags["recalled"]),
         "density": (found.inside * theirs.weight).sum().double() / (k_density * len(generated)),
-        "coverage": found.covered[ours.inverse].double().mean(),
+        "coverage": _fraction(found.covered[ours.inverse]),
         **flags,
     }
+
+
+def _fraction(flags: Tensor) -> Tensor:
+    """How many are true; not their mean, which a GPU rounds otherwise than a CPU."""
+    return flags.count_nonzero().double() / len(flags)
 
 
 def radii(x: Tensor, ks: Sequence[int], memory: int | None = None) -> Tensor:

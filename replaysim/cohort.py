@@ -109,8 +109,9 @@ class Cohort:
         self._reactivation = Reactivation(self.template, temperature)
         self._appraisal = Appraisal(self.template, temperature, presented, known=source == "episodes" and not soft)
         leaves = [value for value in self.synapses.values() if value.requires_grad]
-        kind = self.device.type
-        self.adam = Adam(leaves, rate, fused=kind in ("cpu", "cuda"), capturable=kind == "cuda")
+        cuda = self.device.type == "cuda"
+        fused, bounded = cuda or self.device.type == "cpu", cuda and consolidation is not None
+        self.adam = Adam(leaves, rate, fused=fused, capturable=cuda, bounded=bounded)
         self.covered = [
             name
             for name, value in self.synapses.items()

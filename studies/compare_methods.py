@@ -209,18 +209,25 @@ def live(settings: Settings, name: str, chance: int) -> list[Portion]:
         label=name,
         **preset.mechanisms,
     ):
-        keep(settings, name, portion.log)
-        lived.append(portion)
+        if keep(settings, name, portion.log):
+            lived.append(portion)
     return lived
 
 
-def keep(settings: Settings, name: str, log: xr.DataTree) -> None:
-    """Add the animals of a log to the summary."""
+def keep(settings: Settings, name: str, log: xr.DataTree) -> bool:
+    """Add the animals of a log to the summary; False, and a word, where none of them lived to the end."""
     from analysis import summaries
+    from analysis.forgetting import is_finished
 
+    if not is_finished(log):
+        learned = int(log["behaviour/contexts_learned"].max())
+        animals = ", ".join(map(str, log["behaviour/animal"].values))
+        print(f"{name}: left out, no animal of {animals} has finite losses after {learned} contexts", flush=True)
+        return False
     if not settings.quick:
         rows = summaries.rows_of(log, name, early=settings.areas, contexts=settings.fewer)
         summaries.add_rows(settings.kept, rows)
+    return True
 
 
 def outcome(settings: Settings, name: str) -> xr.Dataset | None:
@@ -282,10 +289,10 @@ def main(settings: Settings) -> None:
     found = {name.removeprefix(settings.prefix): outcome(settings, name) for name in chosen(settings)}
     outcomes, what = methods_table.counted({name: one for name, one in found.items() if one is not None})
     if not outcomes:
-        raise LogError(f"nothing is complete in {settings.folder}: leave out --draw")
+        raise LogError(f"nothing is complete in {settings.folder}{': leave out --draw' if settings.draw else ''}")
     text = methods_table.table(outcomes, what, title(settings))
     lacking = [name for name, one in found.items() if one is None]
-    text += f"\nnot run yet: {', '.join(lacking)}" if lacking else ""
+    text += f"\nno complete life: {', '.join(lacking)}" if lacking else ""
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
     first = next(iter(outcomes.values()))

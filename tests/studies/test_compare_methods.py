@@ -146,6 +146,22 @@ def test_shorter_lives_are_labelled(data: Path, study: Study, simulated: list[An
 
 
 @pytest.mark.filterwarnings("ignore:precision 'bfloat16'")
+@pytest.mark.filterwarnings("ignore:no animal of")
+def test_lives_whose_losses_are_not_finite_are_left_out(
+    data: Path, study: Study, simulated: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A method that fails says so, and those that come after it are run all the same."""
+    sick = presets.get("split_mnist/class/si")
+    monkeypatch.setitem(presets.PRESETS, sick.name, replace(sick, learning=replace(sick.learning, rate=1e30)))
+    wanted: dict[str, Any] = {"animals": (12, 13), "steps": 3, "scenario": "class"}
+    printed = study(**wanted, arms="si,nothing")
+    assert "si: left out, no animal of 12, 13 has finite losses after 1 contexts" in printed
+    assert "no complete life: si" in printed and [name for name, *_ in simulated] == ["si", "nothing"]
+    assert {row["preset"] for row in rows(data / "summary.csv")} == {"split_mnist/class/nothing"}
+    with pytest.raises(LogError, match=r"nothing is complete in [^:]*$"):
+        study(**wanted, arms="si")
+
+
 def test_mixed_precision_has_a_folder_and_rows_of_its_own(data: Path, study: Study, simulated: list[Any]) -> None:
     wanted: dict[str, Any] = {"animals": (12,), "arms": "nothing", "scenario": "task", "steps": 2}
     plain, rounded = study(**wanted), study(**wanted, precision="bfloat16", threads=2)

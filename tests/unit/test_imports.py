@@ -56,7 +56,7 @@ ALLOWED = {
     "presentation": "cortex retina",
     "products": "",
     "experience": "errors rng brain events learning presentation protocol",
-    "layout": "",
+    "layout": "optimiser_state",
     "cohort": "brain consolidation cortex events fisher layout learning replay",
     "repetition": "",
     "steps": "cohort events learning products repetition",
