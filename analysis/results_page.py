@@ -111,9 +111,13 @@ standard errors of ours and one.
 Further deviations: animals below 10 meet a permuted first context, too; memories are never replayed through the gates
 of the context that is just being learned, which the code of 2020 did (`brain_inspired_faithful` does).
 
-The short run is of one animal. It shows that brain-inspired replay is ahead of SI, which is hardly ahead of no
-mechanism at all here, and far ahead of classic replay; it cannot tell whether SI adds to replay, nor when methods fail:
-a hundred steps are too few for classic replay, whose accuracy falls at the second context already, not after fifteen.
+At the paper's length, one animal shows the published order, and classic replay, level with SI until about the
+fifteenth context, falls away from there on (`docs/figures/methods_permuted_mnist.png`). How much of a difference is the
+animal's cannot be told from one.
+
+The short run is of one animal, too. It shows that brain-inspired replay is ahead of SI, which is hardly ahead of no
+mechanism at all there, and far ahead of classic replay; it cannot tell whether SI adds to replay, nor when methods
+fail: a hundred steps are too few for classic replay, whose accuracy falls at the second context already.
 """,
     ),
     "split_cifar100": World(
@@ -138,11 +142,29 @@ Further deviations:
    code divergence was divided by 1024 (here 3072, but for the arms that end in `_1024`), and strengths and shares of
    closed gates were others.
 
-Not explained: LwF with frozen early areas (`lwf_frozen`, class scenario) is far below the paper of 2022. What is
-excluded: the simulation (its learning loops agree with the published code of 2020, and whole lives are distributed as
-those of LwF in plain torch, `tests/against_paper/test_plain_replay.py`), and, at 300 steps, the early areas (areas made
-as those of 2022 are no better, above). Fewer steps leave it better (300 steps per context, above). Joint training,
-with the features, the network and the number of steps that LwF has here, does come near the published number.
+Brain-inspired replay with SI (`brain_inspired_si`) was learned for eight of its ten contexts only: three animals (12 to
+14; command and machine as of `brain_inspired`) then knew 38.0 ± 0.4 % over those eight (85, 69, 60, 53, 48, 44, 41 and
+38 % after each; published after ten: 34.38 ± .21). In the ninth, gradients of the penalty passed 1.8e19, whose square
+float32 cannot hold, and torch's optimiser for CUDA made NaN of it. By the formula, and on a CPU, such synapses stand
+still from then on; so they do now on a GPU, too (`replaysim/layout.py`), but these lives have not been lived again. The
+highest loss grew 140- to 390-fold a context. That is the published rule, whose importance counts the work of its own
+penalty: on the digits with this strength it grows a hundredfold a context, and does not grow when the penalty's own
+gradient is left out of the path integral.
+
+The divisor of the code divergence does not explain the difference between the papers: in the class scenario, 1024 is
+worse here than 3072, not better, while in the task scenario it gives the published number. What else the code of 2022
+does in the class scenario, we have not seen.
+
+In the task scenario all methods without replay through feedback are 1 to 4 points above the paper of 2022, joint
+training, too: its early areas were others (deviation 8). The differences between arms are as published but for
+brain-inspired replay, which is at the published number and hence below LwF here.
+
+Not explained: LwF with frozen early areas (`lwf_frozen`, class scenario) is far below the paper of 2022; in the task
+scenario it is not. What is excluded: the simulation (its learning loops agree with the published code of 2020, and
+whole lives are distributed as those of LwF in plain torch, `tests/against_paper/test_plain_replay.py`), and, at 300
+steps, the early areas (areas made as those of 2022 are no better, above). Fewer steps leave it better (300 steps per
+context, above). All other methods, with the features, the network and the number of steps that LwF has here, come near
+their published numbers.
 
 The short runs of animal 12: lives of one animal share its class order and gates, and differ in initial synapses, order
 of trials and noise. Their standard deviation is √n times the standard error shown; the published code was run once, so
@@ -190,7 +212,10 @@ KEPT = {
     ),
     "Speed": (
         "speed*.txt",
-        "Rates beside that at which the same thread multiplies matrices of the same precision meanwhile.",
+        "Rates beside that at which the same thread, or GPU, multiplies matrices of the same precision meanwhile. The "
+        "least time is that of all products at this rate, or of all synapses through memory (read forward and backward "
+        "and by the earlier self, gradient, optimiser) at the rate of copies, whichever is longer; activity counts "
+        "nothing.",
     ),
 }
 """Title of a section, and the files with a command in the first line and, below, what it printed."""
