@@ -122,6 +122,7 @@ ANALYSIS = {
     "frechet": "devices",
     "fidelity": "devices frechet histograms labelled neighbours readings",
     "replay_fidelity": "fidelity labelled readings",
+    "operations": "",
     "stopwatch": "",
     "benchmarks": "alignment dissimilarity frechet neighbours rsa stopwatch",
     "quality": "comparison fidelity replay_fidelity",

@@ -1,0 +1,29 @@
+"""What a step costs at least is counted as torch counts it."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from torch.utils.flop_counter import FlopCounterMode
+
+from analysis.operations import SPLIT_MNIST, synapses
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("animals", [(12,), (12, 13, 14)])
+def test_operations_of_a_step(animals: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to the products of codes with memory modes, which are few."""
+    monkeypatch.syspath_prepend(ROOT / "studies")
+    speed = importlib.import_module("speed")
+    task = replace(SPLIT_MNIST, inputs=700, units=(300, 200), batch=16, stored=200)
+    cohort, step = speed.make_step(animals, task)
+    with FlopCounterMode(display=False) as counted:
+        step()
+    assert 1 <= counted.get_total_flops() / (task.work * len(animals)) < 1.02
+    layers = [n for n in cohort.synapses if n.endswith("weight") and cohort.synapses[n].requires_grad]
+    own = sum(cohort.synapses[n][0].numel() for n in layers)
+    assert own == synapses(task.inputs, task.units, 100, task.classes)[1], layers
