@@ -21,6 +21,7 @@ from replaysim.errors import DataError, LogError
 from replaysim.life import Condition, Outcome, live
 from replaysim.log import settings_of
 from replaysim.recording import Piece, Recording
+from replaysim.repetition import PLAIN
 from replaysim.resumption import simulate_once
 
 ALL = {
@@ -69,10 +70,23 @@ def life(own: Condition, checkpoint: Checkpoint | None, *, stop: int | None = No
 @pytest.mark.filterwarnings("ignore:replay enters at")
 @pytest.mark.parametrize("name", ALL)
 def test_nobody_can_tell(name: str, tmp_path: Path) -> None:
-    own, checkpoint = condition(name), Checkpoint(tmp_path / "animals" / "checkpoint.safetensors")
+    interrupted(condition(name), tmp_path)
+
+
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:replay enters at")
+@pytest.mark.parametrize("name", LIVES)
+def test_nobody_can_tell_on_a_gpu(name: str, tmp_path: Path) -> None:
+    """It repeats some of the steps by itself."""
+    interrupted(condition(name, device="cuda", learning=rs.Learning(PLAIN + 3, 6, 1e-3)), tmp_path)
+
+
+def interrupted(own: Condition, tmp_path: Path) -> None:
+    """A life that was stopped twice is the same as one that was not."""
+    checkpoint, each = Checkpoint(tmp_path / "animals" / "checkpoint.safetensors"), own.learning.steps
     whole, log = life(own, None)
     written: dict[str, Piece] = {}
-    for steps in (5, 7):  # in the second context, then in the third
+    for steps in (each + 2, 2 * each + 1):  # in the second context, then in the third
         with pytest.raises(Stopped):
             life(own, checkpoint, stop=steps)
     note = tensor_files.read(checkpoint.path, KIND)[1]
