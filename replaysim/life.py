@@ -87,9 +87,8 @@ class Outcome(NamedTuple):
     """Whether all losses of the animal were finite."""
 
 
-@torch.backends.cudnn.flags(
-    enabled=True, deterministic=True, allow_tf32=False
-)  # float32 as it says, same seed same log
+# on a GPU, too, float32 means float32, and the same seed the same log
+@torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 def live(
     condition: Condition,
     seeds: tuple[int, ...],
