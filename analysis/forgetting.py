@@ -112,6 +112,14 @@ def is_finished(log: xr.DataTree) -> bool:
     return int(matrix["contexts_learned"].max()) >= matrix.sizes["context"]
 
 
+def survivors(log: xr.DataTree) -> list[int]:
+    """Animals that have an accuracy after all contexts: not those whose losses became infinite."""
+    if not is_finished(log):
+        return []
+    final = final_accuracy(log)
+    return [int(animal) for animal in final["animal"].values[final.notnull().values]]
+
+
 def _finished(matrix: xr.DataArray) -> xr.DataArray:
     learned, contexts = int(matrix["contexts_learned"].max()), matrix.sizes["context"]
     if learned < contexts:

@@ -13,9 +13,9 @@ NOTE = f"{MARK} Mixed precision: layers multiplied in bfloat16 while animals lea
 
 
 def by_precision(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows of every precision that occurs: that of most animals first, float32 where there are as many."""
+    """Rows of every precision that occurs: that of most living animals first, float32 where there are as many."""
     found = {name: [row for row in rows if row["precision"] == name] for name in PRECISIONS}
-    animals = {name: len({row["animal"] for row in some}) for name, some in found.items()}
+    animals = {name: len({row["animal"] for row in some if row["accuracy"] != "nan"}) for name, some in found.items()}
     return {name: found[name] for name in sorted(found, key=lambda name: -animals[name]) if found[name]}
 
 

@@ -42,13 +42,13 @@ def matrix_rate(device: str = "cpu", precision: str = "float32") -> float:
     return max(rates)
 
 
-def memory_rate(device: str, bytes_: int = 2**30) -> float:
-    """Rate at which a device copies within its memory, bytes per second, read and written ones: the best of three."""
+def memory_rate(device: str, size: int = 2**30) -> float:
+    """Rate at which a device copies within its memory, bytes read and written per second: the best of three copies."""
     import torch
 
-    source = torch.zeros(bytes_ // 4, device=device)
+    source = torch.zeros(size // 4, device=device)
     place = torch.empty_like(source)
-    return max(2 * bytes_ / timed(partial(place.copy_, source), device) for _ in range(3))
+    return max(2 * size / timed(partial(place.copy_, source), device) for _ in range(3))
 
 
 def busy(what: Callable[[], object], calls: int = 1) -> float:

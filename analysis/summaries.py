@@ -16,13 +16,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from replaysim.errors import DataError, LogError
 from replaysim.log import settings_of
 
 from .csv_tables import ALL_CONTEXTS, PRECISIONS, THREADS, UNKNOWN, read_cells
-from .forgetting import final_accuracy, forgetting
+from .forgetting import average_accuracy, final_accuracy, forgetting, is_finished
 
 COLUMNS = (
     "preset",
@@ -74,7 +75,7 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none", contexts: int
     """
     config = settings_of(log.attrs, f"log of {preset}")
     computation = config.get("computation", {})
-    accuracy, forgotten = final_accuracy(log), forgetting(log)
+    accuracy, forgotten = _ends(log)
     versions, hardware = json.loads(log.attrs["software_versions"]), json.loads(log.attrs["hardware"])
     changed = "+" if int(log.attrs["software_git_dirty"]) == 1 else ""
     return [
@@ -96,6 +97,14 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none", contexts: int
         }
         for animal in accuracy["animal"].values
     ]
+
+
+def _ends(log: xr.DataTree) -> tuple[xr.DataArray, xr.DataArray]:
+    """Accuracy and forgetting at the end; no numbers where no animal lived to it."""
+    if is_finished(log) or log.attrs.get("status") != "failed":
+        return final_accuracy(log), forgetting(log)
+    nothing = xr.full_like(average_accuracy(log).isel(contexts_learned=-1), np.nan)
+    return nothing, nothing
 
 
 def machine_of(hardware: Mapping[str, Any], threads: int = 1) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -27,7 +27,8 @@ class ConsolidationRule(Protocol):
     """What a rule offers. ``strength`` multiplies the penalty; ``watches_steps`` says whether ``observe`` is called.
 
     With a class attribute ``repeatable = True``, ``observe`` and ``penalty`` promise to do the same operations in the
-    same memory at every step of a context, and nothing outside of tensors, so that a GPU may repeat them by itself.
+    same memory at every step of a context, and nothing outside of tensors, so that a GPU may repeat them by itself;
+    see :func:`replaysim.steps.repeatable`.
     """
 
     @property
@@ -148,7 +149,6 @@ class SynapticIntelligence:
 
     c: float = 0.1
     epsilon: float = 0.1
-    repeatable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_number("SynapticIntelligence", "c", self.c, least=0)
@@ -227,7 +227,6 @@ class ElasticWeightConsolidation(_BetweenContexts):
 
     strength: float = 1e5
     trials: int = 1000
-    repeatable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_number("ElasticWeightConsolidation", "strength", self.strength, least=0)
@@ -287,7 +286,6 @@ class OnlineElasticWeightConsolidation(_BetweenContexts):
     strength: float = 1.0
     gamma: float = 1.0
     trials: int = 1000
-    repeatable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         owner = "OnlineElasticWeightConsolidation"

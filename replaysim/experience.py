@@ -228,7 +228,7 @@ class Chance:
         block = self._coming or self._begin(device)
         asked = [each for each in (draws.result() for draws in block.asked) if each is not None]
         self._coming = None if self._others is None else self._begin(device)
-        there = {name: own.to(device, dtype, non_blocking=True) for name, own in block.normal.items()}
+        there = {name: own.to(device, dtype, non_blocking=device.type == "cuda") for name, own in block.normal.items()}
         codes = [there[name] for name in ("current", "replayed") if name in there]
         self._noise = torch.cat(codes, dim=2) if len(codes) > 1 else codes[0]
         if asked:

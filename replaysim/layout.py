@@ -11,6 +11,7 @@ from torch import Tensor
 from .optimiser_state import moments
 
 _LARGEST = 1.8e19  # gradient whose square float32 can still hold
+_MOMENTS = ("exp_avg", "exp_avg_sq")
 _WIDE = 32  # units and inputs from which on a layer's gradient is worth not to copy
 
 
@@ -25,15 +26,16 @@ def by_input(synapses: Tensor) -> Tensor:
 
 
 class Adam(torch.optim.Adam):
-    """Adam (decay rates 0.9 and 0.999, offset 1e-8 outside the root) for synapses in either order.
+    r"""Adam (decay rates 0.9 and 0.999, offset 1e-8 outside the root) for synapses in either order.
 
     The fused optimiser walks through memory, so that it is shown the same memory as contiguous tensors. What is
     ``capturable`` counts its steps on the device, so that they can be repeated there.
 
     Very stiff synapses (synaptic intelligence over many contexts, whose penalty enters its own importance) can have
-    gradients whose square overflows. By the formula the second moment is infinite from then on, and the synapse stands
-    still; so it does on a CPU and in the published simulations. The fused optimiser of CUDA would compute the
-    difference of two infinities, so that with ``bounded`` it is given the outcome instead.
+    gradients of which float32 cannot hold the square. By the formula, as a CPU and the published simulations follow it,
+    the second moment is infinite from :math:`|g| \approx 5.8 \cdot 10^{20}` on, and the synapse stands still for good.
+    The fused optimiser of CUDA takes the difference of two squares, which are infinite from :math:`1.8 \cdot 10^{19}`
+    on, so that with ``bounded`` it gets no more than it can square, and the rest of the moments is added beside it.
     """
 
     def __init__(
@@ -65,11 +67,19 @@ class Adam(torch.optim.Adam):
 
     @torch.no_grad()
     def _bound(self) -> None:
+        """Show no gradient whose square overflows; its own is left as it is, for whoever observes the step."""
         moments(self)  # are there before the first step
+        (first, second), rates = _MOMENTS, self.param_groups[0]["betas"]
         for shown in self.param_groups[0]["params"]:
-            if shown.grad is not None and shown.dtype == torch.float32:
-                self.state[shown]["exp_avg_sq"].masked_fill_(shown.grad.abs() > _LARGEST, torch.inf)
-                shown.grad.clamp_(-_LARGEST, _LARGEST)
+            if shown.grad is None or shown.dtype != torch.float32:
+                continue
+            whole, state = shown.grad, self.state[shown]
+            shown.grad = held = whole.clamp(-_LARGEST, _LARGEST)
+            for moment, rate, more in (
+                (first, rates[0], (1 - rates[0]) * whole - (1 - rates[0]) * held),
+                (second, rates[1], (1 - rates[1]) * whole * whole - (1 - rates[1]) * held * held),
+            ):
+                state[moment].add_(more, alpha=1 / rate)  # nothing, but of steep ones
 
 
 def _as_stored(values: Tensor) -> Tensor:

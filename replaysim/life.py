@@ -87,7 +87,7 @@ class Outcome(NamedTuple):
     """Whether all losses of the animal were finite."""
 
 
-# on a GPU, too, float32 means float32, and the same seed the same log
+# torch lets convolutions of a GPU round to TF32, and differ from run to run, unless told otherwise
 @torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 def live(
     condition: Condition,

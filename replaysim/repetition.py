@@ -8,6 +8,7 @@ recorded once, as a CUDA graph, and from then on the GPU is told one word a step
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -80,12 +81,20 @@ class Repeated:
         return self._repeat()
 
 
+@cache
+def _beside(index: int) -> torch.cuda.Stream:
+    """Stream of a device on which steps are carried out and recorded: the default one cannot be recorded."""
+    return torch.cuda.Stream(index)
+
+
 def on_gpu(step: Step, device: torch.device) -> Repeated:
     """The same step, repeated by a CUDA device."""
+    index = torch.cuda.current_device() if device.index is None else device.index
+    stream = _beside(index)
 
     def record(step: Step, read: Any) -> Callable[[], Any]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(device), torch.cuda.graph(graph):  # operations are noted, and not carried out
+        with torch.cuda.device(index), torch.cuda.graph(graph, stream=stream):  # noted, and not carried out
             written = step(read)
 
         def repeat() -> Any:
@@ -95,13 +104,13 @@ def on_gpu(step: Step, device: torch.device) -> Repeated:
         return repeat
 
     def plainly(step: Step, given: Any) -> Any:
-        """On another stream than the default one, which cannot be recorded and is not to leave traces in autograd."""
-        with torch.cuda.device(device):
-            here, beside = torch.cuda.current_stream(), torch.cuda.Stream()
-            beside.wait_stream(here)
-            with torch.cuda.stream(beside):
+        """Carry it out where it will be recorded, and have what comes before and after wait."""
+        with torch.cuda.device(index):
+            here = torch.cuda.current_stream()
+            stream.wait_stream(here)
+            with torch.cuda.stream(stream):
                 result = step(given)
-            here.wait_stream(beside)
+            here.wait_stream(stream)
         return result
 
     return Repeated(step, record, plainly)

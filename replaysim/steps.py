@@ -73,8 +73,14 @@ def update(
 def repeatable(cohort: Cohort) -> bool:
     """Whether the device can repeat steps, and all that is done at a step is the same every time.
 
-    A rule's own class has to say so, not one above it: whoever inherits from a rule may do something else.
+    Parts of a user's own (a rule, a cortex or what it is made of) have to say so by a class attribute
+    ``repeatable = True`` in the very class, not in one above it: whoever inherits may do something else.
     """
-    rule = cohort.consolidation
-    same = rule is None or bool(vars(type(rule)).get("repeatable", False))
-    return same and cohort.device.type == "cuda" and torch.cuda.is_available()
+    if cohort.device.type != "cuda" or not torch.cuda.is_available():
+        return False
+    rule = () if cohort.consolidation is None else (cohort.consolidation,)
+    return all(_is_known(type(part)) for part in (*rule, *cohort.template.cortex.modules()))
+
+
+def _is_known(part: type) -> bool:
+    return part.__module__.partition(".")[0] in ("replaysim", "torch") or bool(vars(part).get("repeatable", False))

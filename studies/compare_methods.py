@@ -186,7 +186,8 @@ def chosen(settings: Settings) -> list[str]:
 
 
 def live(settings: Settings, name: str, chance: int) -> list[Portion]:
-    """Everybody who has lived in one arm and life; who is missing is simulated first, a portion at a time."""
+    """Who has lived to the end in one arm and life; who is missing is simulated first, a portion at a time."""
+    from analysis import forgetting
     from replaysim import portions, presets
 
     preset = presets.get(name)
@@ -209,25 +210,22 @@ def live(settings: Settings, name: str, chance: int) -> list[Portion]:
         label=name,
         **preset.mechanisms,
     ):
-        if keep(settings, name, portion.log):
-            lived.append(portion)
+        keep(settings, name, portion.log)
+        alive = tuple(animal for animal in portion.animals if animal in forgetting.survivors(portion.log))
+        if dead := [str(animal) for animal in portion.animals if animal not in alive]:
+            print(f"{name}: left out, losses became infinite: animals {', '.join(dead)}", flush=True)
+        if alive:
+            lived.append(portion._replace(animals=alive))
     return lived
 
 
-def keep(settings: Settings, name: str, log: xr.DataTree) -> bool:
-    """Add the animals of a log to the summary; False, and a word, where none of them lived to the end."""
+def keep(settings: Settings, name: str, log: xr.DataTree) -> None:
+    """Add the animals of a log to the summary."""
     from analysis import summaries
-    from analysis.forgetting import is_finished
 
-    if not is_finished(log):
-        learned = int(log["behaviour/contexts_learned"].max())
-        animals = ", ".join(map(str, log["behaviour"].to_dataset()["animal"].values))
-        print(f"{name}: left out, no animal of {animals} has finite losses after {learned} contexts", flush=True)
-        return False
     if not settings.quick:
         rows = summaries.rows_of(log, name, early=settings.areas, contexts=settings.fewer)
         summaries.add_rows(settings.kept, rows)
-    return True
 
 
 def outcome(settings: Settings, name: str) -> xr.Dataset | None:

@@ -84,11 +84,16 @@ def test_same_seed_same_log_on_a_gpu(name: str, precision: str) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
 @pytest.mark.parametrize("name", LIVES)
-def test_what_a_gpu_repeats_is_what_it_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    repeated = simulate(LIVES[name](), "cuda", "float32")
+def test_what_a_gpu_repeats_is_what_it_is_told(name: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    replays, replay = [], torch.cuda.CUDAGraph.replay
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda graph: replays.append(graph) or replay(graph))
+    repeated = simulate(LIVES[name](), "cuda", precision)
+    assert len(replays) == 3 * len(repeated.log["behaviour/context"]), "all steps but the first ones of every context"
     monkeypatch.setattr(steps, "repeatable", lambda _cohort: False)
-    same(repeated, simulate(LIVES[name](), "cuda", "float32"))
+    same(repeated, simulate(LIVES[name](), "cuda", precision))
+    assert len(replays) == 3 * len(repeated.log["behaviour/context"])
 
 
 def same(one: rs.SimulationResult, other: rs.SimulationResult) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import replaysim as rs
+from analysis import forgetting
 from replaysim import early_areas, portions, presets, resumption
 from replaysim.cohort import Cohort
 from replaysim.early_areas import load_early_areas, save_early_areas, shipped_areas
@@ -155,11 +156,28 @@ def test_lives_whose_losses_are_not_finite_are_left_out(
     monkeypatch.setitem(presets.PRESETS, sick.name, replace(sick, learning=replace(sick.learning, rate=1e30)))
     wanted: dict[str, Any] = {"animals": (12, 13), "steps": 3, "scenario": "class"}
     printed = study(**wanted, arms="si,nothing")
-    assert "si: left out, no animal of 12, 13 has finite losses after 1 contexts" in printed
+    assert "si: left out, losses became infinite: animals 12, 13" in printed
     assert "no complete life: si" in printed and [name for name, *_ in simulated] == ["si", "nothing"]
-    assert {row["preset"] for row in rows(data / "summary.csv")} == {"split_mnist/class/nothing"}
+    found = {(row["preset"].rpartition("/")[2], row["accuracy"] == "nan") for row in rows(data / "summary.csv")}
+    assert found == {("si", True), ("nothing", False)}, "that they died is kept, too"
     with pytest.raises(LogError, match=r"nothing is complete in [^:]*$"):
         study(**wanted, arms="si")
+
+
+def test_an_animal_that_dies_at_the_end_is_left_out(
+    study: Study, simulated: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log is complete; only its last accuracy is no number."""
+    real = forgetting.final_accuracy
+
+    def dying(log: Any, answers: str | None = None) -> Any:
+        found = real(log, answers)
+        return found.where(found["animal"] != 13)
+
+    monkeypatch.setattr(forgetting, "final_accuracy", dying)
+    printed = study(animals=(12, 13), arms="nothing", scenario="class", steps=2)
+    assert "nothing: left out, losses became infinite: animals 13\n" in printed
+    assert "mean of 1 animals" in printed and "nan" not in printed
 
 
 def test_mixed_precision_has_a_folder_and_rows_of_its_own(data: Path, study: Study, simulated: list[Any]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from analysis.operations import SPLIT_MNIST, synapses
+from analysis.stopwatch import memory_rate
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,4 +27,13 @@ def test_operations_of_a_step(animals: tuple[int, ...], monkeypatch: pytest.Monk
     assert 1 <= counted.get_total_flops() / (task.work * len(animals)) < 1.02
     layers = [n for n in cohort.synapses if n.endswith("weight") and cohort.synapses[n].requires_grad]
     own = sum(cohort.synapses[n][0].numel() for n in layers)
-    assert own == synapses(task.inputs, task.units, 100, task.classes)[1], layers
+    up, learned, recalled = synapses(task.inputs, task.units, 100, task.classes)
+    assert own == learned, layers
+    decided = sum(cohort.synapses[n][0].numel() for n in layers if n.split(".")[0] in ("cortex", "readout"))
+    assert decided == up and recalled == up + learned - up - 2 * task.units[1] * 100
+    # forward, backward and gradient; Adam reads value, gradient and moments, and writes value and moments
+    assert task.traffic == 4 * (3 * learned + 7 * learned + recalled)
+
+
+def test_memory_is_copied_at_some_rate() -> None:
+    assert 1e7 < memory_rate("cpu", 2**20) < 1e13

@@ -7,8 +7,9 @@ import pytest
 from analysis.precisions import MARK, by_precision, first, mark
 
 
-def row(precision: str, animal: int, chance: int = 0, early: str = "none") -> dict[str, str]:
-    return {"precision": precision, "animal": str(animal), "chance": str(chance), "early": early}
+def row(precision: str, animal: int, chance: int = 0, early: str = "none", accuracy: str = "0.5") -> dict[str, str]:
+    life = {"animal": str(animal), "chance": str(chance), "early": early}
+    return {"precision": precision, "accuracy": accuracy, **life}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,11 @@ def test_most_animals_first(rounded: list[int], wanted: list[str]) -> None:
     assert list(by_precision(rows)) == wanted
     shown = first(rows)
     assert {one["precision"] for one in shown} == {wanted[0]} and mark(shown) == MARK * (wanted[0] == "bfloat16")
+
+
+def test_who_did_not_live_to_the_end_does_not_count() -> None:
+    rows = [row("bfloat16", a, accuracy="nan") for a in (12, 13)] + [row("float32", 12)]
+    assert list(by_precision(rows)) == ["float32", "bfloat16"]
 
 
 def test_early_areas_are_asked_one_by_one() -> None:

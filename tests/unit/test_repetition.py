@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 import small
@@ -15,6 +15,7 @@ from lives import LIVES, electrodes
 import replaysim as rs
 from replaysim import steps
 from replaysim.cohort import Cohort
+from replaysim.cortex import DenseCortex
 from replaysim.repetition import PLAIN, Repeated, Step, changed, tensors_in
 
 STEPS = PLAIN + 4
@@ -118,6 +119,28 @@ class Own(rs.SynapticIntelligence):
     """Somebody's rule, of which nothing is known."""
 
 
+@dataclass(frozen=True)
+class Promised(rs.SynapticIntelligence):
+    repeatable: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Heir(Promised):
+    """Inherits no promise."""
+
+
+class Cortex(DenseCortex):
+    """Somebody's cortex, of which nothing is known."""
+
+
+class PromisedCortex(DenseCortex):
+    repeatable: ClassVar[bool] = True
+
+
+class Part(torch.nn.ReLU):
+    """Somebody's module."""
+
+
 @pytest.mark.parametrize(
     ("rule", "wanted"),
     [
@@ -126,14 +149,33 @@ class Own(rs.SynapticIntelligence):
         (rs.ElasticWeightConsolidation(), True),
         (rs.OnlineElasticWeightConsolidation(), True),
         (Own(), False),
+        (Promised(), True),
+        (Heir(), False),
     ],
 )
-def test_only_what_is_known_to_be_the_same_is_repeated(
-    rule: Any, wanted: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = small.protocol("class")
-    cohort = Cohort([small.brain(own).grow(12)], rate=1e-3, consolidation=rule)
+def test_only_rules_that_are_known_are_repeated(rule: Any, wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    cohort = small_cohort(rule)
     assert not steps.repeatable(cohort), "a CPU repeats nothing"
+    pretend_cuda(cohort, monkeypatch)
+    assert steps.repeatable(cohort) == wanted
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [(DenseCortex, True), (Cortex, False), (PromisedCortex, True)])
+def test_only_cortices_that_are_known_are_repeated(
+    kind: type[DenseCortex], wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = small_cohort(None)
+    pretend_cuda(cohort, monkeypatch)
+    cohort.template.cortex.__class__ = kind
+    assert steps.repeatable(cohort) == wanted
+    cohort.template.cortex.add_module("own", Part())
+    assert not steps.repeatable(cohort)
+
+
+def small_cohort(rule: Any) -> Cohort:
+    return Cohort([small.brain(small.protocol("class")).grow(12)], rate=1e-3, consolidation=rule)
+
+
+def pretend_cuda(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
     cohort.device = torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert steps.repeatable(cohort) == wanted
