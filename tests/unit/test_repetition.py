@@ -77,12 +77,12 @@ def test_a_step_is_recorded_once_and_repeated() -> None:
     [
         "brain-inspired, SI, class",
         "brain-inspired, task",
-        "pair",
+        pytest.param("pair", marks=pytest.mark.slow),
         "current input",
         "episodes",
-        "joint",
-        "permuted",
-        "photographs, frozen, task",
+        pytest.param("joint", marks=pytest.mark.slow),
+        pytest.param("permuted", marks=pytest.mark.slow),
+        pytest.param("photographs, frozen, task", marks=pytest.mark.slow),
         "photographs, plastic, EWC",
     ],
 )
