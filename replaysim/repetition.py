@@ -17,13 +17,13 @@ from torch import Tensor
 PLAIN = 3  # steps that are carried out before one is recorded: libraries make their work space at the first
 
 Step = Callable[[Any], Any]
-"""A function of tensors in (named) tuples, of which some may be None, that gives back the same."""
+"""A function of tensors in named tuples, of which some may be None, that gives back the same."""
 Record = Callable[[Step, Any], Callable[[], Any]]
 """Takes a step and the tensors that it is to read every time; gives what repeats it and returns what it wrote."""
 
 
 def tensors_in(tree: Any) -> Iterator[Tensor]:
-    """All tensors in (named) tuples of tuples, in order."""
+    """All tensors in named tuples of named tuples, in order."""
     if isinstance(tree, Tensor):
         yield tree
     elif isinstance(tree, tuple):
@@ -32,13 +32,10 @@ def tensors_in(tree: Any) -> Iterator[Tensor]:
 
 
 def changed(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same (named) tuples of tuples with every tensor changed."""
+    """The same named tuples of named tuples with every tensor changed."""
     if isinstance(tree, Tensor):
         return change(tree)
-    if not isinstance(tree, tuple):
-        return tree
-    parts = [changed(part, change) for part in tree]
-    return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    return None if tree is None else tree._make(changed(part, change) for part in tree)
 
 
 class Repeated:

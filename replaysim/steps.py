@@ -25,8 +25,17 @@ class Encounter(NamedTuple):
     """Cues of recall, or stored episodes; None where nothing or the current trials are replayed."""
 
 
-Update = Callable[[Encounter], tuple[Tensor, Events | None]]
-"""One weight update: losses before it, (animal, component), and replayed events. Kept only if copied."""
+class Learned(NamedTuple):
+    """What a step leaves besides changed synapses. The next one may overwrite it: whoever keeps it copies it."""
+
+    losses: Tensor
+    """Before the update, (animal, component)."""
+    events: Events | None
+    """What was replayed."""
+
+
+Update = Callable[[Encounter], Learned]
+"""One weight update."""
 
 
 def update(
@@ -57,7 +66,7 @@ def update(
         Whether a CUDA device may repeat it by itself (:mod:`replaysim.repetition`), which changes nothing but the time.
     """
 
-    def once(met: Encounter) -> tuple[Tensor, Events | None]:
+    def once(met: Encounter) -> Learned:
         trials, events = met.trials, None
         with layers_in(precision):  # and not around what is recorded
             if plan is not None and isinstance(met.again, Cues):
@@ -65,7 +74,7 @@ def update(
             elif plan is not None:
                 current = Episodes(trials.stimulus, trials.target, trials.context)
                 events = cohort.appraise(met.again if isinstance(met.again, Episodes) else current, plan)
-            return cohort.learn(trials, answers, met.noise, events, plan, share, groups), events
+            return Learned(cohort.learn(trials, answers, met.noise, events, plan, share, groups), events)
 
     return repetition.on_gpu(once, cohort.device) if repeat and repeatable(cohort) else once
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import seeing
 import small
+import torch
+import xarray as xr
 
 import replaysim as rs
 
@@ -68,6 +70,16 @@ LIVES: dict[str, Callable[[], dict[str, Any]]] = {
     ),
     "photographs, pair, task": lambda: visual(seeing.pair, "task", replay=rs.GenerativeReplay("hard")),
 }
+
+
+def same(one: rs.SimulationResult, other: rs.SimulationResult) -> None:
+    """Nobody can tell them apart, by their logs or by their brains."""
+    for node in one.log.subtree:
+        if node.path != "/":
+            xr.testing.assert_identical(node.to_dataset(), other.log[node.path].to_dataset())
+    for animal, brain in one.brains.items():
+        for key, value in brain.state_dict().items():
+            assert torch.equal(value, other.brains[animal].state_dict()[key]), key
 
 
 def electrodes(settings: dict[str, Any], every: Sequence[Any] = EVERYTHING) -> list[Any]:

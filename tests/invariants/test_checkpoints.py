@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from lives import LEARNING, LIVES, electrodes
+from lives import LEARNING, LIVES, electrodes, same
 
 import replaysim as rs
 from analysis.origins import origin_lines
@@ -150,15 +150,6 @@ def interrupt(out: Path, monkeypatch: pytest.MonkeyPatch, after: int, **changes:
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         patch.setattr(Checkpoint, "save", saved)
         simulate(out, **changes)
-
-
-def same(one: rs.SimulationResult, other: rs.SimulationResult) -> None:
-    for node in one.log.subtree:
-        if node.path != "/":
-            xr.testing.assert_identical(node.to_dataset(), other.log[node.path].to_dataset())
-    for animal, brain in one.brains.items():
-        for key, value in brain.state_dict().items():
-            assert np.array_equal(value, other.brains[animal].state_dict()[key]), key
 
 
 @pytest.mark.parametrize("after", [1, 2])

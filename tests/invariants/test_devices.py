@@ -10,8 +10,7 @@ import pretended
 import pytest
 import small
 import torch
-import xarray as xr
-from lives import LEARNING, LIVES, electrodes
+from lives import LEARNING, LIVES, electrodes, same
 
 import replaysim as rs
 from replaysim import steps
@@ -94,9 +93,3 @@ def test_what_a_gpu_repeats_is_what_it_is_told(name: str, precision: str, monkey
     monkeypatch.setattr(steps, "repeatable", lambda _cohort: False)
     same(repeated, simulate(LIVES[name](), "cuda", precision))
     assert len(replays) == 3 * len(repeated.log["behaviour/context"])
-
-
-def same(one: rs.SimulationResult, other: rs.SimulationResult) -> None:
-    for node in one.log.subtree:
-        if node.path != "/":
-            xr.testing.assert_identical(node.to_dataset(), other.log[node.path].to_dataset())
