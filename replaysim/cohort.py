@@ -109,14 +109,14 @@ class Cohort:
         self._reactivation = Reactivation(self.template, temperature)
         self._appraisal = Appraisal(self.template, temperature, presented, known=source == "episodes" and not soft)
         leaves = [value for value in self.synapses.values() if value.requires_grad]
-        cuda = self.device.type == "cuda"
-        fused, bounded = cuda or self.device.type == "cpu", cuda and consolidation is not None
-        self.adam = Adam(leaves, rate, fused=fused, capturable=cuda, bounded=bounded)
         self.covered = [
             name
             for name, value in self.synapses.items()
             if value.requires_grad and name.split(".")[0] in ("cortex", "readout")
         ]
+        cuda = self.device.type == "cuda"
+        stiff = list(self._covered().values()) if cuda and consolidation is not None else []
+        self.adam = Adam(leaves, rate, fused=self.device.type in ("cpu", "cuda"), capturable=cuda, bounded=stiff)
         self.state: ConsolidationState | None = None
         if consolidation is not None:
             self.state = consolidation.begin(self._covered())

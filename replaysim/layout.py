@@ -35,7 +35,7 @@ class Adam(torch.optim.Adam):
     gradients of which float32 cannot hold the square. By the formula, as a CPU and the published simulations follow it,
     the second moment is infinite from :math:`|g| \approx 5.8 \cdot 10^{20}` on, and the synapse stands still for good.
     The fused optimiser of CUDA takes the difference of two squares, which are infinite from :math:`1.8 \cdot 10^{19}`
-    on, so that with ``bounded`` it gets no more than it can square, and the rest of the moments is added beside it.
+    on, so that of ``bounded`` synapses it gets no more than it can square; the rest of the moments is added beside it.
     """
 
     def __init__(
@@ -45,11 +45,12 @@ class Adam(torch.optim.Adam):
         *,
         fused: bool,
         capturable: bool = False,
-        bounded: bool = False,
+        bounded: Sequence[Tensor] = (),
     ) -> None:
         self._synapses = tuple(synapses)
-        self._bounded = bounded
         shown = [_as_stored(value.detach()) for value in self._synapses]
+        stiff = {id(value) for value in bounded}
+        self._bounded = [s for value, s in zip(self._synapses, shown, strict=True) if id(value) in stiff]
         super().__init__(shown, lr=rate, betas=(0.9, 0.999), eps=1e-8, fused=fused, capturable=capturable)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -61,16 +62,16 @@ class Adam(torch.optim.Adam):
         """One update from the gradients of the synapses."""
         for value, shown in zip(self._synapses, self.param_groups[0]["params"], strict=True):
             shown.grad = None if value.grad is None else _as_stored(value.grad)
-        if self._bounded:
-            self._bound()
+        self._bound()
         return super().step(closure)
 
     @torch.no_grad()
     def _bound(self) -> None:
         """Show no gradient whose square overflows; its own is left as it is, for whoever observes the step."""
-        moments(self)  # are there before the first step
+        if self._bounded:
+            moments(self)  # are there before the first step
         (first, second), rates = _MOMENTS, self.param_groups[0]["betas"]
-        for shown in self.param_groups[0]["params"]:
+        for shown in self._bounded:
             if shown.grad is None or shown.dtype != torch.float32:
                 continue
             whole, state = shown.grad, self.state[shown]

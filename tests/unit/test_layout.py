@@ -24,7 +24,8 @@ def steps(slopes: Sequence[float], device: str = "cpu", *, bounded: bool) -> lis
     for shape in ((2, 40, 50), (2, 3, 5)):
         chance = torch.Generator().manual_seed(0)
         synapses = by_input(torch.randn(shape, generator=chance)).to(device).requires_grad_()
-        adam = Adam([synapses], 1e-2, fused=True, capturable=device == "cuda", bounded=bounded)
+        stiff = [synapses] if bounded else []
+        adam = Adam([synapses], 1e-2, fused=True, capturable=device == "cuda", bounded=stiff)
         for slope in slopes:
             gradient = torch.randn(shape, generator=chance)
             gradient[1, 2, 3] = slope
