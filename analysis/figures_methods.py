@@ -36,7 +36,12 @@ METHODS = {
     "si": "#E69F00",
     "gr": "#999933",
 }
-VARIANTS: dict[str, tuple[float, ...]] = {"_frozen": (4, 1.5), "_faithful": (1.5, 1.5), "_1024": (4, 1.5, 1, 1.5)}
+VARIANTS: dict[str, tuple[float, ...]] = {
+    "_frozen": (4, 1.5),
+    "_faithful": (1.5, 1.5),
+    "_1024": (4, 1.5, 1, 1.5),
+    "_unscaled": (4, 1.5, 1, 1.5, 1, 1.5),
+}
 COVERING: dict[str, tuple[float, ...]] = {"brain_inspired_si": (5, 2)}
 """Lines with gaps, as they often lie on another one, which is seen through them."""
 _FEW = 12  # contexts that get a tick and a marker each

@@ -32,6 +32,10 @@ _LATER = (
 )
 LATER, LATER_DOMAIN = f"{_LATER}; strengths as in 2020", f"{_LATER}; strengths as in the class scenario of 2020"
 LATER_CODE = "not in the paper: divisor of the code divergence as in the code of van de Ven, Tuytelaars & Tolias (2022)"
+UNSCALED = (
+    "not in the paper: distillation loss without the factor of the squared temperature, as in Li & Hoiem (2017), IEEE "
+    "TPAMI 40:2935"
+)
 NOT_SHOWN = f"{CODE}: its value, but the paper does not show this arm for this protocol"
 NOT_IN_THE_PAPER = f"not in the paper; the {CODE} falls back to the values of the class scenario"
 
@@ -157,7 +161,8 @@ def preset(
     """An arm within the frame of its protocol; ``settings`` go to the maker of the brain."""
     make, learning, common = FRAMES[protocol]
     if scenario not in ("task", "class") and protocol != "permuted_mnist":
-        source = {LATER: LATER_DOMAIN, LATER_CODE: LATER_CODE}.get(source, NOT_IN_THE_PAPER)
+        kept = {LATER: LATER_DOMAIN, LATER_CODE: LATER_CODE, UNSCALED: UNSCALED}
+        source = kept.get(source, NOT_IN_THE_PAPER)
     return Preset(
         f"{protocol}/{scenario}/{arm}",
         about,
@@ -208,6 +213,10 @@ def _classifiers(protocol: str, scenario: str, suffix: str = "", **settings: Any
     found.append(
         arm("lwf", "current stimuli judged by the earlier self, soft targets (LwF)", {"replay": CurrentInputReplay()})
     )
+    if protocol != "permuted_mnist" and (suffix or protocol == "split_mnist"):  # which factor made the numbers of 2022?
+        about = "LwF without the factor of the squared temperature"
+        replay = CurrentInputReplay(distillation_weight=1.0)
+        found.append(arm("lwf_unscaled", about, {"replay": replay}, UNSCALED))
     if suffix:  # the paper of 2020 stores nothing
         about = f"{LATER_BUDGET} stored stimuli of every class met again, hard targets (experience replay)"
         found.append(arm("exact_replay", about, {"replay": ExactReplay(budget=LATER_BUDGET, targets="hard")}))
@@ -251,12 +260,13 @@ def _inspired(protocol: str, scenario: str) -> list[Preset]:
         extra: str = "",
         rule: ConsolidationRule | None = None,
         source: str = CODE,
+        replay: GenerativeReplay = SOFT["replay"],
         **more: Any,
     ) -> Preset:
         gates = f"gates by {by.get('gates_by', 'class')} closed {closed:g}" if closed else "no gates (closed 0)"
         whole = f"replay through feedback, class modes, {gates}, soft targets{where}"
         about = f"{BRAIN}, {gates}{extra}" if extra else whole
-        mechanisms = {**SOFT, **({} if rule is None else {"consolidation": rule})}
+        mechanisms = {"replay": replay} | ({} if rule is None else {"consolidation": rule})
         return preset(protocol, scenario, name, about, brain_inspired, mechanisms, source, closed=closed, **by, **more)
 
     found = [arm(BRAIN, numbers.closed, source=NOT_SHOWN if protocol == "split_mnist" else CODE)]
@@ -264,8 +274,12 @@ def _inspired(protocol: str, scenario: str) -> list[Preset]:
         closed, c = numbers.with_si
         found.append(arm(f"{BRAIN}_si", closed, f", synaptic intelligence, c = {c:g}", SynapticIntelligence(c)))
     if protocol == "split_cifar100":  # which divisor makes the published numbers?
-        words, later = f", code divergence over {LATER_DIVISOR}", {"divergence_divisor": LATER_DIVISOR}
+        words = f", code divergence over {LATER_DIVISOR}"
+        later: dict[str, Any] = {"divergence_divisor": LATER_DIVISOR}
         found.append(arm(f"{BRAIN}_{LATER_DIVISOR}", numbers.closed, words, None, LATER_CODE, **later))
+        unscaled = GenerativeReplay(targets="soft", distillation_weight=1.0)
+        more = f", distillation without the factor of the squared temperature{words}"
+        found.append(arm(f"{BRAIN}_unscaled_{LATER_DIVISOR}", numbers.closed, more, None, UNSCALED, unscaled, **later))
         if numbers.with_si is not None:
             words = f", synaptic intelligence, c = {c:g}{words}"
             found.append(

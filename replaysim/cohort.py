@@ -21,7 +21,7 @@ from .events import Appraisal, Cues, Episodes, Events, Reactivation, ReplayRound
 from .fisher import Judgement, fisher_information
 from .layout import Adam, by_input
 from .learning import Entrances, Experience, Trials
-from .replay import ReplayMechanism
+from .replay import ReplayMechanism, distillation_weight
 
 _TRIALS_AT_ONCE = 2048  # stimuli that an evaluation holds at a time, per animal
 
@@ -101,7 +101,8 @@ class Cohort:
         temperature = 2.0 if replay is None else replay.temperature
         source = "recall" if replay is None else replay.source
         at = self.template.cortex.reentry if source == "recall" and learner.hippocampus is not None else presented
-        self._experience = Experience(learner, soft=soft, temperature=temperature)
+        weight = distillation_weight(replay)
+        self._experience = Experience(learner, soft=soft, temperature=temperature, distillation_weight=weight)
         shared = source == "current" and learner.hippocampus is None and not self._experience.apart
         self._experience.entrances = Entrances(presented, at, shared)
         self._perception = Perception(self.template)

@@ -99,19 +99,25 @@ class Experience(nn.Module):
     ----------
     brain
         The learner.
-    soft, temperature
-        Kind of targets of replay.
+    soft, temperature, distillation_weight
+        Kind of targets of replay, and factor of the loss with soft ones; None: the squared temperature.
     entrances
         Where experience enters the cortex.
     """
 
     def __init__(
-        self, brain: Brain, *, soft: bool = True, temperature: float = 2.0, entrances: Entrances | None = None
+        self,
+        brain: Brain,
+        *,
+        soft: bool = True,
+        temperature: float = 2.0,
+        distillation_weight: float | None = None,
+        entrances: Entrances | None = None,
     ) -> None:
         super().__init__()
         self.brain = brain
         self.soft = soft
-        self.temperature = temperature
+        self.temperature, self.distillation_weight = temperature, distillation_weight
         at = brain.cortex.reentry if brain.hippocampus is not None else RETINA
         self.entrances = Entrances(RETINA, at) if entrances is None else entrances
         self.apart = looks_at_its_batch(brain.cortex)
@@ -193,7 +199,8 @@ class Experience(nn.Module):
 
     def _judge(self, logits: Tensor, events: Events, answers: Tensor) -> Tensor:
         if self.soft:
-            return objectives.distillation(logits, events.soft_target, answers, self.temperature)
+            how = (self.temperature, self.distillation_weight)
+            return objectives.distillation(logits, events.soft_target, answers, *how)
         return objectives.classification(logits, events.decision, answers)
 
     def _generate(

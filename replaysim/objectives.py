@@ -49,15 +49,17 @@ def belief(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
     return torch.softmax(competing(logits / temperature, answers), dim=-1)
 
 
-def distillation(logits: Tensor, soft_target: Tensor, answers: Tensor, temperature: float) -> Tensor:
-    r"""Mismatch with soft targets, in nats: :math:`-\tau^2 \sum_c \tilde p_c \log \mathrm{softmax}(\ell/\tau)_c`.
+def distillation(
+    logits: Tensor, soft_target: Tensor, answers: Tensor, temperature: float, weight: float | None = None
+) -> Tensor:
+    r"""Mismatch with soft targets, in nats: :math:`-w \sum_c \tilde p_c \log \mathrm{softmax}(\ell/\tau)_c`.
 
-    The factor :math:`\tau^2` keeps the size of the gradient independent of the temperature. The student's softmax
-    runs over all competing units, also those that the soft targets leave at 0: on replayed activity the newest
-    classes are pushed down.
+    By default :math:`w = \tau^2`, which keeps the size of the gradient independent of the temperature. The student's
+    softmax runs over all competing units, also those that the soft targets leave at 0: on replayed activity the
+    newest classes are pushed down.
     """
     log_p = torch.log_softmax(competing(logits / temperature, answers), dim=-1)
-    return -(temperature**2) * (soft_target * log_p).sum(-1)
+    return -(temperature**2 if weight is None else weight) * (soft_target * log_p).sum(-1)
 
 
 class _Bernoulli(torch.autograd.Function):

@@ -48,11 +48,20 @@ class ReplayMechanism(Protocol):
         ...
 
 
-def _check(owner: str, targets: str, temperature: float, batch: int | None) -> None:
+def distillation_weight(replay: ReplayMechanism | None) -> float | None:
+    """Factor of the loss with soft targets, None for the squared temperature; kinds of one's own need not have it."""
+    return getattr(replay, "distillation_weight", None)
+
+
+def _check(owner: str, targets: str, temperature: float, batch: int | None, weight: float | None) -> None:
     check_choice(owner, "targets", targets, TARGETS)
     check_number(owner, "temperature", temperature, above=0)
     if batch is not None:
         check_number(owner, "batch", batch, least=1, whole=True)
+    if weight is not None:
+        check_number(owner, "distillation_weight", weight, above=0)
+        if targets == "hard":
+            raise SettingError(owner, "distillation_weight", weight, "left out: hard targets are not distilled")
 
 
 def check_replay(replay: object, brain: Brain, batch: int) -> None:
@@ -73,7 +82,7 @@ def check_replay(replay: object, brain: Brain, batch: int) -> None:
         raise SettingError("simulate", "replay", replay, must)
     owner = type(replay).__name__
     check_choice(owner, "source", replay.source, SOURCES)
-    _check(owner, replay.targets, replay.temperature, replay.batch)
+    _check(owner, replay.targets, replay.temperature, replay.batch, distillation_weight(replay))
     if replay.source == "episodes" and not isinstance(replay, ExactReplay):
         must = "'recall' or 'current', or a class that inherits from ExactReplay: its `budget` says what is stored"
         raise SettingError(owner, "source", replay.source, must)
@@ -113,15 +122,19 @@ class GenerativeReplay:
         :math:`\tau` of the soft targets (the paper: 2).
     batch
         Events per step; default: as many as current trials.
+    distillation_weight
+        Factor of the loss with soft targets; default: :math:`\tau^2`, with which the size of its gradient does not
+        depend on the temperature (the paper).
     """
 
     targets: str = "soft"
     temperature: float = 2.0
     batch: int | None = None
+    distillation_weight: float | None = None
     source: ClassVar[str] = "recall"
 
     def __post_init__(self) -> None:
-        _check("GenerativeReplay", self.targets, self.temperature, self.batch)
+        _check("GenerativeReplay", self.targets, self.temperature, self.batch, self.distillation_weight)
 
     def check(self, brain: Brain) -> None:
         """Raise :class:`SettingError` where the brain cannot replay."""
@@ -146,19 +159,23 @@ class CurrentInputReplay:
     ----------
     temperature
         :math:`\tau` of the soft targets (the paper: 2).
+    distillation_weight
+        Factor of the loss with soft targets; default: :math:`\tau^2` (Hinton et al.; the paper). Li & Hoiem have no
+        such factor: 1.
 
     References
     ----------
-    Li & Hoiem (2017), IEEE TPAMI 40:2935.
+    Li & Hoiem (2017), IEEE TPAMI 40:2935. Hinton, Vinyals & Dean (2015), arXiv:1503.02531.
     """
 
     temperature: float = 2.0
+    distillation_weight: float | None = None
     targets: ClassVar[str] = "soft"
     batch: ClassVar[int | None] = None
     source: ClassVar[str] = "current"
 
     def __post_init__(self) -> None:
-        _check("CurrentInputReplay", self.targets, self.temperature, self.batch)
+        _check("CurrentInputReplay", self.targets, self.temperature, self.batch, self.distillation_weight)
 
     def check(self, brain: Brain) -> None:
         """Raise :class:`SettingError` where the brain cannot replay."""
@@ -182,6 +199,8 @@ class ExactReplay:
         :math:`\tau` of soft targets.
     batch
         Events per step; default: as many as current trials.
+    distillation_weight
+        Factor of the loss with soft targets; default: :math:`\tau^2`.
 
     References
     ----------
@@ -192,10 +211,11 @@ class ExactReplay:
     targets: str = "hard"
     temperature: float = 2.0
     batch: int | None = None
+    distillation_weight: float | None = None
     source: ClassVar[str] = "episodes"
 
     def __post_init__(self) -> None:
-        _check("ExactReplay", self.targets, self.temperature, self.batch)
+        _check("ExactReplay", self.targets, self.temperature, self.batch, self.distillation_weight)
         check_number("ExactReplay", "budget", self.budget, least=1, whole=True)
 
     def check(self, brain: Brain) -> None:

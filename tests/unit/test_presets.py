@@ -77,9 +77,9 @@ LESIONS = {
     },
 }
 EXTRA = {
-    "split_mnist/task": {"xdg", "brain_inspired_faithful"},
-    "split_mnist/domain": set(),
-    "split_mnist/class": set(),
+    "split_mnist/task": {"xdg", "lwf_unscaled", "brain_inspired_faithful"},
+    "split_mnist/domain": {"lwf_unscaled"},
+    "split_mnist/class": {"lwf_unscaled"},
     "permuted_mnist/domain": {
         "online_ewc",
         "brain_inspired_si",
@@ -92,14 +92,23 @@ EXTRA = {
     "split_cifar100/task": {
         "xdg",
         "xdg_frozen",
+        "lwf_unscaled_frozen",
         "brain_inspired_1024",
+        "brain_inspired_unscaled_1024",
         "without_feedback_faithful",
         "without_internal_faithful",
         "only_gating_faithful",
         "last_context",
     },
-    "split_cifar100/domain": {"brain_inspired_1024"},
-    "split_cifar100/class": {"brain_inspired_si", "brain_inspired_1024", "brain_inspired_si_1024", "last_context"},
+    "split_cifar100/domain": {"lwf_unscaled_frozen", "brain_inspired_1024", "brain_inspired_unscaled_1024"},
+    "split_cifar100/class": {
+        "lwf_unscaled_frozen",
+        "brain_inspired_si",
+        "brain_inspired_1024",
+        "brain_inspired_unscaled_1024",
+        "brain_inspired_si_1024",
+        "last_context",
+    },
 }
 # steps, batch, rate
 LEARNING = {
@@ -142,7 +151,7 @@ def test_every_arm_is_there() -> None:
             wanted |= {f"{arm}_frozen" for arm in (*CLASSIFIERS, "gr", "exact_replay")}
         found = {name.removeprefix(f"{group}/") for name in presets.names(f"{group}/")}
         assert found == wanted, group
-    assert len(presets.names()) == 119
+    assert len(presets.names()) == 128
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -189,6 +198,10 @@ def test_special_arms() -> None:
         if isinstance(plan.cortex, VisualPlan):
             assert plan.cortex.early == ("frozen" if name.endswith("_frozen") else "plastic")
     for scenario in ("task", "domain", "class"):
+        for name, plain in (("split_mnist", "lwf"), ("split_cifar100", "lwf_frozen")):
+            unscaled = presets.get(f"{name}/{scenario}/{plain.replace('lwf', 'lwf_unscaled')}")
+            assert brain(unscaled) == brain(f"{name}/{scenario}/{plain}") and "Li & Hoiem (2017)" in unscaled.source
+            assert unscaled.mechanisms == {"replay": rs.CurrentInputReplay(temperature=2.0, distillation_weight=1.0)}
         stored = presets.get(f"split_cifar100/{scenario}/exact_replay_frozen")
         assert stored.mechanisms == {"replay": rs.ExactReplay(100, "hard")} and "2022" in stored.source
         plan = brain(stored)
@@ -206,6 +219,9 @@ def test_special_arms() -> None:
     for scenario, share in (("task", None), ("domain", 0.7), ("class", 0.7)):
         whole, later = (brain(f"split_cifar100/{scenario}/brain_inspired{end}") for end in ("", "_1024"))
         assert later == replace(whole, divergence_divisor=1024) and closed(later) == share
+        unscaled = presets.get(f"split_cifar100/{scenario}/brain_inspired_unscaled_1024")
+        assert brain(unscaled) == later
+        assert unscaled.mechanisms == {"replay": rs.GenerativeReplay("soft", 2.0, distillation_weight=1.0)}
         assert "2022" in presets.get(f"split_cifar100/{scenario}/brain_inspired_1024").source
     assert brain("permuted_mnist/domain/brain_inspired").divergence_divisor == 1024
     assert brain("split_mnist/class/gr").divergence_divisor == 784
