@@ -246,10 +246,14 @@ def test_distillation(temperature: int, known: int) -> None:
     teacher = torch.zeros(7, 6, dtype=torch.float64)
     teacher[:, :known] = torch.from_numpy(arrays[f"teacher_logits_{known}"])
     target = objectives.belief(teacher, torch.arange(6) < known, temperature)
-    loss = objectives.distillation(logits, target, torch.ones(6, dtype=torch.bool), temperature).mean()
+    answers = torch.ones(6, dtype=torch.bool)
+    loss = objectives.distillation(logits, target, answers, temperature).mean()
     closest(loss, arrays[f"T{temperature}.teacher{known}.loss"], "loss")
     (slope,) = torch.autograd.grad(loss, logits)
     closest(slope, arrays[f"T{temperature}.teacher{known}.grad"], "gradient")
+    for weight in (1.0, 0.3):
+        loss = objectives.distillation(logits, target, answers, temperature, weight).mean()
+        closest(loss, weight / temperature**2 * arrays[f"T{temperature}.teacher{known}.loss"], "weighted loss")
 
 
 def modes_of(arrays: dict[str, np.ndarray], name: str, per_class: int) -> MemoryModes:

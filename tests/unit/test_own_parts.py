@@ -48,10 +48,18 @@ class Dreams:
         """Says nothing."""
 
 
+@dataclass(frozen=True)
+class VividDreams(Dreams):
+    """One that weighs its soft targets."""
+
+    distillation_weight: float = -1.0
+
+
 @pytest.mark.usefixtures("nothing_lives")
 @pytest.mark.parametrize(
     ("replay", "message"),
     [
+        (VividDreams(), r"VividDreams.distillation_weight: got -1.0, must be a number > 0"),
         (Dreams(source="dream"), r"Dreams.source: got 'dream', must be one of 'recall', 'episodes', 'current'"),
         (Dreams(targets="fuzzy"), r"Dreams.targets: got 'fuzzy', must be one of 'soft', 'hard'"),
         (Dreams(temperature=-1), r"Dreams.temperature: got -1, must be a number > 0"),

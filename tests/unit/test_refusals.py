@@ -124,7 +124,7 @@ IGNORED: list[tuple[str, Callable[[], Any], str]] = [
         r"context_gating: got Gating\(.*or left out: a classifier has no feedback to gate",
     ),
     *[
-        (f"cortex: {given}", lambda given=given, make=make: make(protocol(), cortex=given), message)
+        (f"cortex: {type(given).__name__}", lambda given=given, make=make: make(protocol(), cortex=given), message)
         for make in (rs.brain_inspired, rs.classifier)
         for given, message in (
             (3, r"cortex: got 3, must be a class or function without arguments that returns your cortex"),

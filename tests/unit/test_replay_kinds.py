@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from replaysim import rng
 from replaysim.cohort import Cohort
 from replaysim.events import Episodes, Events, plan_round
 from replaysim.learning import Entrances, Learning, Trials
+from replaysim.log import settings_of
 from replaysim.protocol import AbstractProtocol
 from replaysim.replay import CurrentInputReplay, ExactReplay, GenerativeReplay
+from replaysim.sameness import differences
 from replaysim.storage import Storage
 
 SEEDS = (12, 13)
@@ -345,6 +348,34 @@ def test_memories_without_modes_and_gates_are_judged_within_every_earlier_contex
     assert set(decision[0]) <= {0, 1} and set(decision[1]) <= {0, 1, 2, 3} and max(decision[1]) > 1
 
 
+@pytest.mark.parametrize("kind", [GenerativeReplay, CurrentInputReplay, partial(ExactReplay, 3, "soft")])
+def test_the_loss_with_soft_targets_has_a_weight(kind: Any) -> None:
+    """Until anything is replayed, lives are the same; at the first step with replay, only the weight differs."""
+    plan = (
+        rs.classifier(protocol("class"), units=(12, 10)) if kind is not GenerativeReplay else plan_of(protocol("class"))
+    )
+    losses = {}
+    for weight in (None, 4.0, 1.0):
+        replay = kind(temperature=2.0, distillation_weight=weight)
+        log = small.simulate(protocol=protocol("class"), brain=plan, replay=replay).log
+        losses[weight] = log["learning/loss"].sel(component="replayed_distillation").values.astype(float)
+        assert settings_of(log.attrs, "log")["replay"]["distillation_weight"] == weight
+    np.testing.assert_array_equal(losses[None], losses[4.0])
+    first = np.argmax(losses[None][0] > 0)
+    assert first > 0 and losses[1.0][0, first] == pytest.approx(losses[None][0, first] / 4, rel=1e-5)
+    assert losses[1.0][0, first + 1] != pytest.approx(losses[None][0, first + 1] / 4, rel=1e-5), "synapses moved alike"
+
+
+def test_a_log_from_before_the_weight_is_of_the_same_simulation() -> None:
+    one, other = (
+        settings_of(small.simulate(replay=GenerativeReplay(distillation_weight=w)).log.attrs, "log")
+        for w in (None, 1.0)
+    )
+    old = {**one, "replay": {name: value for name, value in one["replay"].items() if name != "distillation_weight"}}
+    assert differences(old, one) == []
+    assert differences(old, other) == ["replay.distillation_weight is None, not 1.0"]
+
+
 def test_settings_of_replay() -> None:
     for make, sentence in (
         (lambda: ExactReplay(0), r"ExactReplay.budget: got 0, must be a whole number >= 1"),
@@ -352,6 +383,18 @@ def test_settings_of_replay() -> None:
         (lambda: ExactReplay(targets="fuzzy"), r"ExactReplay.targets: got 'fuzzy', must be one of 'soft', 'hard'"),
         (lambda: ExactReplay(batch=0), r"ExactReplay.batch: got 0, must be a whole number >= 1"),
         (lambda: CurrentInputReplay(temperature=0), r"CurrentInputReplay.temperature: got 0, must be a number > 0"),
+        (
+            lambda: CurrentInputReplay(distillation_weight=0),
+            r"CurrentInputReplay.distillation_weight: got 0, must be a number > 0",
+        ),
+        (
+            lambda: GenerativeReplay(targets="hard", distillation_weight=1.0),
+            r"GenerativeReplay.distillation_weight: got 1.0, must be left out: hard targets are not distilled",
+        ),
+        (
+            lambda: ExactReplay(distillation_weight=1.0),
+            r"ExactReplay.distillation_weight: got 1.0, must be left out: hard targets",
+        ),
     ):
         with pytest.raises(rs.SettingError, match=sentence):
             make()

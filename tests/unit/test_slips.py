@@ -149,8 +149,8 @@ def drop_1_over_t(monkeypatch: pytest.MonkeyPatch) -> None:
 def drop_squared_temperature(monkeypatch: pytest.MonkeyPatch) -> None:
     right = objectives.distillation
 
-    def slip(logits: Any, target: Any, answers: Any, temperature: float) -> torch.Tensor:
-        return right(logits, target, answers, temperature) / temperature**2
+    def slip(logits: Any, target: Any, answers: Any, temperature: float, weight: float | None = None) -> torch.Tensor:
+        return right(logits, target, answers, temperature, weight) / temperature**2
 
     monkeypatch.setattr(objectives, "distillation", slip)
 
