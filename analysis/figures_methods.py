@@ -22,6 +22,7 @@ from replaysim.errors import DataError
 
 from .comparison import summarise
 from .forgetting import retention_matrix
+from .published import Published
 from .style import MM, SPARE, STYLE, panel
 
 METHODS = {
@@ -71,7 +72,13 @@ def _limits(values: Mapping[str, xr.DataArray]) -> tuple[float, float]:
     return (-2, 102) if not highest < 48 else (-1, 51)
 
 
-def final_accuracies(values: Mapping[str, xr.DataArray], ax: Axes | None = None, *, chance: float) -> Axes:
+def final_accuracies(
+    values: Mapping[str, xr.DataArray],
+    ax: Axes | None = None,
+    *,
+    chance: float,
+    published: Mapping[str, Published] | None = None,
+) -> Axes:
     """Final accuracy of every method: dots are animals, bars mean and standard error; how many animals in brackets.
 
     Parameters
@@ -80,6 +87,8 @@ def final_accuracies(values: Mapping[str, xr.DataArray], ax: Axes | None = None,
         Method to (animal), fraction of right decisions.
     chance
         Fraction of right guesses: a dotted line.
+    published
+        Method to what is published of it: diamonds; not drawn where it is quoted from memory.
 
     Raises
     ------
@@ -99,9 +108,11 @@ def final_accuracies(values: Mapping[str, xr.DataArray], ax: Axes | None = None,
             ax.scatter(i - 0.12 + spread, 100 * one.values, s=6, color=colour, alpha=0.6, zorder=1, **hollow)
             bar = None if np.isnan(error) else 100 * error
             ax.errorbar(i + 0.22, 100 * mean, bar, fmt="_", ms=7, mew=1.6, color=colour, capsize=2)
+            if published and name in published and published[name].looked_up:
+                ax.scatter(i + 0.42, float(published[name].value), s=10, marker="D", color="0.15", lw=0, zorder=3)
             names.append(f"{name.replace('_', ' ')} ({n:.0f})")
         ax.axhline(100 * chance, color="0.3", ls=":", lw=0.8, zorder=0)
-        ax.set(ylim=_limits(values), ylabel="final accuracy (%)", xlim=(-0.5, len(values) - 0.4))
+        ax.set(ylim=_limits(values), ylabel="final accuracy (%)", xlim=(-0.5, len(values) - 0.3))
         small: dict[str, Any] = {"fontsize": 6} if len(values) > _FEW else {}
         ax.set_xticks(range(len(values)), names, rotation=40, ha="right", rotation_mode="anchor", **small)
         return ax
@@ -142,12 +153,13 @@ def compare_methods(
     chance: xr.DataArray,
     title: str = "",
     counted: str = "animals",
+    published: Mapping[str, Published] | None = None,
 ) -> Figure:
     """Final accuracy of every method, and accuracy over contexts learned, in one figure.
 
     Parameters
     ----------
-    finals, level
+    finals, level, published
         As for :func:`final_accuracies`.
     over_contexts, chance
         As for :func:`accuracy_over_contexts`.
@@ -160,7 +172,7 @@ def compare_methods(
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(180 * MM, (84 + 5 * rows) * MM), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
-        final_accuracies(finals, left, chance=level)
+        final_accuracies(finals, left, chance=level, published=published)
         accuracy_over_contexts(over_contexts, right, chance=chance)
         for ax, letter in zip((left, right), "ab", strict=True):
             ax.set_title(letter, loc="left", fontweight="bold")
@@ -168,6 +180,8 @@ def compare_methods(
         columns = -(-len(labels) // rows)
         figure.legend(handles, labels, ncols=columns, frameon=False, loc="outside lower center", handlelength=2.6)
         varied = " hollow, dashed: variants;" if any(name.endswith(tuple(VARIANTS)) for name in finals) else ""
+        known = any(published[name].looked_up for name in finals if published and name in published)
+        varied += " diamonds: published;" if known else ""
         words = f"mean ± s.e.; dots, and numbers in brackets: {counted};{varied} dotted: chance"
         figure.suptitle("\n".join([*textwrap.wrap(title, _WIDE), words]), fontsize=8)
         return figure

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import xarray as xr
 
 from .comparison import summarise
+from .published import Published
 
 
 def counted(outcomes: Mapping[str, xr.Dataset]) -> tuple[dict[str, xr.Dataset], str]:
@@ -22,11 +23,26 @@ def counted(outcomes: Mapping[str, xr.Dataset]) -> tuple[dict[str, xr.Dataset], 
     return {name: one.mean("chance") for name, one in outcomes.items()}, "animals"
 
 
-def table(outcomes: Mapping[str, xr.Dataset], what: str, heading: str) -> str:
-    """The comparison as text, in per cent."""
+def table(
+    outcomes: Mapping[str, xr.Dataset], what: str, heading: str, published: Mapping[str, Published] | None = None
+) -> str:
+    """The comparison as text, in per cent, beside what is published of these methods.
+
+    Parameters
+    ----------
+    outcomes, what
+        See :func:`counted`.
+    heading
+        What the animals met.
+    published
+        Method to its published final accuracy; may lack some.
+    """
+    beside = {name: str(published[name]) for name in outcomes if published and name in published}
     wide = max(18, *(len(name) for name in outcomes))
     head = f"{'method':{wide}s} {'final accuracy, %':>20s} {'forgetting, points':>20s} {'n':>4s}"
-    lines = [heading, "", head, "-" * len(head)]
+    head += f"   {'published, %'}" if beside else ""
+    rule = "-" * (len(head) + max((len(words) - len("published, %") for words in beside.values()), default=0))
+    lines = [heading, "", head, rule]
     for name, one in outcomes.items():
         cells = []
         for measure in ("final", "forgetting"):
@@ -34,8 +50,9 @@ def table(outcomes: Mapping[str, xr.Dataset], what: str, heading: str) -> str:
             error = f"{100 * float(found['standard_error']):4.2f}" if int(found["n"]) > 1 else "   –"
             cells.append(f"{100 * float(found['mean']):6.2f} ± {error}")
         n = int(one["final"].notnull().sum())
-        lines.append(f"{name:{wide}s} {cells[0]:>20s} {cells[1]:>20s} {n:4d}")
+        own = f"{name:{wide}s} {cells[0]:>20s} {cells[1]:>20s} {n:4d}"
+        lines.append(f"{own}   {beside[name]}" if name in beside else own)
     chance = 100 * float(next(iter(outcomes.values()))["level"])
-    return "\n".join(
-        [*lines, "-" * len(head), f"{'chance':{wide}s} {chance:>13.2f}", f"mean ± standard error over n {what}"]
-    )
+    said = f"mean ± standard error over n {what}"
+    said += "; published: of final accuracy, sources in docs/results.md" if beside else ""
+    return "\n".join([*lines, rule, f"{'chance':{wide}s} {chance:>13.2f}", said])

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-
-from replaysim.errors import DataError
 
 from . import precisions
 from .bounds import Bound, bound_on, scatter, verdict
-from .csv_tables import ALL_CONTEXTS, number, read_table
+from .csv_tables import ALL_CONTEXTS
 from .orders import Order, gap_between, lives_of, verdicts
 from .origins import Row, Runs
+from .published import MEAN, Known, Published
 
-COLUMNS = ("preset", "steps", "what", "value", "error", "source")
-MEAN, YARDSTICK = "mean", 12
-"""What a published number is: a mean over seeds, or that of ``animal 12``, a single run with that seed."""
+YARDSTICK = 12
+"""Animal whose published number is that of a single run."""
 SINGLE = "†"
 """Marks a difference from a single published run."""
-FROM_MEMORY = "memory"
-"""Source of numbers that were not looked up: marked wherever they are shown."""
 NOT_YET = "not run yet"
 
 
@@ -35,45 +29,6 @@ class Cohort:
     early: str
     title: str
     short: str
-
-
-@dataclass(frozen=True)
-class Published:
-    """A published number, in per cent."""
-
-    value: str
-    error: str
-    source: str
-
-    def __str__(self) -> str:
-        spread = f" ± {self.error.lstrip('0')}" if self.error else ""
-        return f"{self.value}{spread}" + (" (from memory)" if self.source == FROM_MEMORY else "")
-
-
-Known = Mapping[tuple[str, int, str], Published]
-
-
-def published(path: Path) -> dict[tuple[str, int, str], Published]:
-    """Published numbers by preset, steps and what they are: ``mean`` or, of one run, ``animal 12``.
-
-    Raises
-    ------
-    LogError, DataError
-        If there is no such file, or it holds something else, or less than it should.
-    """
-    found: dict[tuple[str, int, str], Published] = {}
-    for row in read_table(path, COLUMNS, "published numbers"):
-        number(path, row, "value")
-        if row["error"]:
-            number(path, row, "error", least=0)
-        steps = number(path, row, "steps", least=1)
-        if not re.fullmatch(rf"{MEAN}|animal \d+", row["what"]):
-            raise DataError(f"{path}, row of {row['preset']}: what is {row['what']!r}, must be 'mean' or 'animal 12'")
-        key = row["preset"], int(steps), row["what"]
-        if key in found:
-            raise DataError(f"{path}: {row['preset']}, {int(steps)} steps, {row['what']}, is given twice")
-        found[key] = Published(row["value"], row["error"], row["source"])
-    return found
 
 
 def animals(rows: Sequence[Row]) -> dict[int, list[float]]:
@@ -156,7 +111,7 @@ class Tables:
     cohorts
         Columns of ours.
     known
-        Published numbers, see :func:`published`.
+        Published numbers, see :func:`analysis.published.published`.
     sources
         Name of a source to its words.
     bounds

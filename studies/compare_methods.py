@@ -36,8 +36,10 @@ from replaysim.commandline import SCENARIO, ComputingOptions, check_counts, run_
 if TYPE_CHECKING:
     import xarray as xr
 
+    from analysis.published import Published
     from replaysim.portions import Portion
 
+PUBLISHED = Path(__file__).resolve().parents[1] / "docs" / "results" / "published.csv"
 WORDS = {"split_mnist": "Split MNIST", "permuted_mnist": "Permuted MNIST", "split_cifar100": "Split CIFAR-100"}
 
 
@@ -274,7 +276,18 @@ def title(settings: Settings) -> str:
         few = "" if settings.fewer is None else f"the first {settings.fewer} contexts, "
         steps = settings.steps or settings.paper_steps
         words.append(f"{few}{steps} steps per context (the paper: {settings.paper_steps}), compare with its like only")
+    else:
+        words.append(f"{settings.paper_steps} steps per context")
     return ", ".join(words)
+
+
+def published_beside(settings: Settings) -> dict[str, Published]:
+    """What is published of these arms at this length; nothing beside fewer contexts."""
+    from analysis.published import means
+
+    if settings.quick or settings.fewer is not None:
+        return {}
+    return means(PUBLISHED, settings.prefix, settings.steps or settings.paper_steps)
 
 
 def main(settings: Settings) -> None:
@@ -282,13 +295,15 @@ def main(settings: Settings) -> None:
     from analysis import figures_methods, methods_table, style, summaries
     from replaysim.errors import LogError
 
+    beside = published_beside(settings)
+
     if not settings.quick:
         summaries.check(settings.kept)
     found = {name.removeprefix(settings.prefix): outcome(settings, name) for name in chosen(settings)}
     outcomes, what = methods_table.counted({name: one for name, one in found.items() if one is not None})
     if not outcomes:
         raise LogError(f"nothing is complete in {settings.folder}{': leave out --draw' if settings.draw else ''}")
-    text = methods_table.table(outcomes, what, title(settings))
+    text = methods_table.table(outcomes, what, title(settings), beside)
     lacking = [name for name, one in found.items() if one is None]
     text += f"\nno complete life: {', '.join(lacking)}" if lacking else ""
     print("\n" + text)
@@ -301,6 +316,7 @@ def main(settings: Settings) -> None:
         chance=first["guessing"],
         title=title(settings),
         counted=what,
+        published=beside,
     )
     print("\nFigure:  " + "  ".join(str(path) for path in style.save(figure, settings.folder / "methods")))
     print(f"Logs:    {settings.folder}/*/chance_*/animals_*/run.nc   (xarray.open_datatree)")

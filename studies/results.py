@@ -22,8 +22,9 @@ from analysis.bounds import Bound, read_bounds
 from analysis.csv_tables import ALL_CONTEXTS
 from analysis.orders import Order, read_orders
 from analysis.origins import BEGINNING
+from analysis.published import Known, published
 from analysis.results_page import COMMON, KEPT, NOT_EVERYWHERE, OTHERS, SHIPPED, SOURCES, WORLDS
-from analysis.summary_tables import Known, Tables, published
+from analysis.summary_tables import Tables
 from replaysim.commandline import run_study
 from replaysim.errors import DataError, LogError, SettingError, check_choice
 

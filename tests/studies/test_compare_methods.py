@@ -124,6 +124,22 @@ def test_it_goes_on_where_it_was_stopped(study: Study, simulated: list[Any], mon
     assert simulated[2:] == [("lwf", (12,), 0), ("lwf", (14,), 0)]
 
 
+@pytest.mark.parametrize(
+    ("settings", "known"),
+    [
+        ({}, {"nothing": "19.92 ± .02", "gr": "91.30 ± .60"}),
+        ({"steps": 2000}, {"nothing": "19.92 ± .02", "gr": "91.30 ± .60"}),
+        ({"steps": 100}, {}),
+        ({"quick": True}, {}),
+        ({"protocol": "permuted-mnist", "contexts": 2}, {}),
+        ({"protocol": "split-cifar100"}, {"joint_frozen": "49.78 ± .21"}),
+    ],
+)
+def test_what_is_published_stands_beside_lives_of_its_length(settings: dict[str, Any], known: dict[str, str]) -> None:
+    found = compare_methods.published_beside(compare_methods.Settings(**settings))
+    assert {name: str(found[name]) for name in known} == known and bool(found) == bool(known)
+
+
 def test_shorter_lives_are_labelled(data: Path, study: Study, simulated: list[Any]) -> None:
     printed = study(animals=(12,), arms="si", scenario="task", steps=2, chances=2)
     assert "2 steps per context (the paper: 2000), compare with its like only" in printed

@@ -12,8 +12,9 @@ from small import protocol, simulate
 
 import replaysim as rs
 from analysis import figures_methods as drawn
-from analysis import style
+from analysis import methods_table, style
 from analysis.forgetting import average_accuracy, chance_level, final_accuracy
+from analysis.published import Published
 from replaysim.errors import DataError
 
 
@@ -78,3 +79,21 @@ def test_a_hundred_contexts_have_few_ticks_and_no_markers() -> None:
     few, many = (drawn.accuracy_over_contexts({"gr": curve(0.9, contexts=n)}) for n in (5, 100))
     assert few.lines[0].get_marker() == "o" and many.lines[0].get_marker() == "None"
     assert len(many.get_xticks()) < 15
+
+
+def test_published_numbers_stand_beside_ours() -> None:
+    """As diamonds and in the table, of the arms of which there are any; in the figure not from memory."""
+    finals = {name: curve(0.4).isel(contexts_learned=-1, drop=True) for name in ("gr", "si", "nothing")}
+    beside = {"gr": Published("91.30", "0.60", "paper"), "si": Published("23.9", "", "memory")}
+    axes = drawn.final_accuracies(finals, chance=0.1, published=beside)
+    others = drawn.final_accuracies(finals, chance=0.1)
+    with_, without = ({tuple(p) for c in ax.collections for p in c.get_offsets().tolist()} for ax in (axes, others))
+    assert with_ - without == {(0.42, 91.3)}
+    outcomes = {n: xr.Dataset({"final": one, "forgetting": 0 * one, "level": 0.1}) for n, one in finals.items()}
+    text = methods_table.table(outcomes, "animals", "made up", beside).splitlines()
+    ends = {line.split()[0]: line for line in text if line.split()[:1] and line.split()[0] in finals}
+    assert ends["gr"].endswith("   3   91.30 ± .60") and ends["si"].endswith("   3   23.9 (from memory)")
+    assert ends["nothing"].endswith("   3") and "published, %" in text[2] and "published: of final" in text[-1]
+    alone = methods_table.table(outcomes, "animals", "made up")
+    assert alone == methods_table.table(outcomes, "animals", "made up", {"lwf": beside["si"]})
+    assert "published" not in alone

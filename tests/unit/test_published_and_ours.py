@@ -13,7 +13,8 @@ from small import simulate
 from analysis.bounds import Bound, bound_on, read_bounds, scatter, verdict
 from analysis.orders import Order
 from analysis.origins import origin_lines
-from analysis.summary_tables import Cohort, Published, Tables, ours, published
+from analysis.published import Published, means, published
+from analysis.summary_tables import Cohort, Tables, ours
 from analysis.vanished import vanished
 from replaysim.errors import DataError, LogError
 
@@ -167,6 +168,16 @@ def test_damaged_published_numbers(tmp_path: Path, content: str | bytes, words: 
     path.mkdir()
     with pytest.raises(LogError, match="no published numbers at"):
         published(path)
+
+
+def test_means_of_one_scenario_at_one_length(tmp_path: Path) -> None:
+    path = tmp_path / "published.csv"
+    path.write_text(
+        HEAD + GOOD + "a/b/d,20,mean,4,,memory\na/e/c,10,mean,5,,x\na/b/f,10,animal 12,6,,x\n", encoding="utf-8"
+    )
+    assert means(path, "a/b/", 10) == {"c": Published("45", "0.5", "paper")}
+    assert means(path, "a/b/", 20) == {"d": Published("4", "", "memory")} and not means(path, "a/b/", 20)["d"].looked_up
+    assert means(path, "a/b/", 30) == {}
 
 
 PAGE = """## Digits

@@ -9,8 +9,9 @@ import pytest
 from small import simulate
 
 from analysis.forgetting import final_accuracy
+from analysis.published import Published, published
 from analysis.summaries import COLUMNS, add_rows, check, plain, read_rows, rows_of
-from analysis.summary_tables import Cohort, Published, Runs, Tables, ours, published
+from analysis.summary_tables import Cohort, Runs, Tables, ours
 from replaysim.errors import DataError, LogError
 
 ROW = {
