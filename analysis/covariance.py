@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 
+from replaysim.arithmetic import sums_by_group
 from replaysim.errors import DataError, check_choice, check_number
 
 from .devices import exact_products
@@ -197,10 +198,7 @@ def group_means(values: torch.Tensor, code: torch.Tensor, n: int) -> torch.Tenso
     count = torch.bincount(where, minlength=n)
     if len(count) != n or len(where) != len(values) or not bool(count.all()):
         raise DataError(f"group_means: each of {n} groups needs rows, and every row a group from 0 to {n - 1}")
-    total = torch.zeros(n, values.shape[1], dtype=torch.float64, device=values.device)
-    for some, rows in zip(where.split(256), values.split(256), strict=True):  # no wide copy of all rows
-        total.index_add_(0, some, rows.to(torch.float64))
-    return total.div_(count[:, None])
+    return sums_by_group(values, where, n).div_(count[:, None])
 
 
 def within_class_covariance(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
+from replaysim.arithmetic import exact_arithmetic
 from replaysim.errors import SettingError, check_number
 
 DEFAULT_MEMORY = 256 * 2**20
@@ -43,17 +44,9 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
 
 @contextlib.contextmanager
 def exact_products() -> Iterator[None]:
-    """Multiply float32 matrices in full precision and track no gradients; afterwards all is as before.
-
-    With TF32 the distance of a point to itself can become 0.3.
-    """
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+    """Multiply float32 matrices in full precision and track no gradients; afterwards all is as before."""
+    with exact_arithmetic(), torch.no_grad():
+        yield
 
 
 def rows_at_once(columns: int, memory: int | None, *, copies: int, itemsize: int = 4, most: int = 1024) -> int:

@@ -43,11 +43,18 @@ VARIANTS: dict[str, tuple[float, ...]] = {
     "_1024": (4, 1.5, 1, 1.5),
     "_unscaled": (4, 1.5, 1, 1.5, 1, 1.5),
 }
+MEANT = {
+    "_frozen": "early areas frozen",
+    "_faithful": "slips of the published code repeated",
+    "_1024": "code divergence over 1024",
+    "_unscaled": "distillation without the squared temperature",
+}
+"""What variants of a method differ in."""
 COVERING: dict[str, tuple[float, ...]] = {"brain_inspired_si": (5, 2)}
 """Lines with gaps, as they often lie on another one, which is seen through them."""
 _FEW = 12  # contexts that get a tick and a marker each
 _PER_ROW = 7  # entries of a legend beside each other
-_WIDE = 110  # characters in a line of a title
+_WIDE = 126  # characters in a line of a title
 
 
 def look(method: str, position: int = 0) -> dict[str, Any]:
@@ -104,10 +111,11 @@ def final_accuracies(
             found, colour = summarise(one), look(name, i)["color"]
             mean, error, n = (float(found[k]) for k in ("mean", "standard_error", "n"))
             spread = (np.arange(one.size) - (one.size - 1) / 2) * min(0.04, 0.3 / one.size)
-            hollow = {"facecolors": "none", "lw": 0.6} if name.endswith(tuple(VARIANTS)) else {"lw": 0}
-            ax.scatter(i - 0.12 + spread, 100 * one.values, s=6, color=colour, alpha=0.6, zorder=1, **hollow)
-            bar = None if np.isnan(error) else 100 * error
-            ax.errorbar(i + 0.22, 100 * mean, bar, fmt="_", ms=7, mew=1.6, color=colour, capsize=2)
+            hollow: dict[str, Any] = {"facecolors": "none", "lw": 0.6} if name.endswith(tuple(VARIANTS)) else {"lw": 0}
+            size: dict[str, Any] = {"s": 6, "alpha": 0.6} if n > 1 else {"s": 14}
+            ax.scatter(i - 0.12 * (n > 1) + spread, 100 * one.values, color=colour, zorder=1, **size, **hollow)
+            if n > 1:
+                ax.errorbar(i + 0.22, 100 * mean, 100 * error, fmt="_", ms=7, mew=1.6, color=colour, capsize=2)
             if published and name in published and published[name].looked_up:
                 ax.scatter(i + 0.42, float(published[name].value), s=10, marker="D", color="0.15", lw=0, zorder=3)
             names.append(f"{name.replace('_', ' ')} ({n:.0f})")
@@ -179,9 +187,13 @@ def compare_methods(
         handles, labels = right.get_legend_handles_labels()
         columns = -(-len(labels) // rows)
         figure.legend(handles, labels, ncols=columns, frameon=False, loc="outside lower center", handlelength=2.6)
-        varied = " hollow, dashed: variants;" if any(name.endswith(tuple(VARIANTS)) for name in finals) else ""
+        there = [what for end, what in MEANT.items() if any(end in name for name in finals)]
+        varied = f" hollow, not solid: {', or '.join(there)};" if there else ""
         known = any(published[name].looked_up for name in finals if published and name in published)
         varied += " diamonds: published;" if known else ""
-        words = f"mean ± s.e.; dots, and numbers in brackets: {counted};{varied} dotted: chance"
-        figure.suptitle("\n".join([*textwrap.wrap(title, _WIDE), words]), fontsize=8)
+        alone = all(one.size == 1 for one in finals.values())
+        shown = "one animal, which has no s.e.;" if alone else f"mean ± s.e.; dots, and numbers in brackets: {counted};"
+        words = f"{shown}{varied} dotted: chance"
+        lines = [*textwrap.wrap(title, _WIDE), *textwrap.wrap(words, _WIDE)]
+        figure.suptitle("\n".join(lines), fontsize=8)
         return figure

@@ -150,7 +150,9 @@ def forgetting(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
 
     .. math:: F = \tfrac{1}{T-1} \sum_{j<T} \bigl( \max_{1 \le l < T} a_{l,j} - a_{T,j} \bigr)
 
-    From -1 to 1. Source: Chaudhry et al. (2018), ECCV.
+    From -1 to 1. Source: Chaudhry et al. (2018), ECCV. Left to itself (``answers=None``), a context of the class
+    scenario competes with its own and earlier classes only, so that what is lost is not what newer classes win; with
+    ``answers="all"`` this is the measure of that paper, and greater.
     """
     matrix = retention_matrix(log, answers)
     _at_least_two(matrix, "forgetting")

@@ -19,6 +19,9 @@ from .origins import Row
 
 COLUMNS = ("group", "order", "source")
 
+APART = "same lives, told apart at 95 % (Student's t)"
+"""How arms are compared, as it stands above every list."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -98,8 +101,9 @@ def read_orders(path: Path) -> tuple[Order, ...]:
 def verdicts(orders: Iterable[Order], group: str, rows: Mapping[str, Sequence[Row]], ours: str = "") -> list[str]:
     """Lines that say, for every published order of a group, which steps of it ours keep.
 
-    Two arms are compared within the lives that both have lived: the same animal, the same chance. They are not told
-    apart by a difference within two standard errors of 0; one life has none, and its sign is all that is said.
+    Two arms are compared within the lives that both have lived: the same animal, the same chance. They are told apart
+    where the 95 % confidence interval of the mean difference, by Student's t, leaves out 0; one life has none, and its
+    sign is all that is said.
 
     Parameters
     ----------
@@ -115,7 +119,7 @@ def verdicts(orders: Iterable[Order], group: str, rows: Mapping[str, Sequence[Ro
         lived = {arm: rows.get(f"{group}/{arm}", ()) for arm in order.arms}
         if sum(bool(lives_of(some)) for some in lived.values()) > 1:
             of = f", {ours}" if ours else ""
-            lines += ["", f"Published order{of}: {order.words} ({order.source}). Points between arms, same lives:", ""]
+            lines += ["", f"Published order{of}: {order.words} ({order.source}). Points between arms, {APART}:", ""]
             there = [arm for arm, some in lived.items() if lives_of(some)]
             lines += [f"- {_verdict(step, lived[step.worse], lived[step.better])}" for step in order.steps(there)]
             lacking = [arm for arm in order.arms if arm not in there]
@@ -135,8 +139,16 @@ class Gap(NamedTuple):
     mean: float
     error: float | None
     """Standard error; None of a single life."""
+    lives: int
     n: str
     """Animals, and lives where they are more."""
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Whether the 95 % confidence interval leaves out 0; of a single life it is not known."""
+        from scipy import stats
+
+        return self.error is None or abs(self.mean) > float(stats.t.ppf(0.975, self.lives - 1)) * self.error
 
     def __str__(self) -> str:
         return f"{self.mean:+.2f}{'' if self.error is None else f' ± {self.error:.2f}'} ({self.n})"
@@ -151,7 +163,7 @@ def gap_between(worse: Mapping[tuple[str, str], float], better: Mapping[tuple[st
     animals = len({animal for animal, _ in both})
     error = statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else None
     n = f"{animals} animal{'s' * (animals > 1)}" + (f", {len(both)} lives" if len(both) > animals else "")
-    return Gap(statistics.fmean(gaps), error, n)
+    return Gap(statistics.fmean(gaps), error, len(gaps), n)
 
 
 def _fair_gap(worse: Sequence[Row], better: Sequence[Row]) -> tuple[Gap | None, str]:
@@ -169,10 +181,10 @@ def _verdict(step: Step, worse: Sequence[Row], better: Sequence[Row]) -> str:
     pair, (found, mark) = f"{step.better} − {step.worse}", _fair_gap(worse, better)
     if found is None:
         return f"{pair}: no life of both"
-    gap, error, _ = found
-    if error is not None and abs(gap) <= 2 * error:
+    gap = found.mean
+    if not found.is_told_apart:
         words = "not told apart" if step.strict else "not told apart, as published"
     else:
         words = "as published" if gap > 0 or (gap == 0 and not step.strict) else "the other way round"
-        words += ", in one life" if error is None else ""
+        words += ", in one life" if found.error is None else ""
     return f"{pair}: {found}{mark}: {words}"

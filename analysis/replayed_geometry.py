@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from replaysim.arithmetic import sums_by_group
 from replaysim.errors import DataError, check_choice, check_number
 
 from . import ranks, readings
@@ -41,9 +42,7 @@ def class_means(activity: torch.Tensor, label: torch.Tensor, n_classes: int) -> 
     """
     known = label >= 0
     count = torch.bincount(label[known], minlength=n_classes)
-    total = torch.zeros(n_classes, activity.shape[1], dtype=torch.float64, device=activity.device)
-    total.index_add_(0, label[known], activity[known].double())
-    return total / count.clamp(min=1).unsqueeze(1), count
+    return sums_by_group(activity[known], label[known], n_classes) / count.clamp(min=1).unsqueeze(1), count
 
 
 def halves(label: torch.Tensor) -> torch.Tensor:

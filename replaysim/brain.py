@@ -8,8 +8,8 @@ A :class:`BrainPlan` says what grows (settings); :meth:`BrainPlan.grow` makes on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from . import rng
+from .arithmetic import seeded
 from .context_gating import ContextGates, ContextGating
 from .cortex import RETINA, AbstractCortex, CortexPlan, check_cortex
 from .descending import GAINS
@@ -133,12 +134,9 @@ def gateable(cortex: AbstractCortex) -> dict[str, int]:
     return {area: cortex.sizes[area] for area in cortex.gateable}
 
 
-@contextmanager
-def _chance(seed: int, name: str) -> Iterator[None]:
+def _chance(seed: int, name: str) -> AbstractContextManager[None]:
     """Run with torch's random state set to an animal's named stream, and put the old state back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(rng.stream_seed(seed, name))
-        yield
+    return seeded(rng.stream_seed(seed, name))
 
 
 class Brain(nn.Module):

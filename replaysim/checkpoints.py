@@ -49,8 +49,9 @@ class Checkpoint:
             "consolidated": None if cohort.state is None else cohort.state.consolidated,
             "strides": {name: list(value.stride()) for name, value in _remembered(cohort.state).items()},
         }
-        # clones: the file format wants no two names for one piece of memory
-        tensor_files.write(self.path, KIND, {n: v.detach().clone() for n, v in (learned | heard).items()}, note)
+        # copies: the file format wants no two names for one piece of memory; on the CPU: a GPU may have no more room
+        kept = {n: v.detach().to("cpu", copy=True) for n, v in (learned | heard).items()}
+        tensor_files.write(self.path, KIND, kept, note)
 
     def resume(self, cohort: Cohort, recording: Recording) -> int:
         """Put a naive cohort where the animals were; how many contexts are over, 0 where no checkpoint is.

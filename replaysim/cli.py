@@ -86,7 +86,7 @@ def _report(given: argparse.Namespace) -> None:
 
 def _run(given: argparse.Namespace) -> None:
     from analysis.comparison import summarise
-    from analysis.forgetting import final_accuracy
+    from analysis.forgetting import chance_level, final_accuracy
 
     from . import presets
     from .errors import SettingError
@@ -96,6 +96,8 @@ def _run(given: argparse.Namespace) -> None:
         return
     if given.preset is None:
         raise SettingError("replaysim run", "preset", None, "one of the names that `replaysim run --list` shows")
+    if given.out is None:
+        print("no log is kept: --out FOLDER keeps it", flush=True)
     result = presets.run(
         given.preset,
         animals=given.animals,
@@ -113,4 +115,6 @@ def _run(given: argparse.Namespace) -> None:
     )
     found = summarise(final_accuracy(result.log))
     mean, error, n = (float(found[name]) for name in ("mean", "standard_error", "n"))
-    print(f"{given.preset}: final accuracy {100 * mean:.2f} ± {100 * error:.2f} % (mean ± s.e., n = {n:.0f})")
+    spread, words = (f" ± {100 * error:.2f}", "mean ± s.e., n") if n > 1 else ("", "n")
+    guessing = 100 * chance_level(result.log)
+    print(f"{given.preset}: final accuracy {100 * mean:.2f}{spread} % ({words} = {n:.0f}; chance {guessing:g} %)")

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from . import rng, tensor_files
+from .arithmetic import exact_arithmetic, seeded
 from .development_state import DevelopmentState, TemporaryReadout, adam
 from .early_areas import EarlyAreas
 from .errors import DataError, SettingError, check_number
@@ -80,8 +81,7 @@ class Development(DevelopmentState):
         self.photographs = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 2, 3, 1))).to(self.device)
         self.label = torch.from_numpy(stimuli.train_label).to(self.device)
         self.world = {"name": stimuli.name, "photographs": len(images), "sha256": _fingerprint(stimuli)}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(rng.stream_seed(self.seed, "development/synapses"))
+        with seeded(rng.stream_seed(self.seed, "development/synapses")):
             self.areas = EarlyAreas(image=images.shape[1:], gain=recipe.gain)
             self.readout = TemporaryReadout(self.areas.sizes[self.areas.top], recipe.units, stimuli.n_classes)
         # the channel last in memory: convolutions of many channels are faster that way
@@ -133,7 +133,7 @@ class Development(DevelopmentState):
             mininterval=1.0,
             dynamic_ncols=True,
         )
-        with bar, torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        with bar, exact_arithmetic():
             while len(self.history) < self.recipe.epochs:
                 done = self.epoch(bar.update)
                 bar.set_postfix(epoch=done["epoch"], loss=f"{done['loss']:.3f}", accuracy=f"{done['accuracy']:.3f}")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from . import rng, tensor_files
+from .arithmetic import seeded
 from .early_areas import KIND as GROWN_KIND
 from .early_areas import EarlyAreas, load_early_areas, save_early_areas
 from .errors import LogError, SettingError
@@ -62,8 +63,7 @@ class DevelopmentState:
 
     def forget_readout(self) -> None:
         """Draw another readout; all moments of the optimiser begin anew."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(rng.stream_seed(self.seed, f"development/readout/{len(self.history)}"))
+        with seeded(rng.stream_seed(self.seed, f"development/readout/{len(self.history)}")):
             readout = TemporaryReadout(self.areas.sizes[self.areas.top], self.recipe.units, self.answers)
         self.readout = readout.to(self.device)
         self.optimiser = adam(self.areas, self.readout, self.recipe.rate)

@@ -12,6 +12,7 @@ import hashlib
 import numpy as np
 import torch
 
+from .arithmetic import exact_arithmetic
 from .cortex import RETINA
 from .early_areas import EarlyAreas
 from .errors import DataError, check_choice, check_number
@@ -126,7 +127,7 @@ def _evoked(
     still.critical_period = "closed"
     activity = torch.empty(len(stimuli), areas.sizes[area], dtype=dtype).numpy()
     bar = tqdm(total=len(stimuli), desc=f"activity of {area}", unit="stimulus", disable=not progress, leave=False)
-    with bar, torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+    with bar, exact_arithmetic():
         for first in range(0, len(stimuli), STIMULI_AT_ONCE):
             block = slice(first, first + STIMULI_AT_ONCE)
             seen = torch.from_numpy(np.array(stimuli[block])).to(device, dtype) / scale

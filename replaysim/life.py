@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from . import rng
+from .arithmetic import exact_arithmetic
 from .brain import BrainPlan
 from .checkpoints import Checkpoint
 from .cohort import Cohort
@@ -87,8 +88,7 @@ class Outcome(NamedTuple):
     """Whether all losses of the animal were finite."""
 
 
-# torch lets convolutions of a GPU round to TF32, and differ from run to run, unless told otherwise
-@torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+@exact_arithmetic()
 def live(
     condition: Condition,
     seeds: tuple[int, ...],

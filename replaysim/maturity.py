@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .arithmetic import sums_by_group
 from .early_areas import EarlyAreas
 from .errors import DataError, check_number
 from .retina import Light, adapt
@@ -119,7 +120,7 @@ class Discriminant:
         if len(count) == 0 or bool((count == 0).any()):
             raise DataError(f"Discriminant: class {int((count == 0).nonzero()[:1].sum())} has no trial to learn from")
         x = activity.double()
-        mean = x.new_zeros((len(count), x.shape[1])).index_add_(0, known, x) / count[:, None]
+        mean = sums_by_group(x, known, len(count)) / count[:, None]
         around = x - mean[known]
         covariance = around.T @ around / len(x)
         covariance.mul_(1 - shrinkage).diagonal().add_(shrinkage)

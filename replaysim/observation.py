@@ -47,7 +47,7 @@ def animal_coordinate(seeds: Sequence[int]) -> xr.Variable:
 def gate_patterns(fixed: Mapping[str, torch.Tensor], seeds: Sequence[int]) -> dict[str, xr.Dataset]:
     """Which units every gate leaves open: log group to dataset.
 
-    Gates of the feedback pathway are named by layer (``/gates/feedback_1``), those of the cortex (XdG) by area
+    Gates of the feedback pathway are named by layer (``/gates/feedback_layer_1``), those of the cortex (XdG) by area
     (``/gates/association_1``); a ``gate`` is a class or a context, in the order in which the animal meets them.
     """
 

@@ -272,12 +272,11 @@ def hardware(device: str) -> dict[str, Any]:
         "processor": processor(),
         "system": f"{platform.system()} {platform.release()}",
         "cores": os.cpu_count() or 0,
+        "tf32": False,  # whatever the user's settings are, see `arithmetic.exact_arithmetic`
     }
     torch = sys.modules.get("torch")
     if torch is None:
-        return found | {"tf32": "unknown", "deterministic_algorithms": "unknown"}
-    found["float32_matmul_precision"] = torch.get_float32_matmul_precision()
-    found["tf32"] = str(device).startswith("cuda") and found["float32_matmul_precision"] != "highest"
+        return found | {"deterministic_algorithms": "unknown"}
     found["deterministic_algorithms"] = torch.are_deterministic_algorithms_enabled()
     if str(device).startswith("cuda") and torch.cuda.is_available():
         found["device_name"] = torch.cuda.get_device_name(device)

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from . import rng
+from .arithmetic import seeded
 from .cohort import Cohort
 
 _DRAWN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -47,8 +48,7 @@ def reinitialise(cohort: Cohort, seeds: Sequence[int], context: int) -> None:
             layers.setdefault(name.split(".")[0], []).append(name)
     for animal, seed in enumerate(seeds):
         for part_name, names in layers.items():
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(rng.stream_seed(seed, f"context {context}/synapses/{part_name}"))
+            with seeded(rng.stream_seed(seed, f"context {context}/synapses/{part_name}")):
                 for name in names:
                     _draw(cohort, name, animal)
 

@@ -91,8 +91,12 @@ def on_gpu(step: Step, device: torch.device) -> Repeated:
 
     def record(step: Step, read: Any) -> Callable[[], Any]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(index), torch.cuda.graph(graph, stream=stream):  # noted, and not carried out
-            written = step(read)
+        with (
+            torch.cuda.device(index),
+            torch.cuda.stream(torch.cuda.current_stream()),  # comes back even where recording fails
+            torch.cuda.graph(graph, stream=stream),
+        ):
+            written = step(read)  # noted, and not carried out
 
         def repeat() -> Any:
             graph.replay()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -139,7 +140,8 @@ def simulate(
     checkpoints
         Whether the animals are kept in ``out`` after every context, see :mod:`replaysim.checkpoints`. The same call
         then goes on with an unfinished log of the same simulation, and ends with the same numbers to the last bit as if
-        it had never been interrupted. With ``overwrite`` it begins anew.
+        it had never been interrupted, on the same machine; on another kind of device it goes on with a warning.
+        With ``overwrite`` it begins anew.
 
     Returns
     -------
@@ -170,6 +172,7 @@ def simulate(
         "workers": processes,
         "threads": threads,
         "device": condition.device,
+        **_elsewhere(begun, condition.device),
     }
     attrs = provenance(config, seeds, condition.device)
     folder = None
@@ -193,6 +196,22 @@ def simulate(
     if folder is None:
         return SimulationResult(logs.assemble(pieces, attrs), brains, None)
     return SimulationResult(folder.consolidate(attrs), brains, folder.path)
+
+
+def _elsewhere(begun: Mapping[str, Any] | None, device: str) -> dict[str, str]:
+    """Where a life was begun if it goes on on another kind of device, which is said."""
+    if begun is None:
+        return {}
+    first = begun.get("begun_on", begun["device"])
+    kinds = [torch.device(one).type for one in (first, device)]
+    if kinds[0] == kinds[1] and "begun_on" not in begun:
+        return {}
+    warnings.warn(
+        f"simulate: what was begun on {first} goes on on {device}: numbers are not those of a life on one device, to "
+        "the last digit; the log says so (begun_on)",
+        stacklevel=3,
+    )
+    return {"begun_on": first}
 
 
 def _unfinished(place: Path | None, config: Mapping[str, Any]) -> dict[str, Any] | None:

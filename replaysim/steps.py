@@ -88,7 +88,7 @@ def repeatable(cohort: Cohort) -> bool:
     if cohort.device.type != "cuda" or not torch.cuda.is_available():
         return False
     rule = () if cohort.consolidation is None else (cohort.consolidation,)
-    return all(_is_known(type(part)) for part in (*rule, *cohort.template.cortex.modules()))
+    return all(_is_known(type(part)) for part in (*rule, *cohort.template.modules()))
 
 
 def _is_known(part: type) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,11 +48,11 @@ class StimulusSet:
     """
 
     name: str
-    train: np.ndarray
-    train_label: np.ndarray
-    test: np.ndarray
-    test_label: np.ndarray
-    classes: tuple[str, ...]
+    train: np.ndarray = field(repr=False)
+    train_label: np.ndarray = field(repr=False)
+    test: np.ndarray = field(repr=False)
+    test_label: np.ndarray = field(repr=False)
+    classes: tuple[str, ...] = field(repr=False)
     scale: float
     light: Light | None = None
 

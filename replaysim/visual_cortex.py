@@ -100,7 +100,9 @@ class VisualPlan:
         return VisualCortex(early, self.units, self.reentry, alike=self.developed != NAIVE)
 
     def _naive(self) -> EarlyAreas:
-        torch.manual_seed(int(torch.randint(2**62, ())))  # not the numbers that the association areas will draw
+        torch.default_generator.manual_seed(
+            int(torch.randint(2**62, ()))
+        )  # not the numbers that the association areas will draw
         return EarlyAreas(self.channels, self.image)
 
     def _developed(self) -> EarlyAreas:

@@ -275,12 +275,13 @@ def main(settings: Settings) -> None:
         for axis, values in curves.items()
     }
     xr.DataTree.from_dict(kept).to_netcdf(settings.folder / "accuracy.nc")
-    panels = {label: {brain: curves[axis] for brain, curves in found.items()} for axis, label in AXES.items()}
+    labels = AXES | {"units": f"{AXES['units']},\nwhich stands beside the cortex"}
+    panels = {label: {brain: curves[axis] for brain, curves in found.items()} for axis, label in labels.items()}
     figure = figures_replay.amount_of_replay(
         panels,
         chance=chance,
         references=references,
-        usual={AXES["events"]: setup.learning.batch, AXES["units"]: setup.units[0]},
+        usual={labels["events"]: setup.learning.batch, labels["units"]: setup.units[0]},
         title=f"{settings.protocol}, {settings.scenario} scenario, {setup.learning.steps} steps per context",
     )
     saved = style.save(figure, settings.folder / "amount")

@@ -267,17 +267,16 @@ def title(settings: Settings) -> str:
 
     world, scenario = settings.prefix.strip("/").split("/")
     words = [WORDS[world], f"{scenario} scenario"]
+    words += [f"{settings.paper_steps} steps per context"] if settings.length == "full" else []
     if settings.areas not in ("none", shipped_areas()):
-        words.append(f"early areas of a file (SHA-256 {settings.areas}...)")
-    words += [f"layers multiply in {precision}" for precision in settings.rounded]
+        words.append(f"early areas of a file ({settings.areas}...)")
+    words += [f"mixed precision ({precision})" for precision in settings.rounded]
     if settings.quick:
         words.append("QUICK: says nothing about the methods")
     elif settings.length != "full":
         few = "" if settings.fewer is None else f"the first {settings.fewer} contexts, "
         steps = settings.steps or settings.paper_steps
         words.append(f"{few}{steps} steps per context (the paper: {settings.paper_steps}), compare with its like only")
-    else:
-        words.append(f"{settings.paper_steps} steps per context")
     return ", ".join(words)
 
 

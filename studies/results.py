@@ -23,7 +23,7 @@ from analysis.csv_tables import ALL_CONTEXTS
 from analysis.orders import Order, read_orders
 from analysis.origins import BEGINNING
 from analysis.published import Known, published
-from analysis.results_page import COMMON, KEPT, NOT_EVERYWHERE, OTHERS, SHIPPED, SOURCES, WORLDS
+from analysis.results_page import COMMON, KEPT, NOT_EVERYWHERE, OTHERS, PICTURES, SHIPPED, SOURCES, WORLDS
 from analysis.summary_tables import Tables
 from replaysim.commandline import run_study
 from replaysim.errors import DataError, LogError, SettingError, check_choice
@@ -75,7 +75,12 @@ def section(
                 ]
             tables = Tables(cohorts, known, SOURCES, bounds, orders, OTHERS)
             parts += tables.table(wanted, steps, grouped, contexts)
-    return "\n".join([*parts, by.deviations])
+    return "\n".join([*parts, by.deviations, *pictures(by.title)])
+
+
+def pictures(title: str) -> list[str]:
+    """The figures of a section."""
+    return [line for name in PICTURES.get(title, ()) for line in (f"![{title}](figures/{name})", "")]
 
 
 def printed(folder: Path, title: str) -> str:
@@ -86,7 +91,7 @@ def printed(folder: Path, title: str) -> str:
         return ""
     if not paths:
         raise LogError(f"no summary {folder / pattern}: run the study first and keep what it prints, below its command")
-    parts = [f"## {title}", ""] + ([about, ""] if about else [])
+    parts = [f"## {title}", ""] + ([about, ""] if about else []) + pictures(title)
     for path in paths:
         lines = path.read_text(encoding="utf-8").strip("\n").splitlines()
         command = [f"`{lines.pop(0)}`"] if lines and lines[0].startswith("python ") else []

@@ -183,6 +183,19 @@ def test_a_life_goes_on_with_as_many_threads(tmp_path: Path, monkeypatch: pytest
     assert seen[6:] == [1, 1, 1], "who says nothing has one"
 
 
+def test_a_life_that_goes_on_elsewhere_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was begun on a GPU, and there is none any more: nothing is lost, and nothing is hidden."""
+    interrupt(tmp_path / "run", monkeypatch, 1)
+    settings = tmp_path / "run" / "config.json"
+    settings.write_text(settings.read_text(encoding="utf-8").replace('"device": "cpu"', '"device": "cuda"'), "utf-8")
+    with pytest.warns(UserWarning, match="begun on cuda goes on on cpu: numbers are not those of a life on one"):
+        there = simulate(tmp_path / "run")
+    computation = settings_of(there.log.attrs, "log")["computation"]
+    assert (computation["begun_on"], computation["device"]) == ("cuda", "cpu")
+    interrupt(tmp_path / "other", monkeypatch, 1)
+    assert "begun_on" not in settings_of(simulate(tmp_path / "other").log.attrs, "log")["computation"]
+
+
 def test_a_worker_has_its_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counters, before = tmp_path / "steps.npy", torch.get_num_threads()
     np.save(counters, np.zeros(1, dtype=np.int64))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
+import small
 
 from replaysim import cli
 from replaysim.commandline import parse_settings, run_study
@@ -90,6 +92,23 @@ def test_console_lists_presets(capsys: pytest.CaptureFixture[str]) -> None:
         "split_mnist/task/xdg: plain classifier, each context silences 0.9 of the cortex (XdG); "
         "2000 steps per context, batch 128, rate 0.001\n"
     )
+
+
+@pytest.mark.parametrize(("animals", "words"), [("12:14", "± "), ("12", "% (n = 1; chance 10 %)")])
+def test_console_says_what_came_out(
+    animals: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from replaysim import presets
+
+    log = small.simulate(protocol=small.protocol(), animals=tuple(range(12, 14))[: 2 if ":" in animals else 1]).log
+    log["behaviour/chance"][:] = 0.1
+    monkeypatch.setattr(presets, "run", lambda *_given, **_settings: SimpleNamespace(log=log))
+    cli.main(["run", "split_mnist/class/nothing", "--animals", animals])
+    out = capsys.readouterr().out
+    assert words in out and "nan" not in out and out.startswith("no log is kept: --out FOLDER keeps it\n")
+    assert ("mean ± s.e., n = 2; chance 10 %" in out) == (":" in animals)
+    cli.main(["run", "split_mnist/class/nothing", "--animals", animals, "--out", "there"])
+    assert "no log" not in capsys.readouterr().out
 
 
 HOW = ("--precision", "bfloat16", "--threads", "3", "--workers", "2")

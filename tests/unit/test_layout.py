@@ -59,5 +59,7 @@ def test_a_synapse_whose_moment_overflows_stands_still() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_a_gpu_makes_the_same_steps(name: str) -> None:
     there, here = steps(CASES[name], "cuda", bounded=True), steps(CASES[name], bounded=False)
-    for own, plain in zip(there, here, strict=True):
-        torch.testing.assert_close(own, plain, rtol=1e-5, atol=1e-6, equal_nan=True)
+    for own, plain in zip(there, here, strict=True):  # inf on one device can be NaN on another, by the order of a sum
+        assert torch.equal(own.isfinite(), plain.isfinite())
+        finite = (one.nan_to_num(0.0, 0.0, 0.0) for one in (own, plain))
+        torch.testing.assert_close(*finite, rtol=1e-5, atol=1e-6)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from analysis.csv_tables import ALL_CONTEXTS
-from analysis.orders import Order, Step, read_orders, verdicts
+from analysis.orders import APART, Order, Step, read_orders, verdicts
 from analysis.summary_tables import Cohort, Tables
 from replaysim.errors import DataError
 
@@ -57,7 +57,7 @@ def test_arms_are_compared_within_the_same_lives() -> None:
         "w/task/lwf": rows("lwf", 0.4, 0.8),
     }
     lines = verdicts([ORDER], "w/task", lived, "ours")
-    assert lines[1] == f"Published order, ours: {WORDS} (Figure 1). Points between arms, same lives:"
+    assert lines[1] == f"Published order, ours: {WORDS} (Figure 1). Points between arms, {APART}:"
     assert lines[3:] == [
         "- nothing − gr: +10.00 (1 animal): as published, in one life",
         "- si − gr: +5.00 ± 15.00 (2 animals): not told apart",
@@ -65,6 +65,10 @@ def test_arms_are_compared_within_the_same_lives() -> None:
         "- lwf − si: +0.00 ± 0.00 (2 animals): not told apart, as published",
     ]
     assert verdicts([Order("w/task", "lwf < si", "x")], "w/task", lived)[-1].endswith("): not told apart")
+    three = {"w/task/a": rows("a", 0.5, 0.5, 0.5), "w/task/b": rows("b", 0.51, 0.52, 0.53)}  # t(2) = 3.46, p = 0.07
+    assert verdicts([Order("w/task", "a < b", "x")], "w/task", three)[-1].endswith("± 0.58 (3 animals): not told apart")
+    three["w/task/b"] = rows("b", 0.515, 0.52, 0.525)  # t(2) = 6.9, p = 0.02
+    assert verdicts([Order("w/task", "a < b", "x")], "w/task", three)[-1].endswith("± 0.29 (3 animals): as published")
     clear = {"w/task/a": rows("a", 0.5, 0.6), "w/task/b": rows("b", 0.7, 0.81)}
     for words, wanted in (("a < b", "+20.50 ± 0.50 (2 animals): as published"),
                           ("b <= a", "-20.50 ± 0.50 (2 animals): the other way round")):  # fmt: skip

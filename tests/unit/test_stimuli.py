@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import replaysim as rs
 from replaysim import archives, stimuli
 from replaysim.errors import DataError, MissingDataError, SettingError
 from replaysim.stimuli import StimulusSet, from_arrays, load
@@ -608,3 +609,9 @@ def test_nothing_heavy_is_imported() -> None:
     )
     root = Path(stimuli.__file__).parent.parent
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root, timeout=60)
+
+
+def test_what_is_shown_of_stimuli_is_short() -> None:
+    """In a notebook, too, which shows whatever ends a cell."""
+    shown = repr(rs.SplitDigits(scenario="task"))
+    assert "name='digits'" in shown and "scenario='task'" in shown and len(shown) < 400
