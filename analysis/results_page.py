@@ -99,8 +99,8 @@ publication, whose settings we have not seen; one seed and a number from memory 
 the class scenario and `nothing` in the task scenario, 3 to 4 points below numbers from memory; animal 12 is within a
 point of the published code in both. The factor of the squared temperature in the loss of soft targets, which the
 published code has and Li & Hoiem (2017) have not, costs LwF a third of its accuracy there (`lwf_unscaled`: 30.6 ± 1.7
-without, 20.7 ± 0.1 with it); the number from memory lies between the two. In the domain scenario, LwF and SI lie below numbers from memory by two
-standard errors of ours and one.
+without, 20.7 ± 0.1 with it); the number from memory lies between the two. In the domain scenario, LwF and SI lie below
+numbers from memory by two standard errors of ours and one.
 """,
     ),
     "permuted_mnist": World(
