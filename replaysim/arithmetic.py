@@ -38,19 +38,20 @@ def exact_arithmetic() -> Iterator[None]:
     A GPU otherwise rounds factors to TF32 in convolutions, and in products of matrices where the user allows it: the
     distance of a point to itself can then become 0.3.
     """
-    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn
+    products: Any = torch.backends.cuda.matmul
     # what is taken from above is written as such, or a later setting above would have no effect
     before = [
         (one, "none" if one.fp32_precision == above.fp32_precision else one.fp32_precision)
         for one, above in _operations()
     ]
     switches = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
-    reduced = products.allow_bf16_reduced_precision_reduction
+    reduced = products.allow_bf16_reduced_precision_reduction, products.allow_bf16_reduced_precision_reduction_split_k
     try:
         for one, _ in before:
             one.fp32_precision = "ieee"
         cudnn.enabled, cudnn.benchmark, cudnn.deterministic = True, False, True
-        products.allow_bf16_reduced_precision_reduction = False
+        products.allow_bf16_reduced_precision_reduction = False, reduced[1]
         yield
     finally:
         for one, precision in before:

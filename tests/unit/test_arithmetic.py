@@ -28,6 +28,7 @@ SWITCHES = ("enabled", "benchmark", "deterministic")
 def now():
     found = {name: one.fp32_precision for name, one in OPERATIONS.items()}
     found |= {name: getattr(own.cudnn, name) for name in SWITCHES}
+    found["split"] = own.cuda.matmul.allow_bf16_reduced_precision_reduction_split_k
     return found | {"reduced": own.cuda.matmul.allow_bf16_reduced_precision_reduction}
 
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ before = now()
 log = small.simulate(consolidation=Watching(), animals=(12,)).log
 exact = dict.fromkeys(OPERATIONS, "ieee")
 exact |= {"enabled": True, "benchmark": False, "deterministic": True, "reduced": False}
+exact["split"] = now()["split"]
 assert len(seen) > 9 and all(one == exact for one in seen[-9:]), seen[-1]  # it was tried out before
 assert now() == before, (now(), before)
 try:
@@ -59,7 +61,8 @@ except KeyError:
 CASES = {
     "nothing": ("", "assert torch.get_float32_matmul_precision() == 'highest'"),
     "old": (
-        "torch.set_float32_matmul_precision('high'); own.cudnn.benchmark = True",
+        "torch.set_float32_matmul_precision('high'); own.cudnn.benchmark = True; "
+        "own.cuda.matmul.allow_bf16_reduced_precision_reduction = (True, False)",
         "assert torch.get_float32_matmul_precision() == 'high'",
     ),
     "new, products": ("own.cuda.matmul.fp32_precision = 'tf32'", ""),
