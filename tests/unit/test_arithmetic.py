@@ -62,7 +62,7 @@ CASES = {
     "nothing": ("", "assert torch.get_float32_matmul_precision() == 'highest'"),
     "old": (
         "torch.set_float32_matmul_precision('high'); own.cudnn.benchmark = True; "
-        "own.cuda.matmul.allow_bf16_reduced_precision_reduction = (True, False)",
+        "own.cuda.matmul.allow_bf16_reduced_precision_reduction = (False, False)",
         "assert torch.get_float32_matmul_precision() == 'high'",
     ),
     "new, products": ("own.cuda.matmul.fp32_precision = 'tf32'", ""),
