@@ -192,8 +192,7 @@ KEPT = {
     ),
     "Digits": (
         "digits_*_animals_*.txt",
-        "Ten animals (give `--out` another folder than that of the README's six); first the class scenario, then the "
-        "task scenario. Settings were tuned on held-out training "
+        "Ten animals; first the class scenario, then the task scenario. Settings were tuned on held-out training "
         "stimuli of animals 0-9 (`docs/results/digits_tuning.csv`).",
     ),
     "Geometry of replay": ("geometry_*.txt", "What is kept of waking geometry, in the cortex and in replay; digits."),

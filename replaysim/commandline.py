@@ -71,6 +71,14 @@ class MatchedOptions:
     workers: int | None = dataclasses.field(default=None, metadata={"help": "processes on a CPU (default: one a core)"})
     quick: bool = dataclasses.field(default=False, metadata={"help": "a few steps only, to see that everything works"})
 
+    @property
+    def others(self) -> list[str]:
+        """Who the animals are, for the name of a folder, where they are not the usual ones."""
+        from .portions import label
+
+        (usual,) = (field.default for field in dataclasses.fields(self) if field.name == "animals")
+        return [] if not self.animals or self.animals == usual else [label(self.animals)]
+
 
 def parse_animals(text: str) -> tuple[int, ...]:
     """Seeds from ``12:22`` (22 not included), ``12,14,15`` or ``12``."""

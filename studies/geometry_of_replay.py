@@ -17,7 +17,7 @@ Hardware
     Any.
 
 A condition that is complete in the output folder is not simulated again; ``--overwrite`` begins anew. Other animals
-need another folder (``--out``).
+than the usual ones have a folder of their own.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Settings(MatchedOptions):
     @property
     def folder(self) -> Path:
         """Where everything goes."""
-        words = [self.protocol, self.scenario, *(["quick"] if self.quick else [])]
+        words = [self.protocol, self.scenario, *self.others, *(["quick"] if self.quick else [])]
         return self.out or Path("runs") / "geometry_of_replay" / "_".join(words)
 
 

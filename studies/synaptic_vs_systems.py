@@ -14,7 +14,7 @@ Hardware
 Two baselines are shown beside the factorial design and are not part of it: ``joint``, the same brain with trials of all
 contexts so far (the ceiling), and ``classifier``, the paper's plain classifier without hippocampus and feedback.
 A condition that is complete in the output folder is not simulated again; ``--overwrite`` begins anew. Other animals
-need another folder (``--out``).
+than the usual ones have a folder of their own.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Settings(MatchedOptions):
     @property
     def folder(self) -> Path:
         """Where everything goes."""
-        words = [self.protocol, self.scenario, *(["quick"] if self.quick else [])]
+        words = [self.protocol, self.scenario, *self.others, *(["quick"] if self.quick else [])]
         return self.out or Path("runs") / "synaptic_vs_systems" / "_".join(words)
 
 

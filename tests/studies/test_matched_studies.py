@@ -47,6 +47,16 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_other_animals_have_a_folder_of_their_own(name: str, tmp_path: Path) -> None:
+    """So that who has run the usual ones can have more without being sent away."""
+    settings = load(name).Settings
+    assert settings().folder == settings(animals=tuple(range(12, 18))).folder == Path("runs") / name / "digits_class"
+    assert settings(animals=tuple(range(12, 22))).folder.name == "digits_class_animals_12-21"
+    assert settings(animals=(12, 14), quick=True, scenario="task").folder.name == "digits_task_animals_12_14_quick"
+    assert settings(animals=(12,), out=tmp_path).folder == tmp_path
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_stopped_study_goes_on(
     name: str, tmp_path: Path, simulated: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,7 +98,7 @@ ALLOWED = {
     "resumption": "errors protocol brain learning life log simulation brain_files preparation sameness tensor_files",
     "portions": "errors brain crew log preparation protocol resumption",
     "conditions": "errors resumption",
-    "commandline": "errors",
+    "commandline": "errors portions",
     "cli": "errors commandline describe presets",
     "__main__": "cli",
     "__init__": None,
