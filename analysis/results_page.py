@@ -99,8 +99,8 @@ publication, whose settings we have not seen; one seed and a number from memory 
 the class scenario and `nothing` in the task scenario, 3 to 4 points below numbers from memory; animal 12 is within a
 point of the published code in both. The factor of the squared temperature in the loss of soft targets, which the
 published code has and Li & Hoiem (2017) have not, costs LwF a third of its accuracy there (`lwf_unscaled`: 30.6 ± 1.7
-without, 20.7 ± 0.1 with it); the number from memory lies between the two. In the domain scenario, LwF and SI lie below
-numbers from memory by two standard errors of ours and one.
+without, 20.7 ± 0.1 with it); the number from memory lies between the two. So it does in the domain scenario. In the
+domain scenario, LwF and SI lie below numbers from memory by two standard errors of ours and one.
 """,
     ),
     "permuted_mnist": World(
@@ -157,8 +157,7 @@ lives: `brain_inspired` 21.06 % (GPU: 20.18), `joint_frozen` 48.90 % (49.13).
 
 The divisor of the code divergence does not explain the difference between the papers: in the class scenario, 1024 is
 not better here than 3072 (three animals: 2.2 ± 1.1 points worse, not told apart), while in the task scenario it gives
-the published number. What
-else the code of 2022 does in the class scenario, we have not seen.
+the published number. What else the code of 2022 does in the class scenario, we have not seen.
 
 In the task scenario all methods without replay through feedback are 1 to 4 points above the paper of 2022, joint
 training, too: its early areas were others (deviation 8). No pair of arms is told apart the other way round than
@@ -171,8 +170,12 @@ scenario they do not, and `brain_inspired` is at the number of 2021. All other m
 and number of steps, come within 2 points of it. What is excluded for LwF: the simulation (its learning loops agree with
 the published code of 2020, and whole lives are distributed as those of LwF in plain torch,
 `tests/against_paper/test_plain_replay.py`), and, at 300 steps, the early areas (areas made as those of 2022 are no
-better, above). Fewer steps leave it better (300 steps per context, above). That the code of 2022 treats soft targets
-otherwise while classes are added is a guess.
+better, above). Fewer steps leave it better (300 steps per context, above). What decides is how much soft targets weigh:
+with the factor of the squared temperature, 4, which the code of 2020 has, animal 12 ends at 16.9 %; without it
+(`lwf_unscaled_frozen`, the loss of Li & Hoiem 2017) at 31.0 %, with every context between 24 and 39. The published
+number, 25.57, lies between the two, as published numbers of LwF do on Split MNIST in the class and the domain scenario;
+so that leaving the factor out is not what the code of 2022 does, or not all. Other factors have not been tried: they
+would be tuned on the number that they are to explain.
 
 The short runs of animal 12: lives of one animal share its class order and gates, and differ in initial synapses, order
 of trials and noise. Their standard deviation is √n times the standard error shown; the published code was run once, so
