@@ -172,7 +172,7 @@ the published code of 2020, and whole lives are distributed as those of LwF in p
 `tests/against_paper/test_plain_replay.py`), and, at 300 steps, the early areas (areas made as those of 2022 are no
 better, above). Fewer steps leave it better (300 steps per context, above). What decides is how much soft targets weigh:
 with the factor of the squared temperature, 4, which the code of 2020 has, animal 12 ends at 16.9 %; without it
-(`lwf_unscaled_frozen`, the loss of Li & Hoiem 2017) at 31.0 %, with every context between 24 and 39. The published
+(`lwf_unscaled_frozen`, the loss of Li & Hoiem 2017) at 31.0 %. The published
 number, 25.57, lies between the two, as published numbers of LwF do on Split MNIST in the class and the domain scenario;
 so that leaving the factor out is not what the code of 2022 does, or not all. Other factors have not been tried: they
 would be tuned on the number that they are to explain. Brain-inspired replay (`brain_inspired_unscaled_1024`) has been
@@ -223,9 +223,9 @@ KEPT = {
         "Counterpart of Figure 4 of the paper, on the digits, class scenario: how many memories, from how large a "
         "hippocampus, while the brain goes on or with synapses drawn anew before every context. `nothing` and `joint` "
         "are plain classifiers here, and brain-inspired replay in the second table, and panel b of the figure, has "
-        "its hippocampus beside the cortex, so that its size can differ. Steps and rate are those tuned for brain- "
-        "inspired replay and joint training: classic replay may be undertrained. The paper's own, on Split MNIST, has "
-        "not been made yet.",
+        "its hippocampus beside the cortex, so that its size can differ. Steps and rate are those tuned for "
+        "brain-inspired replay and joint training: classic replay may be undertrained. The paper's own, on Split "
+        "MNIST, has not been made yet.",
     ),
     "A second implementation": (
         "second_*.txt",
