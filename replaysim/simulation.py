@@ -199,19 +199,18 @@ def simulate(
 
 
 def _elsewhere(begun: Mapping[str, Any] | None, device: str) -> dict[str, str]:
-    """Where a life was begun if it goes on on another kind of device, which is said."""
+    """Where a life was begun that has ever gone on on another kind of device; when it does, this is said."""
     if begun is None:
         return {}
-    first = begun.get("begun_on", begun["device"])
-    kinds = [torch.device(one).type for one in (first, device)]
-    if kinds[0] == kinds[1] and "begun_on" not in begun:
-        return {}
-    warnings.warn(
-        f"simulate: what was begun on {first} goes on on {device}: numbers are not those of a life on one device, to "
-        "the last digit; the log says so (begun_on)",
-        stacklevel=3,
-    )
-    return {"begun_on": first}
+    last = begun["device"]
+    if torch.device(last).type != torch.device(device).type:
+        warnings.warn(
+            f"simulate: what was begun on {last} goes on on {device}: numbers are not those of a life on one device, "
+            "to the last digit; the log says so (begun_on)",
+            stacklevel=3,
+        )
+        return {"begun_on": begun.get("begun_on", last)}
+    return {"begun_on": begun["begun_on"]} if "begun_on" in begun else {}
 
 
 def _unfinished(place: Path | None, config: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -192,6 +192,11 @@ def test_a_life_that_goes_on_elsewhere_says_so(tmp_path: Path, monkeypatch: pyte
         there = simulate(tmp_path / "run")
     computation = settings_of(there.log.attrs, "log")["computation"]
     assert (computation["begun_on"], computation["device"]) == ("cuda", "cpu")
+    interrupt(tmp_path / "back", monkeypatch, 1)  # it has been elsewhere, and goes on where it was last
+    settings = tmp_path / "back" / "config.json"
+    before = settings.read_text(encoding="utf-8")
+    settings.write_text(before.replace('"device": "cpu"', '"begun_on": "cuda", "device": "cpu"'), "utf-8")
+    assert settings_of(simulate(tmp_path / "back").log.attrs, "log")["computation"]["begun_on"] == "cuda"
     interrupt(tmp_path / "other", monkeypatch, 1)
     assert "begun_on" not in settings_of(simulate(tmp_path / "other").log.attrs, "log")["computation"]
 
