@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -21,7 +21,6 @@ from matplotlib.ticker import MaxNLocator
 from replaysim.errors import DataError
 
 from .comparison import summarise
-from .forgetting import retention_matrix
 from .published import Published
 from .style import MM, SPARE, STYLE, panel
 
@@ -37,19 +36,22 @@ METHODS = {
     "si": "#E69F00",
     "gr": "#999933",
 }
-VARIANTS: dict[str, tuple[float, ...]] = {
-    "_frozen": (4, 1.5),
-    "_faithful": (1.5, 1.5),
-    "_1024": (4, 1.5, 1, 1.5),
-    "_unscaled": (4, 1.5, 1, 1.5, 1, 1.5),
+
+
+class Variant(NamedTuple):
+    """How a variant of a method is drawn, and what it differs in."""
+
+    dashes: tuple[float, ...]
+    meant: str
+
+
+VARIANTS = {
+    "_frozen": Variant((4, 1.5), "early areas frozen"),
+    "_faithful": Variant((1.5, 1.5), "slips of the published code repeated"),
+    "_1024": Variant((4, 1.5, 1, 1.5), "code divergence over 1024"),
+    "_unscaled": Variant((4, 1.5, 1, 1.5, 1, 1.5), "distillation without the squared temperature"),
 }
-MEANT = {
-    "_frozen": "early areas frozen",
-    "_faithful": "slips of the published code repeated",
-    "_1024": "code divergence over 1024",
-    "_unscaled": "distillation without the squared temperature",
-}
-"""What variants of a method differ in."""
+"""Ends of names of methods."""
 COVERING: dict[str, tuple[float, ...]] = {"brain_inspired_si": (5, 2)}
 """Lines with gaps, as they often lie on another one, which is seen through them."""
 _FEW = 12  # contexts that get a tick and a marker each
@@ -60,17 +62,10 @@ _WIDE = 126  # characters in a line of a title
 def look(method: str, position: int = 0) -> dict[str, Any]:
     """Colour and dashes of a method; unknown ones take spare colours by position."""
     base, dashes = method, COVERING.get(method, (None, None))
-    for suffix, found in VARIANTS.items():
+    for suffix, variant in VARIANTS.items():
         if base.endswith(suffix):
-            base, dashes = base.removesuffix(suffix), found
+            base, dashes = base.removesuffix(suffix), variant.dashes
     return {"color": METHODS.get(base, SPARE[position % len(SPARE)]), "dashes": dashes}
-
-
-def guessing(log: xr.DataTree) -> xr.DataArray:
-    """Accuracy of guessing on the contexts met so far, (contexts_learned)."""
-    matrix = retention_matrix(log, use="curve")
-    level = log["behaviour"].to_dataset()["chance"].sel(answers=matrix["answers"]).isel(contexts_learned=slice(1, None))
-    return level.where(level["context"] <= level["contexts_learned"]).mean("context").drop_vars("answers")
 
 
 def _limits(values: Mapping[str, xr.DataArray]) -> tuple[float, float]:
@@ -136,7 +131,7 @@ def accuracy_over_contexts(
     values
         Method to (animal, contexts_learned), fraction of right decisions.
     chance
-        What :func:`guessing` gives: a dotted line.
+        What :func:`analysis.methods_table.guessing` gives: a dotted line.
     """
     with mpl.rc_context(STYLE):
         ax = panel(ax)
@@ -187,7 +182,7 @@ def compare_methods(
         handles, labels = right.get_legend_handles_labels()
         columns = -(-len(labels) // rows)
         figure.legend(handles, labels, ncols=columns, frameon=False, loc="outside lower center", handlelength=2.6)
-        there = [what for end, what in MEANT.items() if any(end in name for name in finals)]
+        there = [variant.meant for end, variant in VARIANTS.items() if any(end in name for name in finals)]
         varied = f" hollow, not solid: {', or '.join(there)};" if there else ""
         known = any(published[name].looked_up for name in finals if published and name in published)
         varied += " diamonds: published;" if known else ""

@@ -1,7 +1,7 @@
 """What many methods left of everything that was learned, as a table; its figure is in :mod:`analysis.figures_methods`.
 
 An outcome is a dataset (animal, chance) of ``final`` and ``forgetting``, fractions, with the level of guessing as
-``level``.
+``level``; it is put together from :func:`measures` and :func:`levels` of logs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,28 @@ from collections.abc import Mapping
 import xarray as xr
 
 from .comparison import summarise
+from .forgetting import average_accuracy, chance_level, final_accuracy, forgetting, retention_matrix
 from .published import Published
+
+COLUMN = "published, %"
+
+
+def measures(log: xr.DataTree) -> xr.Dataset:
+    """What is left in the animals of a log: ``final``, ``forgetting``, ``over_contexts``, fractions; (animal, ...)."""
+    found = {"final": final_accuracy(log), "forgetting": forgetting(log), "over_contexts": average_accuracy(log)}
+    return xr.Dataset({name: one.drop_attrs() for name, one in found.items()})
+
+
+def levels(log: xr.DataTree) -> dict[str, float | xr.DataArray]:
+    """What guessing would leave: ``level`` at the end, ``guessing`` over contexts."""
+    return {"level": chance_level(log), "guessing": guessing(log)}
+
+
+def guessing(log: xr.DataTree) -> xr.DataArray:
+    """Accuracy of guessing on the contexts met so far, (contexts_learned)."""
+    matrix = retention_matrix(log, use="curve")
+    level = log["behaviour"].to_dataset()["chance"].sel(answers=matrix["answers"]).isel(contexts_learned=slice(1, None))
+    return level.where(level["context"] <= level["contexts_learned"]).mean("context").drop_vars("answers")
 
 
 def counted(outcomes: Mapping[str, xr.Dataset]) -> tuple[dict[str, xr.Dataset], str]:
@@ -40,8 +61,8 @@ def table(
     beside = {name: str(published[name]) for name in outcomes if published and name in published}
     wide = max(18, *(len(name) for name in outcomes))
     head = f"{'method':{wide}s} {'final accuracy, %':>20s} {'forgetting, points':>20s} {'n':>4s}"
-    head += f"   {'published, %'}" if beside else ""
-    rule = "-" * (len(head) + max((len(words) - len("published, %") for words in beside.values()), default=0))
+    head += f"   {COLUMN}" if beside else ""
+    rule = "-" * (len(head) + max((len(words) - len(COLUMN) for words in beside.values()), default=0))
     lines = [heading, "", head, rule]
     for name, one in outcomes.items():
         cells = []

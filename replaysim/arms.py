@@ -213,7 +213,7 @@ def _classifiers(protocol: str, scenario: str, suffix: str = "", **settings: Any
     found.append(
         arm("lwf", "current stimuli judged by the earlier self, soft targets (LwF)", {"replay": CurrentInputReplay()})
     )
-    if protocol != "permuted_mnist" and (suffix or protocol == "split_mnist"):  # which factor made the numbers of 2022?
+    if suffix or protocol == "split_mnist":  # which factor made the numbers of 2022?
         about = "LwF without the factor of the squared temperature"
         replay = CurrentInputReplay(distillation_weight=1.0)
         found.append(arm("lwf_unscaled", about, {"replay": replay}, UNSCALED))

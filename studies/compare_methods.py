@@ -234,17 +234,14 @@ def outcome(settings: Settings, name: str) -> xr.Dataset | None:
     """Accuracy and forgetting of one arm, (animal, chance); None where no life is complete."""
     import xarray as xr
 
-    from analysis import figures_methods, forgetting
+    from analysis import methods_table
 
     lives, level = [], {}
     for chance in range(settings.first_chance, settings.first_chance + settings.chances):
         found = []
         for portion in live(settings, name, chance):
-            log, own = portion.log, list(portion.animals)
-            measures = {"final": forgetting.final_accuracy(log), "forgetting": forgetting.forgetting(log)}
-            measures["over_contexts"] = forgetting.average_accuracy(log)
-            found.append(xr.Dataset({k: v.drop_attrs() for k, v in measures.items()}).sel(animal=own))
-            level = {"level": forgetting.chance_level(log), "guessing": figures_methods.guessing(log)}
+            found.append(methods_table.measures(portion.log).sel(animal=list(portion.animals)))
+            level = methods_table.levels(portion.log)
         if found:
             one = xr.concat(found, "animal")
             lives.append(

@@ -43,7 +43,7 @@ def test_methods_of_logs(tmp_path: Path) -> None:
             protocol=own, brain=rs.classifier(own, units=(10, 10)), animals=(12, 13), replay=rs.CurrentInputReplay()
         ).log,
     }
-    guessing = drawn.guessing(logs["nothing"])
+    guessing = methods_table.guessing(logs["nothing"])
     assert np.allclose(guessing, [1 / 2, 1 / 4, 1 / 6])
     before = dict(mpl.rcParams)
     figure = drawn.compare_methods(
