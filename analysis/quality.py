@@ -91,6 +91,12 @@ def read_measures(path: Path) -> xr.Dataset:
         raise DataError(f"{path}: cannot be read; remove it, and the arm is judged again ({error})") from error
 
 
+def _fewest_and_most(found: Mapping[str, xr.Dataset]) -> set[int]:
+    """How many animals an arm has; a single number where it is the same in all."""
+    sizes = [one.sizes["animal"] for one in found.values()]
+    return {min(sizes), max(sizes)}
+
+
 def table(found: Mapping[str, xr.Dataset]) -> str:
     """Mean and standard error over animals of every measure and arm; real against real in the last line."""
     first = next(iter(found.values()))
@@ -111,7 +117,7 @@ def table(found: Mapping[str, xr.Dataset]) -> str:
         return (f"{name:14s}" + "".join(cells)).rstrip()
 
     head = [(f"{'':14s}" + "".join(f"{names[i]:>12s}    " for names in columns.values())).rstrip() for i in (0, 1)]
-    n, animals = first.attrs["n_generated"], first.sizes["animal"]
+    n, animals = first.attrs["n_generated"], " to ".join(str(n) for n in sorted(_fewest_and_most(found)))
     rule = "-" * len(head[0].rstrip())
     lines = [*head, rule, *(line(name, values) for name, values in found.items()), rule]
     what = [

@@ -294,4 +294,9 @@ def shipped() -> Path:
 
 def shipped_areas() -> str:
     """Which early areas come with replaysim: the first twelve hexadecimal digits of their file's SHA-256."""
-    return tensor_files.fingerprint(shipped())[:12]
+    return which_areas(None)
+
+
+def which_areas(file: str | Path | None) -> str:
+    """Which early areas a file holds, likewise; None: those that come with replaysim."""
+    return tensor_files.fingerprint(shipped() if file is None else file)[:12]

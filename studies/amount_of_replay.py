@@ -33,7 +33,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from replaysim.commandline import SCENARIO, MatchedOptions, check_counts, run_study
+from replaysim.commandline import run_study
+from replaysim.options import SCENARIO, MatchedOptions, check_counts
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -150,6 +151,7 @@ class Lived(NamedTuple):
 def simulate(name: str, brain: rs.BrainPlan, setup: Matched, settings: Settings, **mechanisms: Any) -> Lived:
     """One condition; animals whose lives are not complete are simulated."""
     from analysis.forgetting import final_accuracy
+    from analysis.survival import alive
     from replaysim import portions
 
     found = portions.live(
@@ -165,6 +167,8 @@ def simulate(name: str, brain: rs.BrainPlan, setup: Matched, settings: Settings,
         **{"learning": setup.learning, **mechanisms},
     )
     there = list(found)
+    for portion in there:
+        alive(name.replace("_", " "), portion.log, portion.animals)
     return Lived(portions.gather(there, settings.animals, final_accuracy), there)
 
 

@@ -31,7 +31,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from replaysim.commandline import SCENARIO, ComputingOptions, check_counts, run_study
+from replaysim.commandline import run_study
+from replaysim.options import PresetOptions
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,14 +45,11 @@ WORDS = {"split_mnist": "Split MNIST", "permuted_mnist": "Permuted MNIST", "spli
 
 
 @dataclass(frozen=True)
-class Settings(ComputingOptions):
+class Settings(PresetOptions):
     """All methods of the paper on one of its protocols: what is left of everything that was learned?"""
 
     protocol: Literal["split-mnist", "permuted-mnist", "split-cifar100"] = field(
         default="split-mnist", metadata={"help": "what the animals meet"}
-    )
-    scenario: Literal["task", "domain", "class"] | None = field(
-        default=None, metadata={"help": f"{SCENARIO} (default: class; permuted MNIST: domain)"}
     )
     arms: str = field(
         default="paper",
@@ -62,10 +60,6 @@ class Settings(ComputingOptions):
     )
     animals: tuple[int, ...] = field(
         default=tuple(range(12, 22)), metadata={"help": "seeds of the animals, e.g. 12:22 (22 not included)"}
-    )
-    steps: int | None = field(
-        default=None,
-        metadata={"help": "steps per context instead of the paper's; labelled, compared with its like only"},
     )
     contexts: int | None = field(
         default=None,
@@ -79,9 +73,6 @@ class Settings(ComputingOptions):
         },
     )
     first_chance: int = field(default=0, metadata={"help": "number of the first of these lives"})
-    early: Path | None = field(
-        default=None, metadata={"help": "file with early areas (default: those that come with replaysim)"}
-    )
     out: Path = field(default=Path("runs/compare_methods"), metadata={"help": "folder for logs, tables and figures"})
     summary: Path | None = field(
         default=None,
@@ -90,19 +81,13 @@ class Settings(ComputingOptions):
             "(default: PROTOCOL.csv in that folder)"
         },
     )
-    overwrite: bool = field(default=False, metadata={"help": "simulate again what is complete in that folder"})
     draw: bool = field(default=False, metadata={"help": "simulate nothing: table and figure of what is complete"})
-    quick: bool = field(default=False, metadata={"help": "a few steps only, to see that everything works"})
 
     def __post_init__(self) -> None:
         from replaysim.errors import SettingError, check_number
 
-        check_counts("compare_methods", self, ("chances", "steps", "contexts", "at_once", "workers", "threads"))
+        self.check("compare_methods", "chances", "contexts")
         check_number("compare_methods", "first_chance", self.first_chance, least=0, whole=True)
-        if self.early is not None and self.world != "split_cifar100":
-            raise SettingError("compare_methods", "early", str(self.early), "left out: digits need no early areas")
-        if self.early is not None and not self.early.is_file():
-            raise SettingError("compare_methods", "early", str(self.early), "a file that is there")
         if self.contexts is not None and self.world != "permuted_mnist":
             raise SettingError(
                 "compare_methods", "contexts", self.contexts, f"left out: {self.protocol} divides its classes among all"
@@ -111,30 +96,14 @@ class Settings(ComputingOptions):
             raise SettingError("compare_methods", "scenario", self.scenario, "'domain' in permuted MNIST")
 
     @property
-    def world(self) -> str:
-        """Name of the protocol in the names of presets."""
-        return self.protocol.replace("-", "_")
-
-    @property
     def prefix(self) -> str:
         """Beginning of the names of presets."""
-        known = self.scenario or ("domain" if self.world == "permuted_mnist" else "class")
-        return f"{self.world}/{known}/"
+        return f"{self.world}/{self.known}/"
 
     @property
     def kept(self) -> Path:
         """The CSV file."""
         return self.summary or self.out / f"{self.world}.csv"
-
-    @property
-    def areas(self) -> str:
-        """Which early areas: the first twelve hexadecimal digits of their file's SHA-256, or ``none``."""
-        from replaysim.early_areas import shipped_areas
-        from replaysim.tensor_files import fingerprint
-
-        if self.world != "split_cifar100":
-            return "none"
-        return shipped_areas() if self.early is None else fingerprint(self.early)[:12]
 
     @property
     def paper_steps(self) -> int:
@@ -160,14 +129,6 @@ class Settings(ComputingOptions):
         return "_".join(words) or "full"
 
     @property
-    def many(self) -> int | None:
-        """Animals that are simulated together; None: all."""
-        from replaysim.portions import together
-
-        wide = self.world != "split_mnist"
-        return together(self.at_once, wide=wide, **self.where)
-
-    @property
     def folder(self) -> Path:
         """Where all that can be compared with each other lies."""
         early = "" if self.areas == "none" else f"_early_{self.areas}"
@@ -189,7 +150,7 @@ def chosen(settings: Settings) -> list[str]:
 
 def live(settings: Settings, name: str, chance: int) -> list[Portion]:
     """Who has lived to the end in one arm and life; who is missing is simulated first, a portion at a time."""
-    from analysis import forgetting
+    from analysis.survival import alive
     from replaysim import portions, presets
 
     preset = presets.get(name)
@@ -203,21 +164,15 @@ def live(settings: Settings, name: str, chance: int) -> list[Portion]:
         animals=settings.animals,
         learning=learning,
         out=settings.folder / name.removeprefix(settings.prefix) / f"chance_{chance}",
-        at_once=settings.many,
-        overwrite=settings.overwrite,
         only_finished=settings.draw,
-        precision=settings.precision,
-        **settings.where,
+        **settings.lived,
         chance=chance,
         label=name,
         **preset.mechanisms,
     ):
         keep(settings, name, portion.log)
-        alive = tuple(animal for animal in portion.animals if animal in forgetting.survivors(portion.log))
-        if dead := [str(animal) for animal in portion.animals if animal not in alive]:
-            print(f"{name}: left out, losses became infinite: animals {', '.join(dead)}", flush=True)
-        if alive:
-            lived.append(portion._replace(animals=alive))
+        if animals := alive(name, portion.log, portion.animals):
+            lived.append(portion._replace(animals=animals))
     return lived
 
 
@@ -260,14 +215,10 @@ def tell(name: str, chance: int, lives: xr.Dataset) -> None:
 
 def title(settings: Settings) -> str:
     """What the animals met, and what makes this no replication of the paper."""
-    from replaysim.early_areas import shipped_areas
-
     world, scenario = settings.prefix.strip("/").split("/")
     words = [WORDS[world], f"{scenario} scenario"]
     words += [f"{settings.paper_steps} steps per context"] if settings.length == "full" else []
-    if settings.areas not in ("none", shipped_areas()):
-        words.append(f"early areas of a file ({settings.areas}...)")
-    words += [f"mixed precision ({precision})" for precision in settings.rounded]
+    words += settings.remarks
     if settings.quick:
         words.append("QUICK: says nothing about the methods")
     elif settings.length != "full":

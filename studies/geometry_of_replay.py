@@ -27,7 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from replaysim.commandline import SCENARIO, MatchedOptions, run_study
+from replaysim.commandline import run_study
+from replaysim.options import SCENARIO, MatchedOptions
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -33,13 +33,13 @@ paper has 10 animals (12:22) of Split CIFAR-100, 5 of permuted MNIST.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from replaysim.commandline import SCENARIO, ComputingOptions, check_counts, check_early, run_study
+from replaysim.commandline import run_study
+from replaysim.options import PresetOptions
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -56,14 +56,11 @@ LAST = "last context"
 
 
 @dataclass(frozen=True)
-class Settings(ComputingOptions):
+class Settings(PresetOptions):
     """Which ingredient of brain-inspired replay is needed, and which would be enough?"""
 
     protocol: Literal["digits", "split-mnist", "permuted-mnist", "split-cifar100"] = field(
         default="digits", metadata={"help": "what the animals meet"}
-    )
-    scenario: Literal["task", "domain", "class"] | None = field(
-        default=None, metadata={"help": f"{SCENARIO} (default: class; permuted MNIST: domain)"}
     )
     closed: Literal["paper", "common"] = field(
         default="paper", metadata={"help": "share of closed gates: the paper's for every arm, or one for all"}
@@ -79,16 +76,9 @@ class Settings(ComputingOptions):
     animals: tuple[int, ...] = field(
         default=tuple(range(12, 18)), metadata={"help": "seeds of the animals, e.g. 12:22 (22 not included)"}
     )
-    steps: int | None = field(
-        default=None, metadata={"help": "steps per context instead of the paper's, to be compared with its like only"}
-    )
-    early: Path | None = field(
-        default=None, metadata={"help": "file with early areas (default: those that come with replaysim)"}
-    )
     out: Path | None = field(
         default=None, metadata={"help": "folder for logs, tables and figures (default: one in runs/)"}
     )
-    overwrite: bool = field(default=False, metadata={"help": "simulate again what is complete in that folder"})
     summary: Path | None = field(
         default=None,
         metadata={
@@ -96,21 +86,9 @@ class Settings(ComputingOptions):
             "(default: PROTOCOL.csv in that folder)"
         },
     )
-    quick: bool = field(default=False, metadata={"help": "a few steps only, to see that everything works"})
 
     def __post_init__(self) -> None:
-        check_counts("lesions", self, ("steps", "workers", "threads", "at_once"))
-        check_early("lesions", self.early, photographs=self.protocol == "split-cifar100")
-
-    @property
-    def world(self) -> str:
-        """Name of the protocol in the names of presets."""
-        return self.protocol.replace("-", "_")
-
-    @property
-    def known(self) -> str:
-        """The scenario."""
-        return self.scenario or ("domain" if self.protocol == "permuted-mnist" else "class")
+        self.check("lesions")
 
     @property
     def folder(self) -> Path:
@@ -118,9 +96,7 @@ class Settings(ComputingOptions):
         words = [self.protocol, self.known]
         words += ["common_gates"] if self.closed == "common" else []
         words += ["faithful"] if self.faithful else []
-        words += [f"{self.steps}_steps"] if self.steps is not None else []
-        words += self.rounded
-        words += ["quick"] if self.quick else []
+        words += self.shortened
         return self.out or Path("runs") / "lesions" / "_".join(words)
 
     @property
@@ -145,12 +121,12 @@ def chosen(settings: Settings) -> dict[str, Preset]:
 
 def simulate_arm(name: str, arm: Preset, settings: Settings) -> list[Portion]:
     """Portions of one arm; animals whose lives are not complete are simulated."""
+    from analysis.survival import alive
     from replaysim import portions, presets
     from replaysim.lesion_arms import folder_name
 
     early = settings.early if arm.sees_photographs else None
     protocol, brain, learning = presets.plan(arm, quick=settings.quick, steps=settings.steps, developed=early)
-    wide = settings.protocol in ("permuted-mnist", "split-cifar100")
     found = []
     for portion in portions.live(
         brain,
@@ -158,14 +134,12 @@ def simulate_arm(name: str, arm: Preset, settings: Settings) -> list[Portion]:
         animals=settings.animals,
         learning=learning,
         out=settings.folder / folder_name(name),
-        at_once=portions.together(settings.at_once, wide=wide, **settings.where),
-        overwrite=settings.overwrite,
-        precision=settings.precision,
-        **settings.where,
+        **settings.lived,
         label=name,
         **arm.mechanisms,
     ):
         keep(arm, portion.log, settings)
+        alive(name, portion.log, portion.animals)
         found.append(portion)
     return found
 
@@ -174,15 +148,10 @@ def keep(arm: Preset, log: xr.DataTree, settings: Settings) -> None:
     """Add animals to the summary, where the arm is one of the paper's."""
     from analysis import summaries
     from replaysim import presets
-    from replaysim.early_areas import shipped_areas
 
     if settings.quick or arm.name not in presets.PRESETS:
         return
-    areas = "none"
-    if arm.sees_photographs:
-        file = settings.early
-        areas = shipped_areas() if file is None else hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-    summaries.add_rows(settings.kept, summaries.rows_of(log, arm.name, early=areas))
+    summaries.add_rows(settings.kept, summaries.rows_of(log, arm.name, early=settings.areas))
 
 
 def table(accuracy: Mapping[str, xr.DataArray], chance: float) -> str:
@@ -254,7 +223,7 @@ def main(settings: Settings) -> None:
     arms = xr.Variable("arm", list(accuracy))
     kept = xr.concat(list(accuracy.values()), arms, coords="minimal", compat="override", join="outer")
     kept.assign_attrs(chance=chance).to_netcdf(settings.folder / "accuracy.nc")
-    title = f"{settings.protocol}, {settings.known} scenario"
+    title = ", ".join([settings.protocol, f"{settings.known} scenario", *settings.remarks])
     if settings.steps is not None or settings.quick:
         title += ", shortened"
     saved = draw(accuracy, chance, title, settings.folder / "lesions")

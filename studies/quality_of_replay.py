@@ -31,12 +31,13 @@ animals expect them: log-likelihood, and error of reconstruction, at the area at
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from replaysim.commandline import ComputingOptions, MatchedOptions, check_counts, check_early, run_study
+from replaysim.commandline import run_study
+from replaysim.options import MatchedOptions, ProtocolOptions
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,24 +60,17 @@ EMBEDDING_ANIMAL = 1_000_000  # never an animal of the study
 
 
 @dataclass(frozen=True)
-class Settings(ComputingOptions, MatchedOptions):
+class Settings(ProtocolOptions, MatchedOptions):
     """How good are replayed memories, and which ingredient makes them good?"""
 
     protocol: Literal["digits", "split-mnist", "split-cifar100"] = field(  # type: ignore[assignment]
         default="digits", metadata={"help": "what the animals meet"}
     )
     arms: str = field(default="all", metadata={"help": "comma-separated names of arms, as in the table"})
-    steps: int | None = field(
-        default=None, metadata={"help": "steps per context instead of the usual, to be compared with its like only"}
-    )
-    early: Path | None = field(
-        default=None, metadata={"help": "file with early areas (default: those that come with replaysim)"}
-    )
     stimuli: int = field(default=200, metadata={"help": "test stimuli whose likelihood is asked for"})
 
     def __post_init__(self) -> None:
-        check_counts("quality_of_replay", self, ("steps", "workers", "threads", "at_once", "stimuli"))
-        check_early("quality_of_replay", self.early, photographs=self.photographs)
+        self.check("quality_of_replay", "stimuli")
 
     def asked(self, real: xr.DataArray) -> int:
         """How many stimuli there are to be asked about."""
@@ -85,15 +79,7 @@ class Settings(ComputingOptions, MatchedOptions):
     @property
     def folder(self) -> Path:
         """Where everything goes."""
-        words = [self.protocol, *([f"{self.steps}_steps"] if self.steps is not None else [])]
-        words += self.rounded
-        words += ["quick"] if self.quick else []
-        return self.out or Path("runs") / "quality_of_replay" / "_".join(words)
-
-    @property
-    def photographs(self) -> bool:
-        """Whether what is met are photographs."""
-        return self.protocol == "split-cifar100"
+        return self.out or Path("runs") / "quality_of_replay" / "_".join([self.protocol, *self.shortened])
 
 
 class Arm(NamedTuple):
@@ -190,11 +176,8 @@ def simulate_arm(name: str, arm: Arm, settings: Settings) -> Iterator[Portion]:
         learning=arm.learning,
         record=record if settings.photographs else [rs.CorticalActivity("retina"), *record],
         out=settings.folder / folder_name(name),
-        at_once=portions.together(settings.at_once, wide=settings.photographs, **settings.where),
-        overwrite=settings.overwrite,
         keep_brains=True,
-        precision=settings.precision,
-        **settings.where,
+        **settings.lived,
         label=name,
         **arm.mechanisms,
     )
@@ -202,9 +185,11 @@ def simulate_arm(name: str, arm: Arm, settings: Settings) -> Iterator[Portion]:
 
 def judged(portion: Portion, real: xr.DataArray, embedding: Embedding, settings: Settings) -> xr.Dataset:
     """The measures of one portion, made where they are not there."""
+    from analysis.forgetting import survivors
     from analysis.quality import EXPECTED, judge, read_measures
     from replaysim.embedding import memories
     from replaysim.expectation import expectation
+    from replaysim.resumption import KeptBrains
 
     path = portion.folder / "quality.nc"
     made_of = {"log_id": portion.log.attrs["id"], "embedding_id": embedding.id}
@@ -213,12 +198,13 @@ def judged(portion: Portion, real: xr.DataArray, embedding: Embedding, settings:
         same = {key: there.attrs.get(key) for key in made_of} == made_of
         if same and there.attrs.get("stimuli_asked") == settings.asked(real) and set(EXPECTED) <= set(there):
             return there.sel(animal=list(portion.animals))
+    brains = KeptBrains(portion.brains.folder, survivors(portion.log))
     there = judge(
         seen(real, embedding),
-        [seen(one, embedding) for one in memories(portion.brains, len(real))],
+        [seen(one, embedding) for one in memories(brains, len(real))],
         paper=settings.photographs,
     )
-    expected = expectation(portion.brains, real, stimuli=settings.stimuli)
+    expected = expectation(brains, real, stimuli=settings.stimuli)
     there = there.merge(expected, combine_attrs="no_conflicts").assign_attrs(made_of)
     temporary = path.with_name(f"{path.name}.tmp")
     there.to_netcdf(temporary)
@@ -231,6 +217,22 @@ def seen(stimuli: xr.DataArray, embedding: Embedding) -> Seen:
     from analysis.quality import Seen
 
     return Seen(embedding.activity(stimuli), embedding.decisions(stimuli))
+
+
+def together(parts: list[xr.Dataset], animals: Sequence[int]) -> xr.Dataset:
+    """Measures of several portions, in the order of the animals."""
+    import xarray as xr
+
+    whole = xr.concat(
+        parts,
+        "animal",
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        join="exact",
+        combine_attrs="drop_conflicts",
+    )
+    return whole.sel(animal=[animal for animal in animals if animal in whole["animal"]])
 
 
 def draw_images(real: xr.DataArray, first: Mapping[str, Portion], stem: Path) -> list[Path]:
@@ -257,7 +259,9 @@ def main(settings: Settings) -> None:
     from analysis import figures_fidelity, style
     from analysis.origins import origin_lines
     from analysis.quality import table
+    from analysis.survival import alive
     from replaysim.embedding import real_stimuli
+    from replaysim.errors import LogError
     from replaysim.lesion_arms import folder_name
     from replaysim.preparation import check_animals, check_device
 
@@ -269,26 +273,22 @@ def main(settings: Settings) -> None:
     for name, arm in arms.items():
         parts = []
         for portion in simulate_arm(name, arm, settings):
-            parts.append(judged(portion, real, embedding, settings))
             logs.append(portion.log)
-            if settings.animals[0] in portion.animals:
-                first[name] = portion
-        whole = xr.concat(
-            parts,
-            "animal",
-            data_vars="minimal",
-            coords="minimal",
-            compat="override",
-            join="exact",
-            combine_attrs="drop_conflicts",
-        )
-        found[name] = whole.sel(animal=list(settings.animals))
+            if animals := alive(name, portion.log, portion.animals):
+                lived = portion._replace(animals=animals)
+                parts.append(judged(lived, real, embedding, settings))
+                if name not in first or settings.animals[0] in animals:
+                    first[name] = lived
+        if parts:
+            found[name] = together(parts, settings.animals)
+    if not found:
+        raise LogError("losses became infinite in all animals of all arms: nobody is left to be judged")
     text = "\n".join([table(found), "", *origin_lines(logs)])
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
     kept = xr.DataTree.from_dict({f"/{folder_name(name)}": one for name, one in found.items()})
     kept.to_netcdf(settings.folder / "quality.nc")
-    title = f"{settings.protocol}, class scenario"
+    title = ", ".join([settings.protocol, "class scenario", *settings.remarks])
     if settings.steps is not None or settings.quick:
         title += ", shortened"
     saved = style.save(figures_fidelity.quality_of_arms(found, title=title), settings.folder / "quality")

@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.operations import SPLIT_CIFAR100, SPLIT_MNIST, Task
 from analysis.stopwatch import matrix_rate, memory_rate, timed
-from replaysim.commandline import check_counts, run_study
+from replaysim.commandline import run_study
+from replaysim.options import check_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from replaysim.commandline import check_counts, run_study
+from replaysim.commandline import run_study
+from replaysim.options import check_counts
 
 COLUMNS = (
     *("stage", "scenario", "mechanism"),

@@ -409,4 +409,4 @@ def test_animals_that_live_together() -> None:
         ((5,), narrow),
     ):
         own = compare_methods.Settings(**settings)
-        assert tuple(len(together) for together in portions.portions(own.animals, own.many)) == wanted
+        assert tuple(len(together) for together in portions.portions(own.animals, own.lived["at_once"])) == wanted
