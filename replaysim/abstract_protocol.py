@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import DataError, SettingError, check_choice, one_of
+from .errors import DataError, SettingError, check_choice, check_number, one_of
 from .stimuli import StimulusSet, from_arrays
 
 SCENARIOS = ("task", "domain", "class")
@@ -35,7 +35,8 @@ class Curriculum(NamedTuple):
     """Position of the class of every test stimulus, (stimulus,)."""
     permutation: np.ndarray | None = None
     """Where contexts rearrange stimuli: element ``i`` of a stimulus presented in context ``c`` shows element
-    ``permutation[c, i]`` of the stored one, ``int64``, (context, element). None: stimuli are shown as they are."""
+    ``permutation[c, i]`` of the stored one, ``int64``, (context, element); stimuli must then be vectors, (stimulus,
+    element). None: they are shown as they are."""
 
 
 class AbstractProtocol(ABC):
@@ -177,6 +178,91 @@ def as_stimulus_set(
     if labels is None:
         raise SettingError(owner, "labels", None, "one label per stimulus")
     return from_arrays(stimuli, labels, test_stimuli, test_labels, name=name)
+
+
+def check_protocol(protocol: AbstractProtocol) -> None:
+    """Raise :class:`SettingError` unless what a protocol, maybe a user's own, says of itself fits together."""
+    owner, given = type(protocol).__name__, ("name", "scenario", "stimuli", "metadata")
+    for name in given:
+        if not hasattr(protocol, name):
+            raise SettingError(owner, name, None, f"given: a protocol has {', '.join(given)}")
+    owner = check_names(protocol.name, protocol.metadata, owner, protocol.scenario)
+    check_choice(owner, "scenario", protocol.scenario, SCENARIOS)
+    if not isinstance(protocol.stimuli, StimulusSet):
+        must = "a StimulusSet, e.g. replaysim.stimuli.from_arrays(stimuli, labels)"
+        raise SettingError(owner, "stimuli", type(protocol.stimuli).__name__, must)
+    check_number(owner, "n_contexts", protocol.n_contexts, least=1, whole=True)
+    if len(protocol.class_counts) != protocol.n_contexts:
+        must = f"{protocol.n_contexts} numbers of classes, one for each context"
+        raise SettingError(owner, "class_counts", protocol.class_counts, must)
+    for count in protocol.class_counts:
+        check_number(owner, "class_counts", count, least=1, whole=True)
+
+
+def check_curriculum(protocol: AbstractProtocol, curriculum: Curriculum) -> None:
+    """Raise :class:`SettingError` unless an animal can live through what it is to meet."""
+    owner, n, stimuli = f"{type(protocol).__name__}.curriculum()", protocol.n_contexts, protocol.stimuli
+    if not isinstance(curriculum, Curriculum):
+        raise SettingError(type(protocol).__name__, "curriculum()", type(curriculum).__name__, "a Curriculum")
+    _check_indices(owner, "class_identity", curriculum.class_identity, protocol.n_classes, protocol.n_classes)
+    if len(set(curriculum.class_identity.tolist())) != protocol.n_classes:
+        raise SettingError(owner, "class_identity", curriculum.class_identity.tolist(), "every class once")
+    for part, labels in (("train", stimuli.train_label), ("test", stimuli.test_label)):
+        met, position = getattr(curriculum, part), getattr(curriculum, f"{part}_position")
+        if len(met) != n:
+            raise SettingError(owner, part, f"{len(met)} arrays", f"{n} arrays of indices, one for each context")
+        _check_indices(owner, f"{part}_position", position, None, len(labels))
+        for context, index in enumerate(met):
+            _check_indices(owner, f"{part}[{context}]", index, len(labels))
+            _check_positions(owner, protocol, part, context, position[index])
+    for context, index in enumerate(curriculum.train):
+        if not len(index):
+            raise SettingError(owner, f"train[{context}]", "no stimuli", "at least one stimulus to learn from")
+    if curriculum.permutation is not None:
+        _check_permutation(owner, protocol, curriculum.permutation)
+    tested = np.unique(np.concatenate(curriculum.test))
+    where = protocol.probe_context(curriculum, tested)
+    _check_indices(type(protocol).__name__, "probe_context()", where, n, len(tested))
+
+
+def _check_indices(owner: str, name: str, given: object, below: int | None, count: int | None = None) -> None:
+    """Raise unless this is a vector of whole numbers from 0, of so many."""
+    must = "whole numbers" + ("" if below is None else f" from 0 to {below - 1}")
+    must = f"an array (int64) of {'' if count is None else f'{count} '}{must}"
+    if not isinstance(given, np.ndarray):
+        raise SettingError(owner, name, type(given).__name__, must)
+    if given.ndim != 1 or given.dtype not in (np.int64, np.int32) or (count is not None and len(given) != count):
+        raise SettingError(owner, name, f"{given.dtype} of shape {given.shape}", must)
+    if below is not None and len(given) and not 0 <= given.min() <= given.max() < below:
+        raise SettingError(owner, name, f"numbers from {given.min()} to {given.max()}", must)
+
+
+def _check_positions(owner: str, protocol: AbstractProtocol, part: str, context: int, position: np.ndarray) -> None:
+    """Raise unless the right answers to the stimuli of a context are among those that compete in it."""
+    if not len(position):
+        return
+    _check_indices(owner, f"{part}_position[{part}[{context}]]", position, protocol.n_classes)
+    target = protocol.target(position, context)
+    competing = protocol.answers(protocol.rule, context, context + 1)
+    if not 0 <= target.min() <= target.max() < len(competing) or not competing[target].all():
+        first = protocol.first_classes[context]
+        must = (
+            f"positions of classes of context {context} (counted from 0), the first of which is {first}: the answers "
+            f"that compete in it are {np.flatnonzero(competing).tolist()}"
+        )
+        raise SettingError(owner, f"{part}_position[{part}[{context}]]", np.unique(position).tolist(), must)
+
+
+def _check_permutation(owner: str, protocol: AbstractProtocol, given: object) -> None:
+    """Raise unless contexts can rearrange the stimuli so."""
+    own, shape = protocol.stimuli, (protocol.n_contexts, protocol.stimuli.size)
+    if len(own.shape) != 1:
+        must = "None, or stimuli must be vectors (stimulus, element), as rows of a permutation are: flatten them"
+        raise SettingError(owner, "permutation", f"an array, for stimuli of shape {own.shape}", must)
+    if not isinstance(given, np.ndarray) or given.dtype != np.int64 or given.shape != shape:
+        got = f"{given.dtype} of shape {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
+        raise SettingError(owner, "permutation", got, f"an int64 array (context, element), here of shape {shape}")
+    _check_indices(owner, "permutation", given.reshape(-1), own.size)
 
 
 def check_bernoulli(protocol: AbstractProtocol) -> None:

@@ -262,6 +262,12 @@ class Brain(nn.Module):
         """
         hippocampus, _feedback = self._with_hippocampus("recall")
         chance = rng.stream(seed, "recall")
+        for name, asked in (("classes", classes), ("contexts", contexts)):
+            if asked is not None and not _is_list(asked):
+                must = "a list of whole numbers, one per event, e.g. [3, 3, 8]"
+                raise SettingError("Brain.recall", name, asked, must)
+        if events is not None:
+            check_number("Brain.recall", "events", events, least=0, whole=True)
         given = [g for g in (classes, contexts) if g is not None]
         n = len(given[0]) if given else (1 if events is None else events)
         if any(len(g) != n for g in given) or (events is not None and events != n):
@@ -299,6 +305,14 @@ class Brain(nn.Module):
                 "Brain", verb, "a plain classifier", "a brain with a hippocampus: grow one with brain_inspired()"
             )
         return self.hippocampus, self.feedback
+
+
+def _is_list(given: object) -> bool:
+    """Whether numpy makes a vector of it."""
+    try:
+        return np.ndim(given) == 1  # type: ignore[arg-type]
+    except ValueError:  # lists of different lengths in a list
+        return False
 
 
 def set_gates(brain: Brain, patterns: Sequence[np.ndarray]) -> None:

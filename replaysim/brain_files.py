@@ -71,7 +71,9 @@ def save_brain(brain: Brain, path: str | Path) -> Path:
         "animal": brain.animal,
         "class_identity": list(brain.class_identity),
     }
-    return tensor_files.write(path, KIND, brain.state_dict(), about)
+    # copies: the file format wants no two names for one piece of memory, as tied synapses have
+    state = {name: value.detach().clone() for name, value in brain.state_dict().items()}
+    return tensor_files.write(path, KIND, state, about)
 
 
 def load_brain(path: str | Path, *, cortex: Callable[[], AbstractCortex] | None = None) -> Brain:

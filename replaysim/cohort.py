@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from .brain import Brain
-from .consolidation import ConsolidationRule, ConsolidationState
+from .consolidation import ConsolidationRule, ConsolidationState, in_memory_of_its_own
 from .cortex import RETINA
 from .events import Appraisal, Cues, Episodes, Events, Reactivation, ReplayRound
 from .fisher import Judgement, fisher_information
@@ -23,6 +24,7 @@ from .layout import Adam, by_input
 from .learning import Entrances, Experience, Trials
 from .replay import ReplayMechanism, distillation_weight
 
+Module = TypeVar("Module", bound=nn.Module)
 _TRIALS_AT_ONCE = 2048  # stimuli that an evaluation holds at a time, per animal
 
 
@@ -95,7 +97,7 @@ class Cohort:
             name: by_input(value.detach()).requires_grad_(value.requires_grad) for name, value in plastic.items()
         }
         self.fixed = {name: value.detach() for name, value in fixed.items()}
-        learner = placed[0].to("meta").train()  # values come from the stacks
+        learner = without_values(placed[0]).train()  # values come from the stacks
         self.template = copy.deepcopy(learner).eval()
         soft = replay is None or replay.targets == "soft"
         temperature = 2.0 if replay is None else replay.temperature
@@ -105,10 +107,11 @@ class Cohort:
         self._experience = Experience(learner, soft=soft, temperature=temperature, distillation_weight=weight)
         shared = source == "current" and learner.hippocampus is None and not self._experience.apart
         self._experience.entrances = Entrances(presented, at, shared)
-        self._perception = Perception(self.template)
-        self._judgement = Judgement(self.template, presented)
-        self._reactivation = Reactivation(self.template, temperature)
-        self._appraisal = Appraisal(self.template, temperature, presented, known=source == "episodes" and not soft)
+        looks = copy.deepcopy(self.template)  # functional_call may not put back what has two names
+        self._perception = Perception(looks)
+        self._judgement = Judgement(looks, presented)
+        self._reactivation = Reactivation(looks, temperature)
+        self._appraisal = Appraisal(looks, temperature, presented, known=source == "episodes" and not soft)
         leaves = [value for value in self.synapses.values() if value.requires_grad]
         self.covered = [
             name
@@ -120,7 +123,7 @@ class Cohort:
         self.adam = Adam(leaves, rate, fused=self.device.type in ("cpu", "cuda"), capturable=cuda, bounded=stiff)
         self.state: ConsolidationState | None = None
         if consolidation is not None:
-            self.state = consolidation.begin(self._covered())
+            self.state = in_memory_of_its_own(consolidation.begin(self._covered()), self._covered())
         self._values = _nested({**self.synapses, **self.fixed})
         self._earlier: dict[str, Tensor] | None = None
 
@@ -267,7 +270,8 @@ class Cohort:
             ]
             return {name: by_input(torch.stack([f[f"brain.{name}"] for f in found])) for name in self.covered}
 
-        self.state = self.consolidation.consolidate(self.state, self._covered(), information)
+        state = self.consolidation.consolidate(self.state, self._covered(), information)
+        self.state = in_memory_of_its_own(state, self._covered())
 
     @torch.no_grad()
     def perceive(
@@ -305,10 +309,27 @@ class Cohort:
             yield vmap(one, in_dims=(0, 0 if own else None, 0))(self._values, block, where)
 
     def brain_state(self, index: int) -> dict[str, Tensor]:
-        """State of one animal's brain, on the CPU; loads into an ordinary brain."""
-        values = {**self.synapses, **self.fixed}
+        """State of one animal's brain, on the CPU; loads into an ordinary brain.
+
+        It has the names that a brain saves: both of what has two, and none of a buffer that is not saved.
+        """
+        values, template = {**self.synapses, **self.fixed}, self.template
+        names = {id(value): name for name, value in (*template.named_parameters(), *template.named_buffers())}
+        saved = {name: names.get(id(value)) for name, value in template.state_dict(keep_vars=True).items()}
         plain = torch.contiguous_format
-        return {name: value[index].detach().cpu().clone(memory_format=plain) for name, value in values.items()}
+        return {
+            name: values[own][index].detach().cpu().clone(memory_format=plain)
+            for name, own in saved.items()
+            if own is not None
+        }
+
+
+def without_values(brain: Module) -> Module:
+    """The same modules without values, on the device ``meta``; what is one synapse under two names stays one."""
+    shells: dict[int, Any] = {id(value): value.detach().to("meta") for value in brain.buffers()}
+    for value in brain.parameters():
+        shells[id(value)] = nn.Parameter(value.detach().to("meta"), requires_grad=value.requires_grad)
+    return copy.deepcopy(brain, shells)
 
 
 def _nested(values: Mapping[str, Tensor]) -> dict[str, Tensor]:

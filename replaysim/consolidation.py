@@ -94,6 +94,24 @@ class ConsolidationState(NamedTuple):
     """Contexts consolidated so far."""
 
 
+def in_memory_of_its_own(state: ConsolidationState, synapses: Synapses) -> ConsolidationState:
+    """The same state, in which every value that lies in memory once for many (``expand``) has a place of its own.
+
+    It lies as its synapses lie, so that sums run in the same order; what lies so could not be read from a checkpoint.
+    """
+
+    def own(name: str, value: Tensor) -> Tensor:
+        if all(step or n == 1 for step, n in zip(value.stride(), value.shape, strict=True)):
+            return value  # the very tensor
+        like = synapses.get(name)
+        if like is None or like.shape != value.shape:
+            return value.contiguous()
+        return torch.empty_like(like, dtype=value.dtype, device=value.device).copy_(value)
+
+    parts = [{name: own(name, value) for name, value in part.items()} for part in state[:-1]]
+    return ConsolidationState(parts[0], parts[1], parts[2], parts[3], state.consolidated)
+
+
 def _nothing_yet(synapses: Synapses) -> ConsolidationState:
     """No importance, and the anchor here."""
     zeros = {name: torch.zeros_like(value) for name, value in synapses.items()}

@@ -6,6 +6,7 @@ A cortex is an ordinary :class:`torch.nn.Module` for *one* animal with three att
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,14 +80,30 @@ class OwnCortex:
     Parameters
     ----------
     make
-        A class or function without arguments that returns the cortex.
+        A class or function without arguments that returns the cortex. It may return the same one, e.g. trained before,
+        at every call: every animal gets a copy, so that none learns with the synapses of another, or with yours.
     """
 
     make: Callable[[], AbstractCortex]
 
     def build(self) -> AbstractCortex:
-        """Grow it; its initial synapses come from torch's current random state."""
-        return self.make()
+        """Grow it; its initial synapses come from torch's current random state.
+
+        Raises
+        ------
+        SettingError
+            If it cannot be copied.
+        """
+        made = self.make()
+        try:
+            return copy.deepcopy(made)
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}".splitlines()[0]
+            must = (
+                "a module that copy.deepcopy can copy, as every animal gets one of its own: without open files, locks "
+                "and tensors that autograd has made"
+            )
+            raise SettingError("OwnCortex", "make", f"{type(made).__name__} ({said})", must) from error
 
 
 @dataclass(frozen=True)

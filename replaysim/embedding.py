@@ -74,11 +74,11 @@ class Embedding:
                 f"Embedding: stimuli of {stimuli.sizes['unit']} units at the area {area!r}; it has {dict(sizes)}"
             )
         with torch.no_grad():
-            flat = torch.from_numpy(stimuli.values.reshape(-1, sizes[area]))
+            flat = torch.from_numpy(stimuli.values.reshape(-1, sizes[area])).to(self.brain.readout.weight)
             found = torch.cat([take(self.brain.climb(part, area)[self.brain.top]) for part in flat.split(_AT_ONCE)])
         shape = (*stimuli.shape[:-1], found.shape[-1])
         coords = {n: c for n, c in stimuli.coords.items() if "unit" not in c.dims}
-        return xr.DataArray(found.numpy().reshape(shape), coords, (*stimuli.dims[:-1], dim), name=name)
+        return xr.DataArray(found.cpu().numpy().reshape(shape), coords, (*stimuli.dims[:-1], dim), name=name)
 
 
 def real_stimuli(protocol: AbstractProtocol) -> xr.DataArray:

@@ -12,7 +12,9 @@ single trials, which is slow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -119,10 +121,7 @@ def _of_layers(
 ) -> dict[str, Tensor]:
     """Sum over trials, for the layers that are used once in a pass."""
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
-    hooks = [
-        layer.register_forward_hook(lambda _module, given, out, name=name: seen[name].append((given[0], out)))
-        for name, layer in layers.items()
-    ]
+    hooks = [layer.register_forward_hook(_keeping(seen[name])) for name, layer in layers.items()]
     detached = {name: value.detach().requires_grad_(name in covered) for name, value in values.items()}
     try:
         with torch.enable_grad():
@@ -131,19 +130,63 @@ def _of_layers(
         for hook in hooks:
             hook.remove()
     dims = {nn.Linear: 2, nn.Conv2d: 4, nn.BatchNorm2d: 4}
-    once = {n: calls[0] for n, calls in seen.items() if len(calls) == 1 and calls[0][0].dim() == dims[type(layers[n])]}
+    uses = _uses(log_p)
+    once = {
+        name: calls[0]
+        for name, calls in seen.items()
+        if len(calls) == 1
+        and calls[0][0].dim() == dims[type(layers[name])]
+        and all(uses[id(detached.get(f"{name}.{value}"))] <= 1 for value in ("weight", "bias"))
+    }
     received = {name: _received(name, layers[name], given.detach(), values) for name, (given, _out) in once.items()}
-    outputs = [out for _given, out in once.values()]
+    outputs = {name: out for name, (_given, out) in once.items()}
     information: dict[str, Tensor] = {}
     for c in torch.nonzero(answers).flatten().tolist():
-        slopes = torch.autograd.grad(log_p[:, c].sum(), outputs, retain_graph=True)
+        slopes = _slopes(log_p[:, c].sum(), outputs)
         p = log_p[:, c].detach().exp()
-        for name, slope in zip(once, slopes, strict=True):
+        for name, slope in slopes.items():
             weight, bias = _squared(layers[name], received[name], slope, p)
             for key, term in ((f"{name}.weight", weight.view_as(values[f"{name}.weight"])), (f"{name}.bias", bias)):
                 if key in values:
                     information[key] = information[key] + term if key in information else term
     return information
+
+
+def _keeping(calls: list[tuple[Tensor, Tensor]]) -> Callable[..., Tensor]:
+    """A hook that keeps what a layer is given and gives, and passes on a copy: a non-linearity may work in place."""
+
+    def keep(_layer: nn.Module, given: tuple[Any, ...], out: Tensor) -> Tensor:
+        calls.append((given[0], out))
+        return out.clone()
+
+    return keep
+
+
+def _uses(result: Tensor) -> Counter[int]:
+    """How many operations take each leaf (by its ``id``); a layer's synapses may serve elsewhere, too."""
+    found: Counter[int] = Counter()
+    seen: set[Any] = set()
+    waiting = [result.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        for earlier, _number in node.next_functions:
+            waiting.append(earlier)
+            if (leaf := getattr(earlier, "variable", None)) is not None:
+                found[id(leaf)] += 1
+    return found
+
+
+def _slopes(log_p: Tensor, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Slopes of a sum of log-probabilities; zero at layers that lead to no decision, or through which none can flow."""
+    followed = {name: out for name, out in outputs.items() if out.requires_grad}
+    found: tuple[Tensor | None, ...] = ()
+    if followed and log_p.requires_grad:
+        found = torch.autograd.grad(log_p, list(followed.values()), retain_graph=True, allow_unused=True)
+    slopes = {name: torch.zeros_like(out) for name, out in outputs.items()}
+    return slopes | {name: slope for name, slope in zip(followed, found, strict=False) if slope is not None}
 
 
 def _received(name: str, layer: nn.Module, given: Tensor, values: Mapping[str, Tensor]) -> Tensor:

@@ -51,7 +51,7 @@ def log_likelihood(
     SettingError
         If the brain has no hippocampus, or contexts are missing.
     DataError
-        If noise and activity do not fit.
+        If noise and activity do not fit, or the brain has no such class or context.
     """
     if brain.hippocampus is None:
         raise SettingError("log_likelihood", "brain", "a plain classifier", "a brain with a hippocampus")
@@ -60,6 +60,7 @@ def log_likelihood(
             f"log_likelihood: noise has shape {tuple(noise.shape)}, must be ({activity.shape[0]}, sample, "
             f"{brain.hippocampus.code_units}): (trial, sample, code_unit)"
         )
+    _check_asked("log_likelihood", brain, len(activity), classes, contexts)
     samples = noise.shape[1]
     mean, log_variance = (part[:, None] for part in _code(brain, activity))
     code = mean + torch.exp(0.5 * log_variance) * noise
@@ -98,10 +99,29 @@ def reconstruction_error(
     check_choice("reconstruction_error", "over", over, ("mean", "sum"))
     if brain.hippocampus is None:
         raise SettingError("reconstruction_error", "brain", "a plain classifier", "a brain with a hippocampus")
+    _check_asked("reconstruction_error", brain, len(activity), classes, contexts)
     mean, _log_variance = _code(brain, activity)
     recreated = brain.recreate(mean, _gate_weight(brain, classes, contexts, mean.dtype))
     error = 0.5 * (activity.flatten(1) - recreated).square()
     return error.mean(-1) if over == "mean" else error.sum(-1)
+
+
+def _check_asked(owner: str, brain: Brain, trials: int, classes: Tensor, contexts: Tensor | None) -> None:
+    """Raise :class:`DataError` unless there is a mode or a gate for every trial, where they are asked for."""
+    by = None if brain.gates is None or brain.plan.gating is None else brain.plan.gating.by
+    asked = {
+        "classes": (classes, brain.plan.classes, brain.modes is not None or by == "class"),
+        "contexts": (contexts, brain.plan.contexts, by == "context"),
+    }
+    for name, (given, n, matters) in asked.items():
+        if given is None or not matters:
+            continue
+        if tuple(given.shape) != (trials,) or given.is_floating_point():
+            got = f"{given.dtype} of shape {tuple(given.shape)}"
+            raise DataError(f"{owner}: {name} are {got}, must be whole numbers, one for each of {trials} trials")
+        if trials and not 0 <= int(given.min()) <= int(given.max()) < n:
+            reach = f"reach from {int(given.min())} to {int(given.max())}"
+            raise DataError(f"{owner}: {name} {reach}, must be positions from 0 to {n - 1}: this brain has {n} {name}")
 
 
 def _code(brain: Brain, activity: Tensor) -> tuple[Tensor, Tensor]:

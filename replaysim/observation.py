@@ -5,12 +5,14 @@ Every function here reads; none of them draws from the animals' chance or writes
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
+from torch.nn.modules.batchnorm import _NormBase
 
 from . import rng
 from .brain import Brain
@@ -234,13 +236,13 @@ def evoked(
 
 
 def about_area(cortex: AbstractCortex, area: str) -> dict[str, Any]:
-    """Attributes of an area in the log: whether synapses onto it can change, and its non-linearity where that is known.
+    """Attributes of an area in the log: whether anything at it or below can change, and its non-linearity if known.
 
     An area is found as the part of the cortex with its name, or with its name in a part of that part.
     """
     if area == cortex.areas[0]:
         return {"area": area, "plastic": 0, "nonlinearity": "none"}
-    plastic = int(any(value.requires_grad for value in _part(cortex, area).parameters()))
+    plastic = int(not stands(cortex, area))
     return {"area": area, "plastic": plastic, "nonlinearity": cortex.nonlinearities.get(area, "unknown")}
 
 
@@ -249,19 +251,33 @@ def _part(cortex: AbstractCortex, area: str) -> torch.nn.Module:
     return next((part for name, part in cortex.named_modules() if name.rsplit(".", 1)[-1] == area), cortex)
 
 
+def _learning(cortex: AbstractCortex) -> AbstractCortex:
+    """The cortex in the mode in which it learns, but parts that refuse (frozen early areas); values are not copied.
+
+    Whoever looks has it in the other mode, in which no statistics are gathered.
+    """
+    own = {id(value): value for value in (*cortex.parameters(), *cortex.buffers())}
+    return copy.deepcopy(cortex, own).train()
+
+
+def _changes(part: torch.nn.Module) -> bool:
+    """Whether a part has synapses that are plastic, or gathers statistics of its batches."""
+    gathers = any(isinstance(m, _NormBase) and m.training and m.track_running_stats for m in part.modules())
+    return gathers or any(value.requires_grad for value in part.parameters())
+
+
 def plastic_reentry(brain: Brain) -> bool:
-    """Whether synapses onto the re-entry area, or below it, can change."""
-    return any(about_area(brain.cortex, area)["plastic"] for area in _up_to(brain.cortex, brain.cortex.reentry))
+    """Whether synapses onto the re-entry area or below it, or statistics there, can change."""
+    return not stands(brain.cortex, brain.cortex.reentry)
 
 
 def stands(cortex: AbstractCortex, area: str) -> bool:
     """Whether what a stimulus evokes in an area is the same for life: nothing at it or below it can change.
 
-    Neither synapses nor statistics, which areas in training mode may gather.
+    Neither synapses nor the statistics that normalisation gathers while animals learn.
     """
-    parts = [_part(cortex, below) for below in _up_to(cortex, area)]
-    adapts = any(part.training and next(part.buffers(), None) is not None for part in parts)
-    return not adapts and not any(value.requires_grad for part in parts for value in part.parameters())
+    learner = _learning(cortex)
+    return not any(_changes(_part(learner, below)) for below in _up_to(cortex, area))
 
 
 def _up_to(cortex: AbstractCortex, area: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 
 from . import rng
+from .abstract_protocol import check_curriculum, check_protocol
 from .brain import Brain, BrainPlan, gateable
 from .consolidation import ConsolidationRule, check_rule
 from .cortex import RETINA
@@ -88,6 +89,7 @@ def prepare(
     ):
         if not isinstance(value, kind):
             raise SettingError("simulate", name, value, f"a {kind.__name__}")
+    check_protocol(protocol)
     if consolidation is not None:
         check_rule(consolidation)
     for name, word, known in (("precision", precision, tuple(FLOATS)), ("experience", experience, EXPERIENCES)):
@@ -171,7 +173,11 @@ def check_mechanisms(
 
 
 def check_gates(brain: BrainPlan, protocol: AbstractProtocol, seeds: Sequence[int]) -> None:
-    """Raise :class:`SettingError` if a gate of any animal would close all units of a layer."""
+    """Raise :class:`SettingError` if a gate of any animal would close all units of a layer.
+
+    Or if what the first one meets, by which gates are drawn, is nothing that an animal can live through.
+    """
+    check_curriculum(protocol, protocol.curriculum(seeds[0], rng.published(seeds[0])))
     if brain.gating is None and brain.context_gating is None:
         return
     naive = replace(brain, gating=None, context_gating=None).grow(0)

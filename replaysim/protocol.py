@@ -147,6 +147,7 @@ def _groups(owner: str, contexts: object, classes: Sequence[str]) -> int | tuple
                 owner, "contexts", contexts, f"a divisor of the {n} classes: one of {divisors}, or a list of groups"
             )
         return contexts
+    contexts = contexts if isinstance(contexts, Sequence) else tuple(contexts)  # what is used up by reading it once
     if not all(isinstance(group, Iterable) and not isinstance(group, str) for group in contexts):
         raise SettingError(owner, "contexts", contexts, "a list of groups of classes, e.g. [[0, 1], [2, 3, 4]]")
     groups = tuple(tuple(group) for group in contexts)

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
-from .brain import Brain
+from .brain import Brain, gateable
+from .cohort import without_values
 from .consolidation import (
     ConsolidationRule,
     ConsolidationState,
@@ -27,14 +28,18 @@ from .consolidation import (
     Synapses,
     SynapticIntelligence,
 )
+from .context_gating import ContextGates
 from .cortex import RETINA, AbstractCortex, DensePlan
 from .errors import ReplaysimError, SettingError, check_number
+from .fisher import Judgement, fisher_information
 from .layout import by_input
 from .life import Condition
+from .own_cortex import check_whole, unsaved
 from .products import layers_in
 from .visual_cortex import VisualPlan
 
-READY_MADE = (SynapticIntelligence, ElasticWeightConsolidation, OnlineElasticWeightConsolidation)
+INFORMED = (ElasticWeightConsolidation, OnlineElasticWeightConsolidation)
+READY_MADE = (SynapticIntelligence, *INFORMED)
 ANIMALS, TRIALS = 3, 2
 _LONG = 200  # characters of somebody else's error
 
@@ -55,10 +60,19 @@ def rehearse(condition: Condition, naive: Brain) -> None:
         Names the class, and what to do.
     """
     with _nothing_left():
-        if type(condition.brain.cortex) not in (DensePlan, VisualPlan):
+        rule = condition.consolidation
+        if _own(condition):
             _climb(condition, naive)
-        if condition.consolidation is not None and type(condition.consolidation) not in READY_MADE:
-            _consolidate(condition, naive, condition.consolidation)
+            check_whole(naive)
+            if type(rule) in INFORMED:
+                _judge(condition, naive)
+        if rule is not None and type(rule) not in READY_MADE:
+            _consolidate(condition, naive, rule)
+
+
+def _own(condition: Condition) -> bool:
+    """Whether the cortex is a user's own."""
+    return type(condition.brain.cortex) not in (DensePlan, VisualPlan)
 
 
 @contextmanager
@@ -116,7 +130,7 @@ def _one_pass(
 ) -> None:
     own = copy.deepcopy(cortex).to(condition.device, condition.dtype)
     plastic, fixed = stack_module_state([own] * ANIMALS)
-    shell = own.to("meta").train(training)
+    shell = without_values(own).train(training)
     like: dict[str, Any] = {"device": condition.device, "dtype": condition.dtype}
     stimulus = torch.full((ANIMALS, TRIALS, *shown), 0.5, **like)
     units = {area: torch.ones(ANIMALS, TRIALS, cortex.sizes[area], **like).to(torch.uint8) for area in gated}
@@ -131,6 +145,28 @@ def _one_pass(
         total = vmap(one)({**plastic, **fixed}, stimulus, units).sum()
         if training and total.requires_grad:
             total.backward()
+    for name in unsaved(own):
+        if name in fixed and not torch.equal(fixed[name], torch.stack([own.get_buffer(name)] * ANIMALS)):
+            must = "saved with the brain, without persistent=False: the activity of the cortex changes it"
+            raise SettingError(type(cortex).__name__, name, "another value after a pass", must)
+
+
+def _judge(condition: Condition, naive: Brain) -> None:
+    """Ask what the decisions on a few trials say about every synapse, as a rule does when a context has ended."""
+    brain = copy.deepcopy(naive).to(condition.device, condition.dtype).eval()
+    gated = condition.brain.context_gating is not None
+    if gated:
+        brain.context_gates = ContextGates({area: np.ones((1, n)) for area, n in gateable(naive.cortex).items()})
+        brain.context_gates.to(condition.device)
+    judgement = Judgement(brain)
+    values = dict((*judgement.named_parameters(), *judgement.named_buffers()))
+    plastic = [name for name, value in values.items() if value.requires_grad]
+    covered = [name for name in plastic if name.split(".")[1] in ("cortex", "readout")]
+    shape, like = (TRIALS, *condition.protocol.stimuli.shape), brain.readout.weight
+    stimuli = torch.full(shape, 0.5, device=like.device, dtype=like.dtype)
+    answers = torch.arange(condition.brain.answers, device=like.device) < 2  # each costs a pass backward
+    with _answers_for(type(naive.cortex).__name__, "forward", partial(_way_out, start=RETINA, stop=None, gated=gated)):
+        fisher_information(judgement, values, covered, stimuli, answers, 0 if gated else None)
 
 
 def _areas(cortex: AbstractCortex, start: str, stop: str | None) -> tuple[str, ...]:
@@ -167,6 +203,8 @@ def _way_out(said: str, start: str, stop: str | None, gated: bool) -> str:
         )
     if "random" in said:
         return "free of random numbers (dropout, torch.rand): an animal's chance comes from streams of its own"
+    if "same device" in said:
+        return "free of tensors in plain attributes: self.register_buffer takes them to where animals live"
     arguments = "activity, start='retina', stop=None" + (", openness=None" if gated else "")
     if "argument" in said:
         return f"forward(self, {arguments})" + (": `gateable` names areas that a context can silence" if gated else "")
@@ -188,6 +226,8 @@ def _consolidate(condition: Condition, naive: Brain, rule: ConsolidationRule) ->
 
     def information(trials: int) -> Synapses:
         check_number(owner, "information(trials)", trials, least=1, whole=True)
+        if _own(condition):
+            _judge(condition, naive)
         return {name: torch.ones_like(value.detach()) for name, value in synapses.items()}
 
     def hint(method: str) -> Callable[[str], str]:
@@ -221,10 +261,15 @@ def _consolidate(condition: Condition, naive: Brain, rule: ConsolidationRule) ->
 
 
 def _check_state(owner: str, method: str, state: Any, least: int) -> None:
-    """Raise :class:`SettingError` unless a rule gives back a state that counts the contexts."""
+    """Raise :class:`SettingError` unless a rule gives back a state of tensors that counts the contexts."""
     if not isinstance(state, ConsolidationState) or not all(isinstance(part, Mapping) for part in state[:-1]):
         must = "a ConsolidationState: what the rule remembers is handed in and out"
         raise SettingError(owner, method, state if state is None else type(state).__name__, must)
+    for part, values in zip(state._fields[:-1], state[:-1], strict=True):
+        for name, value in values.items():
+            if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+                must = "a dense tensor (animal, ...) with a word as its name: checkpoints keep nothing else"
+                raise SettingError(owner, f"{method}().{part}[{name!r}]", type(value).__name__, must)
     if isinstance(state.consolidated, bool) or not isinstance(state.consolidated, int) or state.consolidated < least:
         must = f"a state whose `consolidated` counts the contexts, here {least}: without it there is no penalty"
         raise SettingError(owner, method, f"consolidated={state.consolidated!r}", must)

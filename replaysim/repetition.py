@@ -8,11 +8,14 @@ recorded once, as a CUDA graph, and from then on the GPU is told one word a step
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .errors import SettingError
 
 PLAIN = 3  # steps that are carried out before one is recorded: libraries make their work space at the first
 
@@ -78,6 +81,23 @@ class Repeated:
         return self._repeat()
 
 
+@contextmanager
+def broken_promises() -> Iterator[None]:
+    """Say of which setting it comes if a step cannot be recorded: parts of replaysim and torch have been tried."""
+    try:
+        yield
+    except RuntimeError as error:
+        full = isinstance(error.__context__, torch.OutOfMemoryError)  # which ends a recording, too
+        if full or "captur" not in str(error):  # capture, capturing: what torch says of any failed recording
+            raise
+        said = str(error).splitlines()[0]
+        must = (
+            "left out of the class of your own rule or cortex that sets it: what it does at a step cannot be repeated "
+            f"by the device, e.g. .item(), a branch on values or tensors made from numbers ({said})"
+        )
+        raise SettingError("simulate", "repeatable", True, must) from error
+
+
 @cache
 def _beside(index: int) -> torch.cuda.Stream:
     """Stream of a device on which steps are carried out and recorded: the default one cannot be recorded."""
@@ -92,9 +112,10 @@ def on_gpu(step: Step, device: torch.device) -> Repeated:
     def record(step: Step, read: Any) -> Callable[[], Any]:
         graph = torch.cuda.CUDAGraph()
         with (
+            broken_promises(),
             torch.cuda.device(index),
             torch.cuda.stream(torch.cuda.current_stream()),  # comes back even where recording fails
-            torch.cuda.graph(graph, stream=stream),
+            torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"),  # not what other threads do
         ):
             written = step(read)  # noted, and not carried out
 

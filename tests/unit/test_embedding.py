@@ -27,6 +27,14 @@ def test_stimuli_are_seen_as_they_are_presented() -> None:
     assert decided.dims == ("stimulus", "class") and np.allclose(decided.sum("class"), 1)
 
 
+def test_a_brain_of_double_precision() -> None:
+    own = protocol()
+    grown = rs.classifier(own, units=(20, 20)).grow(12)
+    single = Embedding(grown).activity(real_stimuli(own))
+    double = Embedding(grown.double()).activity(real_stimuli(own))
+    assert double.dtype == np.float64 and np.allclose(single, double, atol=1e-5)
+
+
 def test_memories_of_every_class() -> None:
     result = simulate(animals=(12, 13), replay=rs.GenerativeReplay())
     found = list(memories(result.brains, 13))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ import replaysim as rs
 from replaysim import expectation as module
 from replaysim import rng
 from replaysim.embedding import real_stimuli
-from replaysim.errors import SettingError
+from replaysim.errors import DataError, SettingError
 from replaysim.expectation import expectation
 from replaysim.likelihood import log_likelihood, reconstruction_error
 
@@ -62,6 +64,48 @@ def test_memories_of_an_area_within_the_cortex() -> None:
     inner.class_identity = tuple(range(6))
     found = expectation({12: inner}, real_stimuli(own), stimuli=5, samples=3)
     assert np.isfinite(found["log_likelihood"]).all() and np.isfinite(found["reconstruction_error"]).all()
+
+
+def test_brains_of_double_precision(lived: tuple[rs.SimulationResult, xr.DataArray]) -> None:
+    result, real = lived
+    double = copy.deepcopy(result.brains[12]).double()
+    double.class_identity = result.brains[12].class_identity
+    found, wanted = (expectation({12: one}, real, stimuli=5, samples=3) for one in (double, result.brains[12]))
+    xr.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
+def test_modes_that_stand_for_several_classes() -> None:
+    """In the domain scenario no stimulus has a mode, or gates, of its own."""
+    own = protocol("domain")
+    one = brain(own).grow(12)
+    one.class_identity = tuple(range(6))
+    for given in (one, brain(own, without=("gating",)).grow(12), brain(protocol()).grow(12)):
+        given.class_identity = one.class_identity if given.plan.classes == 2 else ()
+        with pytest.raises(SettingError, match=r"brains: got 'animal 12: modes or gates for . classes.*tell every"):
+            expectation({12: given}, real_stimuli(own))
+    plain = rs.generative_pair(own, units=(20, 20), code_units=5).grow(12)
+    assert np.isfinite(expectation({12: plain}, real_stimuli(own))["log_likelihood"]).all(), "nothing is asked for"
+
+
+def test_classes_that_a_brain_does_not_know(lived: tuple[rs.SimulationResult, xr.DataArray]) -> None:
+    result, real = lived
+    foreign = real.assign_coords(original_class=real["original_class"] + 3)
+    with pytest.raises(DataError, match=r"stimuli of the classes \[6, 7, 8\], which animal 12 does not know"):
+        expectation(result.brains, foreign)
+    one, activity, noise = result.brains[12], torch.rand(2, 16), torch.zeros(2, 3, 5)
+    for classes, message in (
+        ([0, 6], "classes reach from 0 to 6, must be positions from 0 to 5"),
+        ([-1, 0], "classes reach from -1 to 0"),
+        ([0.0, 1.0], "classes are torch.float32"),
+        ([0], r"classes are torch.int64 of shape \(1,\), must be whole numbers, one for each of 2 trials"),
+    ):
+        with pytest.raises(DataError, match="log_likelihood: " + message):
+            log_likelihood(one, activity, torch.tensor(classes), noise)
+        with pytest.raises(DataError, match="reconstruction_error: " + message):
+            reconstruction_error(one, activity, torch.tensor(classes))
+    by_context = brain(protocol("task"), gates_by="context", without=("modes",)).grow(12)
+    with pytest.raises(DataError, match="contexts reach from 0 to 3, must be positions from 0 to 2"):
+        reconstruction_error(by_context, activity, torch.tensor([0, 9]), contexts=torch.tensor([0, 3]))
 
 
 def test_slips(lived: tuple[rs.SimulationResult, xr.DataArray]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,10 +15,10 @@ from small import brain, protocol, simulate, stimuli
 from torch import Tensor, nn
 
 import replaysim as rs
-from replaysim import preparation
+from replaysim import life, preparation
 from replaysim.consolidation import ConsolidationState, SynapticIntelligence
 from replaysim.crew import Crew
-from replaysim.errors import SettingError
+from replaysim.errors import LogError, SettingError
 
 
 @pytest.fixture
@@ -130,6 +131,8 @@ class Rule:
     def consolidate(self, state: ConsolidationState, synapses: Any, information: Any) -> Any:
         if self.gives == "nothing":
             return None
+        if self.gives in STATES:
+            return STATES[self.gives](SynapticIntelligence().consolidate(state, synapses, information))
         found = SynapticIntelligence().consolidate(state, synapses, information)
         return found._replace(consolidated=0) if self.gives == "no count" else found
 
@@ -138,7 +141,15 @@ class Rule:
         return {"scalar": right.sum(), "float": 1.0, "by synapse": right[:, None]}.get(self.gives, right)
 
 
+STATES: dict[str, Any] = {
+    "a count": lambda state: state._replace(offset={"seen": 1}),
+    "a numbered synapse": lambda state: state._replace(path={0: torch.zeros(3)}),
+    "sparse": lambda state: state._replace(offset={"seen": torch.zeros(3).to_sparse()}),
+}
 RULES = [
+    ("a count", r"Rule.consolidate\(\).offset\['seen'\]: got 'int', must be a dense tensor \(animal, ...\)"),
+    ("a numbered synapse", r"Rule.consolidate\(\).path\[0\]: got 'Tensor', must be .* with a word as its name"),
+    ("sparse", r"Rule.consolidate\(\).offset\['seen'\]: got 'Tensor', must be a dense tensor"),
     ("no state", r"Rule.begin: got 'dict', must be a ConsolidationState"),
     (
         "unknown synapse",
@@ -170,6 +181,91 @@ def test_rules_are_instances_with_numbers(tmp_path: Path) -> None:
     )
     refused(r"Rule.strength: got -1, must be a number >= 0", tmp_path, consolidation=Rule(strength=-1))
     refused(r"Rule.watches_steps: got 'yes', must be True or False", tmp_path, consolidation=Rule(watches_steps="yes"))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class AllAlike:
+    """A rule whose importance is one number, that stands for all."""
+
+    strength: float = 1.0
+    watches_steps: bool = False
+    expanded: bool = True
+
+    def begin(self, synapses: Any) -> ConsolidationState:
+        return SynapticIntelligence().begin(synapses)._replace(path={})
+
+    def observe(self, state: ConsolidationState, before: Any, gradient: Any, after: Any) -> None:
+        """Nothing to take in."""
+
+    def consolidate(self, state: ConsolidationState, synapses: Any, information: Any) -> ConsolidationState:
+        here = {name: value.detach().clone() for name, value in synapses.items()}
+        alike = {name: torch.ones(()).expand_as(value) for name, value in here.items()}
+        if not self.expanded:
+            alike = {name: torch.ones_like(value) for name, value in here.items()}
+        return state._replace(importance=alike, anchor=here, consolidated=state.consolidated + 1)
+
+    def penalty(self, state: ConsolidationState, synapses: Any) -> Tensor:
+        return SynapticIntelligence().penalty(state, synapses)
+
+
+def once(learn: Any) -> Any:
+    """Learns one context, and is interrupted in the next one."""
+    learned: list[int] = []
+
+    def first(*given: Any) -> None:
+        if learned:
+            raise KeyboardInterrupt
+        learned.append(1)
+        learn(*given)
+
+    return first
+
+
+@pytest.mark.parametrize("units", [(20, 20), (40, 40)])  # synapses of wide areas lie in another order
+def test_what_a_rule_remembers_has_a_place_of_its_own(units: tuple[int, int], tmp_path: Path) -> None:
+    """So that it can be read from a checkpoint; and it lies as synapses do, so that sums run in the same order."""
+    plan = rs.classifier(protocol(), units=units)
+    settings: dict[str, Any] = {"brain": plan, "checkpoints": True, "out": tmp_path / "run"}
+    wanted = simulate(brain=plan, consolidation=AllAlike(expanded=False)).log["learning/loss"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(life, "learn_context", once(life.learn_context))
+        with pytest.raises(KeyboardInterrupt):
+            simulate(consolidation=AllAlike(), **settings)
+    found = simulate(consolidation=AllAlike(), **settings).log["learning/loss"]
+    assert np.array_equal(found.values, wanted.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted(AllAlike):
+    """Without an attribute `__dict__` of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """Without any."""
+
+    strength: float = 2.0
+    watches_steps: bool = False
+    begin = AllAlike.begin
+    observe = AllAlike.observe
+    consolidate = AllAlike.consolidate
+    penalty = AllAlike.penalty
+    expanded: bool = False
+
+
+@dataclass(frozen=True)
+class Weighed(AllAlike):
+    weights: Any = None
+
+
+def test_settings_of_own_rules_are_logged_or_refused() -> None:
+    for rule in (Bare(), Slotted(2.0, expanded=False)):
+        config = json.loads(simulate(consolidation=rule).log.attrs["config_json"])
+        wanted = {"kind": type(rule).__name__, "strength": 2.0, "watches_steps": False, "expanded": False}
+        assert config["consolidation"] == wanted
+    for weights in (np.ones(3), torch.ones(3), {1, 2}):
+        with pytest.raises(LogError, match=r"the settings cannot be written to a log.* plain numbers and words"):
+            simulate(consolidation=Weighed(weights=weights))
 
 
 # --- cortices

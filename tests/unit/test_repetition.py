@@ -15,7 +15,8 @@ import replaysim as rs
 from replaysim import steps
 from replaysim.cohort import Cohort
 from replaysim.cortex import DenseCortex
-from replaysim.repetition import PLAIN, Repeated, Step, changed, tensors_in
+from replaysim.errors import SettingError
+from replaysim.repetition import PLAIN, Repeated, Step, broken_promises, changed, tensors_in
 
 STEPS = PLAIN + 4
 
@@ -164,6 +165,21 @@ def test_only_cortices_that_are_known_are_repeated(
     assert steps.repeatable(cohort) == wanted
     cohort.template.cortex.add_module("own", Part())
     assert not steps.repeatable(cohort)
+
+
+def test_a_promise_that_is_broken_is_named() -> None:
+    """What torch says while a step is recorded comes of a part that must not say that it is repeatable."""
+    said = "CUDA error: operation not permitted when stream is capturing\nCUDA kernel errors might be ..."
+    message = r"repeatable: got True, must be left out of the class .*is capturing\)"
+    with pytest.raises(SettingError, match=message), broken_promises():
+        raise RuntimeError(said)
+    with pytest.raises(RuntimeError, match="out of memory"), broken_promises():
+        raise RuntimeError("CUDA out of memory")
+    with pytest.raises(RuntimeError, match="during capture"), broken_promises():
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
 
 
 def small_cohort(rule: Any) -> Cohort:
