@@ -74,7 +74,7 @@ class Checkpoint:
         heard = {n.removeprefix("heard."): found.pop(n).numpy() for n in list(found) if n.startswith("heard.")}
         rule = {n: found.pop(n) for n in list(found) if n.startswith("rule.")}
         now = _learned(cohort)
-        tensor_files.check_fit(self.path, found, now)
+        tensor_files.check_fit(self.path, found, now, finite=False)  # losses of one animal may have run away
         with torch.no_grad():
             for name, value in now.items():
                 value.copy_(found[name])

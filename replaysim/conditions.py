@@ -9,7 +9,7 @@ from typing import Any
 import xarray as xr
 
 from .errors import LogError
-from .resumption import is_complete, simulate_once
+from .resumption import is_complete, settled, simulate_once
 
 
 def simulate_each(
@@ -33,7 +33,10 @@ def simulate_each(
     LogError
         If a folder holds a log of other settings, or is a file; nothing has been simulated then.
     """
-    wanted = {name: {**common, "label": name, "out": out / name, **settings} for name, settings in conditions.items()}
+    common = settled(common)  # of all conditions
+    wanted = {
+        name: settled({**common, "label": name, "out": out / name, **settings}) for name, settings in conditions.items()
+    }
     for settings in wanted.values():
         folder = Path(settings["out"])
         if folder.exists() and not folder.is_dir():

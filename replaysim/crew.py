@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from .checkpoints import Checkpoint
-from .errors import check_number
+from .errors import LogError, check_number
 from .life import Condition, Outcome, Progress, live
 from .log import CHECKPOINT, RunFolder
 from .recording import Piece
@@ -139,7 +139,14 @@ class Crew:
             with crew, _watch(counters, update):
                 return Parallel(batch_size=1, pre_dispatch="all", max_nbytes="1M", mmap_mode="r")(
                     delayed(_in_worker)(
-                        self.condition, chunk, self.folder, counters, number, self.checkpoints, self.threads
+                        self.condition,
+                        chunk,
+                        self.folder,
+                        counters,
+                        number,
+                        self.checkpoints,
+                        self.threads,
+                        os.getpid(),
                     )
                     for number, chunk in enumerate(self.chunks)
                 )
@@ -159,7 +166,12 @@ def live_chunk(
     else:
         part = folder.part(min(chunk), max(chunk))
         checkpoint = Checkpoint(part.path / CHECKPOINT) if checkpoints else None
-        outcome = live(condition, chunk, part.write, progress, checkpoint)
+
+        def write(name: str, piece: Piece) -> None:
+            progress(0)  # consolidation may have taken long: is the worker still wanted?
+            part.write(name, piece)
+
+        outcome = live(condition, chunk, write, progress, checkpoint)
     return outcome, kept
 
 
@@ -171,14 +183,23 @@ def _in_worker(
     number: int,
     checkpoints: bool,
     threads: int,
+    master: int,
 ) -> tuple[Outcome, dict[str, Piece]]:
+    _check_wanted(master)
     torch.set_num_threads(threads)
     counts = np.load(counters, mmap_mode="r+")
 
     def progress(steps: int) -> None:
+        _check_wanted(master)
         counts[number] += steps * len(chunk)
 
     return live_chunk(condition, chunk, folder, progress, checkpoints)
+
+
+def _check_wanted(master: int) -> None:
+    """Stop a worker whose simulation was killed: it would go on writing into a folder that may be somebody else's."""
+    if master not in (os.getppid(), os.getpid()):  # joblib may have no other process for the work
+        raise LogError(f"the simulation for which this worker computes (process {master}) has ended; start it again")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from .errors import LogError, SettingError
 from .netcdf import check_writable, make_folder
 
-_LONGEST = "animals/2147483647-2147483647/synapses/0000.nc.tmp"  # the longest name in the folder of a log
+_LONGEST = "animals/2147483647-2147483647/synapses/0000.nc.00000000.tmp"  # the longest name in the folder of a log
 
 
 def folder_named(owner: str, out: object) -> Path:
@@ -62,7 +62,7 @@ def make_room(folder: Path, files: Sequence[str], pieces: str, part: re.Pattern[
         raise LogError(f"{folder}: is a file, a log needs a folder; choose another name")
     make_folder(folder)
     check_writable(folder)
-    for path in [folder / f"{name}{end}" for name in files for end in ("", ".tmp")]:
+    for path in [folder / name for name in files]:
         if path.is_dir():
             raise LogError(f"{path}: is a folder, where a log has a file; move it, or choose another folder")
     below = folder / pieces

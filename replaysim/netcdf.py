@@ -1,7 +1,7 @@
 """netCDF files that are whole or not there: attributes, encoding, atomic writing, and reading with errors that help.
 
 A file is written under another name, closed, flushed to the disk and then renamed, so that a simulation that is
-killed at any moment leaves only whole files (and at most one ``*.tmp``, which nobody reads).
+killed at any moment leaves only whole files (and drafts, ``*.tmp``, which nobody reads).
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
+import secrets
 import tempfile
 import time
 from collections.abc import Mapping
@@ -26,6 +28,8 @@ from .errors import LogError, SettingError
 Chunks = Mapping[str, int] | str | None
 
 CHUNK_BYTES = 2 * 1024**2
+DRAFT = re.compile(r"(\.[0-9a-f]{8})?\.tmp\Z")
+"""End of the name of a file that is being written; earlier versions had only ``.tmp``."""
 _SMALL = 16 * 1024  # bytes; below, chunks and compression cost more than they save
 _APART = ("animal", "snapshot")  # a chunk never spans two of these
 _WINDOWS = os.name == "nt"
@@ -145,7 +149,8 @@ def write_text_atomically(text: str, path: Path) -> None:
 
 
 def _draft(path: Path) -> Path:
-    return path.with_name(path.name + ".tmp")
+    """A name of its own: whoever writes the same file at the same time has another."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def _give_up(draft: Path, path: Path, error: Exception) -> None:

@@ -109,6 +109,13 @@ class ProtocolOptions(ComputingOptions):
         return [*words, *self.rounded, *(["quick"] if self.quick else [])]
 
     @property
+    def rhythm(self) -> list[str]:
+        """What a title says of the number of steps where it is not the usual one."""
+        if self.quick:
+            return ["QUICK: says nothing about the arms"]
+        return [] if self.steps is None else [f"{self.steps} steps per context"]
+
+    @property
     def remarks(self) -> list[str]:
         """What a title says of early areas and precision where they are not the usual ones."""
         return [

@@ -6,21 +6,24 @@ that are there. An animal's life does not depend on who lives beside it, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import xarray as xr
 
 from .brain import BrainPlan
 from .crew import workers_for
-from .errors import LogError, check_number
-from .log import open_log
+from .errors import LogError, ReplaysimError, check_number
+from .log import CHECKPOINT, RunFolder, open_log
 from .preparation import check_animals
 from .protocol import AbstractProtocol
-from .resumption import KeptBrains, is_complete, simulate_once
+from .resumption import KeptBrains, is_complete, settled, simulate_once
 
 _RUN, _PORTION = "run.nc", "animals_"
+_Plan: TypeAlias = tuple[Path, tuple[int, ...]]
+"""Where animals lived or are to live."""
 
 
 class Portion(NamedTuple):
@@ -69,7 +72,7 @@ def live(
     only_finished: bool = False,
     **settings: Any,
 ) -> Iterator[Portion]:
-    """Portions in which these animals lived: those that are complete first, then the others, simulated one by one.
+    """Portions in which these animals lived: first those that are complete, then those that were begun, then others.
 
     Parameters
     ----------
@@ -79,9 +82,10 @@ def live(
     out
         Folder of all portions; a log in the folder itself, from before there were any, counts as one of them.
     at_once
-        How many animals are simulated together; default: all that are missing.
+        How many animals are simulated together; default: all that are missing. A portion that was begun is gone on
+        with as it is.
     only_finished
-        Simulate nothing.
+        Simulate nothing; a portion without the brains that are to be kept is not finished.
 
     Yields
     ------
@@ -91,22 +95,28 @@ def live(
     Raises
     ------
     LogError
-        If a log of other settings holds one of the animals; or if animals that were not asked for would be overwritten.
+        If a log of other settings holds one of the animals; if animals that were not asked for would be overwritten; or
+        if another simulation is writing one of the portions.
     """
-    seeds = check_animals(animals)
-    held: set[int] = set()
-    plans: list[tuple[Path, tuple[int, ...]]] = []
+    seeds = tuple(sorted(check_animals(animals)))  # the same portions in whatever order they are asked for
+    how = settled({"keep_brains": keep_brains, "checkpoints": checkpoints, **settings})
+
+    def whole(plan: _Plan) -> bool:
+        return is_complete(brain, protocol, animals=plan[1], out=plan[0], **how)
+
+    plans: list[_Plan] = []
     for folder, those in _finished(out):
-        if set(those) & set(seeds) - held:
+        if set(those) & set(seeds) - _held(plans):
             plans.append((folder, those))
-            held |= set(those)
     if overwrite:
         _check_nobody_is_lost(plans, seeds)
     if not only_finished:
-        plans += [(out / label(some), some) for some in portions([a for a in seeds if a not in held], at_once)]
-    how = {"keep_brains": keep_brains, "checkpoints": checkpoints, **settings}
-    for folder, those in plans if not overwrite else ():  # all are asked before the first is simulated
-        is_complete(brain, protocol, animals=those, out=folder, **how)
+        if checkpoints and not overwrite:
+            plans += _begun(out, set(seeds) - _held(plans), whole)
+        plans += [(out / label(some), some) for some in portions(sorted(set(seeds) - _held(plans)), at_once)]
+    if only_finished or not overwrite:  # all are asked before the first is simulated
+        asked = [whole(plan) for plan in plans]
+        plans = [plan for plan, there in zip(plans, asked, strict=True) if there or not only_finished]
     given: set[int] = set()
     for folder, those in plans:
         lived = simulate_once(
@@ -141,7 +151,22 @@ def _finished(out: Path) -> list[tuple[Path, tuple[int, ...]]]:
     return found
 
 
-def _check_nobody_is_lost(plans: Iterable[tuple[Path, Sequence[int]]], seeds: Sequence[int]) -> None:
+def _begun(out: Path, wanted: set[int], whole: Callable[[_Plan], bool]) -> list[_Plan]:
+    """Folders in which only wanted animals live, and can go on, however portions are cut now."""
+    found: list[_Plan] = []
+    for path in sorted(path for path in out.glob(f"{_PORTION}*") if any(path.glob(f"*/*/{CHECKPOINT}"))):
+        with contextlib.suppress(ReplaysimError):  # other settings, or damage: in the way only where its name is wanted
+            those = check_animals((RunFolder(path).unfinished_settings or {}).get("animals", ()))
+            if set(those) <= wanted - _held(found) and not whole((path, those)):
+                found.append((path, those))
+    return found
+
+
+def _held(plans: Iterable[_Plan]) -> set[int]:
+    return {animal for _, those in plans for animal in those}
+
+
+def _check_nobody_is_lost(plans: Iterable[_Plan], seeds: Collection[int]) -> None:
     for folder, those in plans:
         others = sorted(set(those) - set(seeds))
         if others:

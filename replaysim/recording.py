@@ -287,6 +287,7 @@ class Recording:
 
     def recollect(self, memory: Mapping[str, np.ndarray]) -> None:
         """Go on from what another recording of the same animals had heard, whose synapses these are."""
+        memory = {n: value.copy() for n, value in memory.items()}  # of their own: theirs may be mapped from a file
         self._done, self._passed = (int(n) for n in memory["steps"])
         self._loss[:, : self._done] = torch.from_numpy(memory["loss"]).to(self._loss)
         self._accuracies = list(memory["accuracy"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +17,11 @@ import xarray as xr
 from . import tensor_files
 from .brain import Brain, BrainPlan
 from .brain_files import KIND, load_brain, save_brain
+from .cortex import AbstractCortex, OwnCortex
 from .errors import LogError
 from .learning import Learning
 from .life import Condition
+from .locks import held
 from .log import BRAINS, RunFolder, folder_named, open_log
 from .preparation import check_animals, prepare
 from .protocol import AbstractProtocol
@@ -28,10 +30,22 @@ from .simulation import describe, simulate
 
 
 class KeptBrains(Mapping[int, Brain]):
-    """Brains on disk by animal, read when asked for."""
+    """Brains on disk by animal, read when asked for.
 
-    def __init__(self, folder: Path, animals: Iterable[int]) -> None:
-        self.folder, self.animals = folder, tuple(animals)
+    Parameters
+    ----------
+    folder
+        Where they lie.
+    animals
+        Whose they are.
+    cortex
+        What makes their cortex, where it is the user's own; see :func:`~replaysim.load_brain`.
+    """
+
+    def __init__(
+        self, folder: Path, animals: Iterable[int], cortex: Callable[[], AbstractCortex] | None = None
+    ) -> None:
+        self.folder, self.animals, self.cortex = folder, tuple(animals), cortex
 
     def path(self, animal: int) -> Path:
         """File of an animal's brain."""
@@ -68,7 +82,7 @@ class KeptBrains(Mapping[int, Brain]):
     def __getitem__(self, animal: int) -> Brain:
         if animal not in self.animals:
             raise KeyError(f"animal {animal} was not simulated; there are {sorted(self.animals)}")
-        return load_brain(self.path(animal))
+        return load_brain(self.path(animal), cortex=self.cortex)
 
     def __iter__(self) -> Iterator[int]:
         return iter(sorted(self.animals))
@@ -119,19 +133,25 @@ def simulate_once(
     SettingError
         If ``out`` is no name of a folder, and all others of :func:`~replaysim.simulate`; what is there is untouched.
     LogError
-        If the folder holds a log of other settings, complete or not; see :func:`is_complete`.
+        If the folder holds a log of other settings, complete or not, see :func:`is_complete`; or if another simulation
+        is writing there.
     """
     seeds, folder = check_animals(animals), folder_named("simulate_once", out)
-    kept = KeptBrains(folder / BRAINS, seeds)
-    if not overwrite and is_complete(brain, protocol, animals=seeds, out=folder, keep_brains=keep_brains, **settings):
+    settings, keeping = settled(settings), {"keep_brains": keep_brains}
+    own = getattr(brain, "cortex", None)  # what is no plan is refused where all settings are checked
+    kept = KeptBrains(folder / BRAINS, seeds, own.make if isinstance(own, OwnCortex) else None)
+    if not overwrite and is_complete(brain, protocol, animals=seeds, out=folder, **keeping, **settings):
         return Resumed(open_log(folder), kept, False)
-    if keep_brains and kept.folder.exists():
-        tensor_files.check_folder(kept.folder)
-    going_on = not overwrite and bool(settings.get("checkpoints")) and not (folder / "run.nc").is_file()
-    result = simulate(brain, protocol, animals=seeds, out=folder, overwrite=not going_on, **settings)
-    if keep_brains:
-        kept.keep(result.brains)
-    return Resumed(result.log, kept, True)
+    with held(folder):
+        there = (folder / "run.nc").is_file() and (kept.complete or not keep_brains)  # perhaps since a moment ago
+        if not overwrite and there and is_complete(brain, protocol, animals=seeds, out=folder, **keeping, **settings):
+            return Resumed(open_log(folder), kept, False)
+        if keep_brains and kept.folder.exists():
+            tensor_files.check_folder(kept.folder)
+        going_on = not overwrite and bool(settings.get("checkpoints")) and not (folder / "run.nc").is_file()
+        keep = kept.keep if keep_brains else settings.pop("keep", None)
+        result = simulate(brain, protocol, animals=seeds, out=folder, overwrite=not going_on, keep=keep, **settings)
+        return Resumed(result.log, kept, True)
 
 
 def is_complete(
@@ -153,7 +173,7 @@ def is_complete(
         If the folder holds a log of other settings, complete or not, one whose settings are not known, or, where brains
         are to be kept, something else under the name of one.
     """
-    seeds = check_animals(animals)
+    seeds, settings = check_animals(animals), settled(settings)
     folder = folder_named("simulate_once", out)
     kept = KeptBrains(folder / BRAINS, seeds)
     there = RunFolder(folder).settings() if folder.is_dir() else None
@@ -162,6 +182,17 @@ def is_complete(
     if keep_brains:
         kept.check()
     return (folder / "run.nc").is_file() and (kept.complete or not keep_brains)
+
+
+def settled(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that can be asked for more than once: what comes one by one is a tuple, and so is a lone electrode.
+
+    A generator would be used up by whoever looks whether there is a log already.
+    """
+    many = {name: settings[name] for name in ("animals", "record") if name in settings}
+    found = {name: tuple(value) if isinstance(value, Iterable) else value for name, value in many.items()}
+    lone = {"record": (found["record"],)} if not isinstance(found.get("record", ()), tuple) else {}
+    return {**settings, **found, **lone}
 
 
 def _described(

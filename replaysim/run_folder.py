@@ -18,7 +18,7 @@ from . import schema
 from .attributes import check_attributes
 from .errors import LogError
 from .folders import folder_named, make_room
-from .netcdf import make_folder, read, write_atomically, write_text_atomically
+from .netcdf import DRAFT, make_folder, read, write_atomically, write_text_atomically
 from .pieces import Piece, as_tree, assemble
 from .provenance import CONVENTIONS, config_attributes, config_text, read_settings, settings_of
 from .schema import validate
@@ -29,6 +29,8 @@ BRAINS = "brains"
 CHECKPOINT = "checkpoint.safetensors"
 """Beside the pieces of a chunk of animals: where they are between two contexts, see :mod:`replaysim.checkpoints`."""
 _PART = re.compile(r"\d+-\d+")
+_REMOVED = {CHECKPOINT: 0, RUN: 2, _CONFIG: 3}
+"""When a file is removed, others at 1: what a kill leaves behind still says whose it is, and is never gone on with."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class RunFolder:
     """The folder of one simulation; can be sent to other processes.
 
     ``config.json`` comes first, the pieces grow in ``animals/<first>-<last>/``, ``run.nc`` comes last. ``status.json``
-    is there only if the simulation says that it has failed.
+    is there only if the simulation says that it has failed. Who writes keeps the folder, see :mod:`replaysim.locks`.
 
     Parameters
     ----------
@@ -116,7 +118,7 @@ class RunFolder:
         make_room(folder.path, (RUN, _CONFIG, _STATUS), _ANIMALS, _PART)
         there = folder._files()
         folder._check_ours(there)
-        finished = [file for file in there if file.suffix != ".tmp"]
+        finished = [file for file in there if not _is_draft(file)]
         if finished and not overwrite:
             names = f"{finished[0].relative_to(folder.path)}" + (
                 f" and {len(finished) - 1} more" if finished[1:] else ""
@@ -125,7 +127,7 @@ class RunFolder:
                 f"{folder.path}: there is a log already ({names}); choose another folder, or replace it with "
                 "overwrite=True (in a script: --overwrite)"
             )
-        folder._remove([*folder._brains(), *there])  # brains first: they never lie beside the log of others
+        folder._remove([*folder._brains(), *there])  # brains, too: they never lie beside the log of others
         return folder
 
     @classmethod
@@ -133,7 +135,7 @@ class RunFolder:
         """Take the folder of an unfinished log, to go on with it; what is finished stays."""
         check_attributes(attrs or {})
         folder = cls(folder_named("simulate", path), attrs or {})
-        folder._remove([file for file in folder._files() if file.name == _STATUS or file.suffix == ".tmp"])
+        folder._remove([file for file in folder._files() if file.name == _STATUS or _is_draft(file)])
         return folder
 
     def write_config(self, config: Mapping[str, Any]) -> None:
@@ -164,8 +166,14 @@ class RunFolder:
         Raises
         ------
         LogError
-            If pieces contradict each other or the schema, or the file cannot be written; the pieces are untouched.
+            If pieces contradict each other or the schema, the file cannot be written, or somebody else has written it
+            meanwhile; the pieces are untouched.
         """
+        if (self.path / RUN).exists():  # where nothing can be locked
+            raise LogError(
+                f"{self.path / RUN}: was written meanwhile, by another simulation, and is kept; what is in "
+                f"{self.path / _ANIMALS} is left of this one: remove it, and simulate into another folder"
+            )
         parts = [part.pieces(load=False) for part in self.parts()]
         try:
             tree = assemble(parts, attrs)
@@ -213,7 +221,8 @@ class RunFolder:
             tree.close()
             return settings_of(tree.attrs, self.path / RUN)
         config = self.path / _CONFIG
-        return read_settings(config) if config.exists() or self._files() else None
+        there = config.exists() or not all(_is_draft(file) for file in self._files())  # killed at its first file
+        return read_settings(config) if there else None
 
     @property
     def unfinished_settings(self) -> dict[str, Any] | None:
@@ -222,9 +231,9 @@ class RunFolder:
         return self.settings() if there else None
 
     def _brains(self) -> list[Path]:
-        """Brains that were kept beside a complete log."""
+        """Brains that were kept beside the log, shortly before it was complete or later."""
         try:
-            animals = (self.settings() or {}).get("animals") if (self.path / RUN).is_file() else None
+            animals = (self.settings() or {}).get("animals")
         except LogError:  # whose they are is not known: they stay
             animals = None
         seeds = [a for a in animals if isinstance(a, int)] if isinstance(animals, list) else []
@@ -254,12 +263,12 @@ class RunFolder:
     def _files(self) -> list[Path]:
         """Files in the folder with names that a simulation writes, drafts included."""
         names = [RUN, _CONFIG, _STATUS]
-        found = [self.path / f"{name}{end}" for name in names for end in ("", ".tmp")]
+        found = [self.path / name for name in names]
+        found += [file for file in self.path.glob("*.tmp") if DRAFT.sub("", file.name) in names]
         for part in self.parts():
             for file in part.path.glob("**/*"):
-                name = file.relative_to(part.path).as_posix()
-                stem = name.removesuffix(".tmp").removesuffix(".nc")
-                if name.removesuffix(".tmp") == f"{stem}.nc" and schema.PIECES.fullmatch(stem):
+                name = DRAFT.sub("", file.relative_to(part.path).as_posix())
+                if name.endswith(".nc") and schema.PIECES.fullmatch(name.removesuffix(".nc")):
                     found.append(file)
             found += [part.path / CHECKPOINT, *part.path.glob(f".{CHECKPOINT}-*")]  # and drafts of it
         return [file for file in found if file.is_file()]
@@ -273,7 +282,7 @@ class RunFolder:
 
     def _remove(self, files: list[Path]) -> None:
         try:
-            for file in files:
+            for file in sorted(files, key=lambda file: _REMOVED.get(file.name, 1)):
                 file.unlink()
         except OSError as error:
             raise LogError(
@@ -283,6 +292,10 @@ class RunFolder:
         for folder in sorted(folders, key=lambda f: len(f.parts), reverse=True):
             with contextlib.suppress(OSError):  # holds something of the user
                 folder.rmdir()
+
+
+def _is_draft(file: Path) -> bool:
+    return DRAFT.search(file.name) is not None or file.name.startswith(f".{CHECKPOINT}-")
 
 
 def _is_log(file: Path) -> bool:

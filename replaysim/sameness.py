@@ -40,7 +40,10 @@ def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
 def _what(config: Mapping[str, Any]) -> dict[str, Any]:
     """What was simulated, and of how it was computed only the precision."""
     parts = {name: config.get(name) for name in _MAY_LACK}
-    tables = {name: dict(part) if isinstance(part, Mapping) else {} for name, part in parts.items()}
+    tables: dict[str, Any] = {n: dict(part) if isinstance(part, Mapping) else {} for n, part in parts.items()}
+    animals = config.get("animals")
+    if isinstance(animals, list) and all(isinstance(animal, int) for animal in animals):
+        tables["animals"] = sorted(animals)  # a life does not depend on who is named first
     tables["computation"] = {n: v for n, v in tables["computation"].items() if n == "precision"}
     return {n: v for n, v in config.items() if n != "replaysim_schema"} | tables
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from .errors import LogError, SettingError, check_choice, check_number
 from .fingerprints import fingerprints
 from .learning import Learning
 from .life import Condition, Outcome
+from .locks import held
 from .preparation import check_animals, check_gates, kept_activity, parameters, prepare
 from .protocol import AbstractProtocol
 from .provenance import provenance
@@ -91,6 +93,7 @@ def simulate(
     progress: bool = True,
     label: str = "",
     checkpoints: bool = False,
+    keep: Callable[[Brains], None] | None = None,
 ) -> SimulationResult:
     """Let a cohort of animals learn the contexts of a protocol one after the other.
 
@@ -142,6 +145,9 @@ def simulate(
         then goes on with an unfinished log of the same simulation, and ends with the same numbers to the last bit as if
         it had never been interrupted, on the same machine; on another kind of device it goes on with a warning.
         With ``overwrite`` it begins anew.
+    keep
+        Gets the trained brains. With ``checkpoints`` before the log is whole: where it fails, the same call goes on
+        from there.
 
     Returns
     -------
@@ -152,7 +158,7 @@ def simulate(
     SettingError, DataError
         For impossible settings, before anything is computed.
     LogError
-        Where the log cannot be written, or an unfinished one is of other settings.
+        Where the log cannot be written, an unfinished one is of other settings, or another simulation is writing it.
     """
     for name, flag in (("overwrite", overwrite), ("checkpoints", checkpoints)):
         check_choice("simulate", name, flag, (True, False))
@@ -161,41 +167,54 @@ def simulate(
     condition = prepare(brain, protocol, learning, replay, consolidation, experience, record, device, precision, chance)
     check_gates(brain, protocol, seeds)
     config = describe(condition, seeds, label)
-    unfinished = _unfinished(place, config) if checkpoints and not overwrite else None
     check_number("simulate", "threads", threads, least=1, whole=True)
-    begun = None if unfinished is None else unfinished["computation"]  # the same to the last bit, from here on
-    threads = threads if begun is None else begun["threads"]
-    chunks, processes = divide(seeds, torch.device(condition.device).type, workers, parameters(brain), threads)
-    chunks = chunks if begun is None else [tuple(chunk) for chunk in begun["chunks"]]
-    config["computation"] |= {
-        "chunks": [list(chunk) for chunk in chunks],
-        "workers": processes,
-        "threads": threads,
-        "device": condition.device,
-        **_elsewhere(begun, condition.device),
-    }
-    attrs = provenance(config, seeds, condition.device)
-    folder = None
-    if unfinished is not None and place is not None:
-        folder = logs.RunFolder.reopen(place, attrs=attrs)
-    elif place is not None:
-        folder = logs.RunFolder.create(place, overwrite=overwrite, attrs=attrs)
-    if folder is not None:
-        folder.write_config(config)
+    with held(place):  # from the first look at what is there until the log is whole
+        unfinished = _unfinished(place, config) if checkpoints and not overwrite else None
+        begun = None if unfinished is None else unfinished["computation"]  # the same to the last bit, from here on
+        threads = threads if begun is None else begun["threads"]
+        chunks, processes = divide(seeds, torch.device(condition.device).type, workers, parameters(brain), threads)
+        chunks = chunks if begun is None else [tuple(chunk) for chunk in begun["chunks"]]
+        config["computation"] |= {
+            "chunks": [list(chunk) for chunk in chunks],
+            "workers": processes,
+            "threads": threads,
+            "device": condition.device,
+            **_elsewhere(begun, condition.device),
+        }
+        attrs = provenance(config, seeds, condition.device)
+        folder = None
+        if unfinished is not None and place is not None:
+            folder = logs.RunFolder.reopen(place, attrs=attrs)
+        elif place is not None:
+            folder = logs.RunFolder.create(place, overwrite=overwrite, attrs=attrs)
+        if folder is not None:
+            folder.write_config(config)
+        with _failures_told(folder):
+            condition = replace(condition, kept=kept_activity(condition, progress))
+            crew = Crew(condition, chunks, processes, folder, checkpoints, threads)
+            outcomes, pieces = crew.run(progress=progress, label=label or "simulate")
+            brains = Brains(brain, outcomes)
+            if keep is not None and checkpoints:
+                keep(brains)
+        dead = [seed for outcome in outcomes for seed, alive in outcome.alive.items() if not alive]
+        status = "complete" if len(dead) < len(seeds) else "failed"
+        attrs = attrs | {"status": status, "animals_with_faults": dead or [-1]}
+        log = logs.assemble(pieces, attrs) if folder is None else folder.consolidate(attrs)
+        if keep is not None and not checkpoints:  # nothing to go on from: the log at least is whole
+            keep(brains)
+    return SimulationResult(log, brains, place)
+
+
+@contextlib.contextmanager
+def _failures_told(folder: logs.RunFolder | None) -> Iterator[None]:
+    """What was finished stays readable, and says what happened; the error itself counts more than this."""
     try:
-        condition = replace(condition, kept=kept_activity(condition, progress))
-        crew = Crew(condition, chunks, processes, folder, checkpoints, threads)
-        outcomes, pieces = crew.run(progress=progress, label=label or "simulate")
+        yield
     except BaseException as error:
         if folder is not None:
-            folder.fail(repr(error))  # what was finished stays readable, and says what happened
+            with contextlib.suppress(LogError):
+                folder.fail(repr(error))
         raise
-    brains = Brains(brain, outcomes)
-    dead = [seed for outcome in outcomes for seed, alive in outcome.alive.items() if not alive]
-    attrs = attrs | {"status": "complete" if len(dead) < len(seeds) else "failed", "animals_with_faults": dead or [-1]}
-    if folder is None:
-        return SimulationResult(logs.assemble(pieces, attrs), brains, None)
-    return SimulationResult(folder.consolidate(attrs), brains, folder.path)
 
 
 def _elsewhere(begun: Mapping[str, Any] | None, device: str) -> dict[str, str]:
@@ -229,7 +248,9 @@ def describe(condition: Condition, seeds: Sequence[int], label: str) -> dict[str
     def named(thing: object) -> Any:
         if thing is None:
             return None
-        return {"kind": type(thing).__name__, **vars(thing)}
+        own = [field.name for field in fields(thing)] if is_dataclass(thing) else []  # with slots there are no vars()
+        values = {name: getattr(thing, name) for name in own if hasattr(thing, name)}
+        return {"kind": type(thing).__name__, **values, **getattr(thing, "__dict__", {})}
 
     config = {
         "label": label,
@@ -248,7 +269,7 @@ def describe(condition: Condition, seeds: Sequence[int], label: str) -> dict[str
     }
     try:
         return json.loads(json.dumps(config, default=lambda number: number.item()))  # numbers of numpy
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise LogError(
             f"the settings cannot be written to a log: {error}; give rules plain numbers and words as fields"
         ) from error

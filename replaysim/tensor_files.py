@@ -134,8 +134,24 @@ def _read(path: str | os.PathLike[str], kind: str, *, tensors: bool) -> tuple[di
         raise LogError(f"{path} is a safetensors file, but holds no {what} of replaysim (it has {held})") from error
 
 
-def check_fit(path: str | os.PathLike[str], found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """Raise :class:`DataError` unless tensors have the names, shapes and types wanted, and finite values."""
+def check_fit(
+    path: str | os.PathLike[str],
+    found: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    *,
+    finite: bool = True,
+) -> None:
+    """Raise :class:`DataError` unless tensors have the names, shapes and types wanted.
+
+    Parameters
+    ----------
+    path
+        Where they were found, for the error.
+    found, wanted
+        By name.
+    finite
+        Whether NaN and infinity are refused, too.
+    """
     for lacking in sorted(wanted.keys() - found.keys()):
         raise DataError(f"{path}: {lacking!r} is missing")
     for extra in sorted(found.keys() - wanted.keys()):
@@ -147,5 +163,5 @@ def check_fit(path: str | os.PathLike[str], found: Mapping[str, Tensor], wanted:
                 f"{path}: {name} is {value.dtype} of shape {tuple(value.shape)}, "
                 f"must be {must.dtype} of shape {tuple(must.shape)}"
             )
-        if not bool(value.isfinite().all()):
+        if finite and not bool(value.isfinite().all()):
             raise DataError(f"{path}: {name} holds NaN or infinity")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,53 @@ def test_the_same_call_goes_on(after: int, tmp_path: Path, monkeypatch: pytest.M
     assert rs.open_log(out).attrs["status"] == "complete"
 
 
+@pytest.mark.parametrize("consolidation", [None, rs.SynapticIntelligence(1.0)])
+def test_the_others_go_on_where_one_has_diverged(
+    consolidation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Infinite losses of one animal are no damage of the file in which they are kept."""
+    learn = life_module.learn_context
+
+    def diverge(rounds: Any, context: int, *given: Any) -> None:
+        if context == 1:
+            with torch.no_grad():
+                for value in rounds.cohort.synapses.values():
+                    value[0] *= 1e25
+        learn(rounds, context, *given)
+
+    monkeypatch.setattr(life_module, "learn_context", diverge)
+    out, settings = tmp_path / "run", {"animals": (12, 13), "consolidation": consolidation}
+    whole = simulate(None, **settings)
+    assert whole.log.attrs["animals_with_faults"] == [12] and whole.log.attrs["status"] == "complete"
+    interrupt(out, monkeypatch, 2, **settings)
+    kept = tensor_files.read(out / "animals" / "12-13" / "checkpoint.safetensors", KIND)[0]
+    assert not all(bool(value.isfinite().all()) for name, value in kept.items() if name.startswith("adam."))
+    there = simulate(out, **settings)
+    for node in whole.log.subtree:
+        if node.path != "/":
+            xr.testing.assert_identical(node.to_dataset(), there.log[node.path].to_dataset())
+    for animal in (12, 13):
+        for key, value in whole.brains[animal].state_dict().items():
+            assert np.array_equal(value, there.brains[animal].state_dict()[key], equal_nan=True), key
+
+
+def test_a_file_that_was_read_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was heard is not kept as a window into a file that is replaced after every context."""
+    own, checkpoint = condition("probed"), Checkpoint(tmp_path / "checkpoint.safetensors")
+    recollect, seen = Recording.recollect, []
+
+    def watched(self: Recording, memory: Any) -> None:
+        recollect(self, memory)
+        held = [*self._accuracies, *(found for _step, found in self._probes)]
+        seen.extend(np.shares_memory(one, other) for one in held for other in memory.values())
+
+    monkeypatch.setattr(Recording, "recollect", watched)
+    with pytest.raises(Stopped):
+        life(own, checkpoint, stop=5)
+    life(own, checkpoint)
+    assert seen and not any(seen)
+
+
 def test_a_life_goes_on_with_as_many_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Products of matrices depend on them in the last digits; outside the life nothing is changed."""
     before, seen = torch.get_num_threads(), []
@@ -202,11 +250,11 @@ def test_a_life_that_goes_on_elsewhere_says_so(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_worker_has_its_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counters, before = tmp_path / "steps.npy", torch.get_num_threads()
+    counters, before, me = tmp_path / "steps.npy", torch.get_num_threads(), os.getpid()
     np.save(counters, np.zeros(1, dtype=np.int64))
     monkeypatch.setattr(crew, "live_chunk", lambda *given: torch.get_num_threads())
     try:
-        assert [crew._in_worker(condition("joint"), (12,), None, counters, 0, False, n) for n in (2, 1)] == [2, 1]
+        assert [crew._in_worker(condition("joint"), (12,), None, counters, 0, False, n, me) for n in (2, 1)] == [2, 1]
     finally:
         torch.set_num_threads(before)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 import json
 import os
 import random
@@ -633,13 +635,14 @@ def test_overwriting_removes_only_what_a_simulation_writes(tmp_path: Path) -> No
         "notes.txt",
         "figure.nc",
         "my.tmp",
+        "run.nc.mine.tmp",
         "animals/notes.txt",
         "animals/12-12/analysis.nc",
         "animals/12-12/cortex/extra.nc",
     ]
     for name in mine:
         (tmp_path / name).write_text("mine")
-    for name in ("run.nc.tmp", "animals/12-12/behaviour.nc.tmp"):
+    for name in ("run.nc.tmp", "animals/12-12/behaviour.nc.tmp", "animals/12-12/cortex/0001.nc.0123abcd.tmp"):
         (tmp_path / name).write_text("half")
     RunFolder.create(tmp_path, overwrite=True)
     assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()) == sorted(mine)
@@ -649,11 +652,45 @@ def test_overwriting_removes_only_what_a_simulation_writes(tmp_path: Path) -> No
 def test_stale_drafts_are_removed(tmp_path: Path) -> None:
     part = tmp_path / "animals" / "12-12" / "cortex"
     part.mkdir(parents=True)
-    for draft in (tmp_path / "config.json.tmp", part / "0001.nc.tmp"):
-        draft.write_text("half")
-    (tmp_path / "mine.tmp").write_text("mine")
-    RunFolder.create(tmp_path)
-    assert [p.name for p in drafts(tmp_path)] == ["mine.tmp"]
+    left = ("config.json.tmp", "config.json.0123abcd.tmp", "animals/12-12/cortex/0001.nc.tmp")
+    checkpoint = tmp_path / "animals" / "12-12" / ".checkpoint.safetensors-x1"
+    for take in (RunFolder.create, RunFolder.reopen):
+        part.mkdir(parents=True, exist_ok=True)
+        for draft in (*(tmp_path / name for name in left), checkpoint):
+            draft.write_text("half")
+        (tmp_path / "mine.tmp").write_text("mine")
+        assert RunFolder(tmp_path).settings() is None, "it was killed before it said anything"
+        take(tmp_path)
+        assert [p.name for p in tmp_path.iterdir()] == ["mine.tmp"]
+
+
+def test_whoever_is_killed_while_removing_leaves_a_log_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never pieces without settings, nor a checkpoint that lacks some of its pieces."""
+    unlink, most = Path.unlink, [10**6]
+
+    def removed(path: Path, *given: Any, **settings: Any) -> None:
+        if not most[0]:
+            raise KeyboardInterrupt
+        most[0] -= 1
+        unlink(path, *given, **settings)
+
+    for number, whole in itertools.product(range(0, 14, 2), (True, False)):
+        folder = RunFolder.create(tmp_path / f"{number}{whole}")
+        folder.write_config(CONFIG)
+        write_life(folder, [12], 1)
+        checkpoint = folder.path / "animals" / "12-12" / "checkpoint.safetensors"
+        checkpoint.write_text("where it is")
+        if whole:
+            folder.consolidate(ATTRS | provenance.config_attributes(CONFIG), keep_pieces=True)
+        pieces = sorted(folder.path.glob("animals/**/*.nc"))
+        most[0] = number
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            patch.setattr(Path, "unlink", removed)
+            RunFolder.create(folder.path, overwrite=True)
+        left = [path for path in folder.path.rglob("*") if path.is_file()]
+        assert bool(left) == (number < 8 + whole), "what there was: settings, six pieces, checkpoint, log"
+        assert (RunFolder(folder.path).settings() is not None) == bool(left)
+        assert not checkpoint.exists() or sorted(folder.path.glob("animals/**/*.nc")) == pieces
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -755,7 +792,7 @@ def test_order_of_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     def watched_replace(source: Path, target: Path) -> None:
         events.append("replace")
         assert Path(source).parent == Path(target).parent
-        assert Path(source).name == "a.nc.tmp"
+        assert netcdf.DRAFT.sub("", Path(source).name) == "a.nc" and Path(source).suffix == ".tmp"
         xr.open_datatree(source, engine="netcdf4").close()  # closed and whole
         replace(source, target)
 

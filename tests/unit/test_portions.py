@@ -13,6 +13,7 @@ from small import LEARNING, brain, protocol
 import replaysim as rs
 from analysis.forgetting import final_accuracy
 from replaysim import portions, resumption
+from replaysim.checkpoints import Checkpoint
 from replaysim.crew import divide
 from replaysim.errors import LogError, SettingError
 from replaysim.portions import Portion, gather, label, live
@@ -66,6 +67,57 @@ def test_animals_are_added_and_chosen(tmp_path: Path, simulated: list[Any]) -> N
         assert np.array_equal(values.sel(animal=list(portion.animals)), own.sel(animal=list(portion.animals)))
     assert gather(run(tmp_path, (13,)), (13,), final_accuracy)["animal"].values.tolist() == [13]
     assert len(simulated) == 2
+
+
+def test_animals_in_any_order_are_the_same_portions(tmp_path: Path, simulated: list[Any]) -> None:
+    for animals in ((14, 12), (14, 12), (12, 14)):
+        found = run(tmp_path, animals)
+        assert gather(found, animals, final_accuracy)["animal"].values.tolist() == list(animals)
+    assert simulated == [(12, 14)] and [path.name for path in tmp_path.iterdir()] == ["animals_12_14"]
+
+
+def stop_after_a_context(out: Path, monkeypatch: pytest.MonkeyPatch, animals: Any, **settings: Any) -> None:
+    save = Checkpoint.save
+
+    def saved(self: Checkpoint, *given: Any) -> None:
+        save(self, *given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoint, "save", saved)
+        run(out, animals, **settings)
+
+
+def test_what_was_begun_is_gone_on_with(tmp_path: Path, simulated: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However portions are cut now."""
+    stop_after_a_context(tmp_path, monkeypatch, (12, 13), at_once=2)
+    assert run(tmp_path, (12, 13, 14, 15), only_finished=True) == []
+    found = run(tmp_path, (12, 13, 14, 15), at_once=4)
+    assert simulated == [(12, 13), (12, 13), (14, 15)]
+    assert [one.folder.name for one in found] == ["animals_12-13", "animals_14-15"]
+    same = run(tmp_path / "whole", (12, 13))[0].log
+    assert found[0].log["learning"].to_dataset().equals(same["learning"].to_dataset())
+
+
+def test_what_was_begun_by_others_is_not(tmp_path: Path, simulated: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other settings, animals that were not asked for, or no place to go on from."""
+    stop_after_a_context(tmp_path, monkeypatch, (12, 13), learning=rs.Learning(steps=13, batch=8, rate=3e-3))
+    stop_after_a_context(tmp_path, monkeypatch, (14, 19))
+    stop_after_a_context(tmp_path, monkeypatch, (15, 16))
+    (tmp_path / "animals_15-16" / "animals" / "15-16" / "checkpoint.safetensors").unlink()
+    (tmp_path / "animals_17").mkdir()
+    found = run(tmp_path, range(12, 17))
+    assert simulated[3:] == [(12, 13, 14, 15, 16)] and [one.folder.name for one in found] == ["animals_12-16"]
+
+
+def test_only_what_is_finished(tmp_path: Path, simulated: list[Any]) -> None:
+    """Nothing is simulated, nor deleted, because brains are wanted that were not kept."""
+    run(tmp_path, (12, 13), at_once=1)
+    run(tmp_path, (14,), keep_brains=True)
+    for overwrite in (False, True):
+        found = run(tmp_path, (12, 13, 14), keep_brains=True, only_finished=True, overwrite=overwrite)
+        assert [one.animals for one in found] == [(14,)] and len(simulated) == 3
+    assert len(run(tmp_path, (12, 13, 14), only_finished=True)) == 3
 
 
 def test_logs_from_before_there_were_portions(tmp_path: Path, simulated: list[Any]) -> None:

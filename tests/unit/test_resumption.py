@@ -16,7 +16,10 @@ import seeing
 from small import LEARNING, brain, protocol, simulate
 
 import replaysim as rs
+from replaysim import life, portions, resumption
 from replaysim.cohort import Cohort
+from replaysim.conditions import simulate_each
+from replaysim.cortex import DenseCortex
 from replaysim.early_areas import load_early_areas, save_early_areas
 from replaysim.errors import LogError, ReplaysimError, SettingError
 from replaysim.resumption import Resumed, is_complete, simulate_once
@@ -77,6 +80,22 @@ def test_other_settings_are_another_simulation(tmp_path: Path) -> None:
     replaced = once(tmp_path, learning=longer, overwrite=True)
     assert replaced.simulated and replaced.log["learning"].sizes["step"] == 39
     assert not once(tmp_path, learning=longer).simulated
+
+
+def test_animals_have_no_order(tmp_path: Path) -> None:
+    assert not differences({"animals": [14, 12]}, {"animals": [12, 14]})
+    assert differences({"animals": [14, 12]}, {"animals": [12, 13]}) == ["animals is [12, 14], not [12, 13]"]
+    first = once(tmp_path, animals=(13, 12))
+    assert first.simulated and not once(tmp_path, animals=(12, 13)).simulated
+    assert not once(tmp_path, animals=(13, 12)).simulated
+
+
+@pytest.mark.parametrize("draft", ["config.json.tmp", "config.json.0123abcd.tmp"])
+@pytest.mark.parametrize("checkpoints", [True, False])
+def test_whoever_was_killed_at_the_first_file_begins_again(draft: str, checkpoints: bool, tmp_path: Path) -> None:
+    (tmp_path / draft).write_text('{"anim')
+    assert once(tmp_path, checkpoints=checkpoints, animals=(12,)).simulated
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "run.nc"]
 
 
 def test_differences_are_words() -> None:
@@ -201,7 +220,7 @@ def test_an_unfinished_log_without_settings_is_kept(tmp_path: Path, monkeypatch:
     assert sorted(tmp_path.glob("animals/**/*.nc")) == pieces
 
 
-def stop_in_the_second_context(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def stop_in_the_second_context(out: Path, monkeypatch: pytest.MonkeyPatch, **settings_: Any) -> None:
     seen: list[int] = []
     consolidate = Cohort.consolidate
 
@@ -214,7 +233,7 @@ def stop_in_the_second_context(out: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with monkeypatch.context() as patched:
         patched.setattr(Cohort, "consolidate", stop)
         with pytest.raises(KeyboardInterrupt):
-            once(out)
+            once(out, **settings_)
 
 
 # --- brains that were kept
@@ -263,6 +282,95 @@ def test_brains_never_lie_beside_the_log_of_others(tmp_path: Path) -> None:
     assert not (tmp_path / "brains").exists()
 
 
+def fail_at_the_second_brain(monkeypatch: pytest.MonkeyPatch) -> None:
+    saved, save = [], resumption.save_brain
+
+    def full(brain: Any, path: Path) -> Path:
+        saved.append(path)
+        if len(saved) == 2:
+            raise LogError("the disk is full")
+        return save(brain, path)
+
+    monkeypatch.setattr(resumption, "save_brain", full)
+
+
+def refuse_to_learn(*_given: Any) -> None:
+    raise AssertionError("learning began")
+
+
+def test_brains_that_could_not_be_kept_cost_no_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, the log was whole and nothing left to make brains of: all was deleted and simulated again."""
+    whole = simulate(out=None, animals=(12, 13), replay=RECALL)
+    with monkeypatch.context() as patched, pytest.raises(LogError, match="the disk is full"):
+        fail_at_the_second_brain(patched)
+        once(tmp_path, keep_brains=True, checkpoints=True)
+    assert not (tmp_path / "run.nc").exists() and rs.open_log(tmp_path).attrs["status"] == "failed"
+    with monkeypatch.context() as patched:
+        patched.setattr(life, "learn_context", refuse_to_learn)
+        there = once(tmp_path, keep_brains=True, checkpoints=True)
+        assert not once(tmp_path, keep_brains=True, checkpoints=True).simulated
+    for animal, brain_ in whole.brains.items():
+        kept = there.brains[animal].state_dict()
+        assert all(np.array_equal(value, kept[name]) for name, value in brain_.state_dict().items())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["brains", "config.json", "run.nc"]
+
+
+def test_without_checkpoints_the_log_at_least_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched, pytest.raises(LogError, match="the disk is full"):
+        fail_at_the_second_brain(patched)
+        once(tmp_path, keep_brains=True)
+    assert not once(tmp_path).simulated
+
+
+def test_brains_of_an_unfinished_log_go_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched, pytest.raises(LogError, match="the disk is full"):
+        fail_at_the_second_brain(patched)
+        once(tmp_path, keep_brains=True, checkpoints=True)
+    assert [path.name for path in (tmp_path / "brains").iterdir()] == ["12.safetensors"]
+    once(tmp_path, learning=replace(LEARNING, steps=13), overwrite=True)
+    assert not (tmp_path / "brains").exists()
+
+
+def test_brains_with_a_cortex_of_the_users(tmp_path: Path) -> None:
+    own = protocol()
+    plan = rs.classifier(own, cortex=OwnAreas)
+    settings: dict[str, Any] = {"animals": (12,), "learning": LEARNING, "workers": 1, "progress": False}
+    for simulated in (True, False):
+        there = simulate_once(plan, own, out=tmp_path, keep_brains=True, **settings)
+        assert there.simulated == simulated and type(there.brains[12].cortex) is OwnAreas
+
+
+class OwnAreas(DenseCortex):
+    """A colleague's cortex."""
+
+    def __init__(self) -> None:
+        super().__init__(16, (9, 8), "association_1")
+
+
+# --- what can be asked for only once
+
+
+RETINA = rs.CorticalActivity("retina", stimuli=4)
+
+
+@pytest.mark.parametrize("record", [lambda: RETINA, lambda: iter([RETINA])], ids=["alone", "generator"])
+def test_electrodes_are_asked_for_more_than_once(
+    record: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_in_the_second_context(tmp_path / "a", monkeypatch, record=record())
+    there = once(tmp_path / "a", record=record())
+    assert there.simulated and "cortex" in there.log.children
+    assert not once(tmp_path / "a", record=record()).simulated
+    own, given = protocol(), {"learning": LEARNING, "workers": 1, "progress": False, "out": tmp_path / "b"}
+    (portion,) = portions.live(brain(own), own, animals=iter((12,)), record=record(), **given)
+    assert "cortex" in portion.log.children
+    arms: dict[str, dict[str, Any]] = {"nothing": {}, "recall": {"replay": RECALL}}
+    for _ in range(2):
+        shared = {"brain": brain(own), "protocol": own, "animals": iter((12,)), "record": record()}
+        logs = simulate_each(arms, **shared, **given)
+        assert all("cortex" in log.children for log in logs.values())
+
+
 # --- places
 
 
@@ -280,7 +388,7 @@ def test_places_where_no_log_can_be(tmp_path: Path) -> None:
                 begin(tmp_path / out)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("way", ["animals", "run.nc", "config.json.tmp", "brains", "animals/12-13"])
+@pytest.mark.parametrize("way", ["animals", "run.nc", "status.json", "brains", "animals/12-13"])
 def test_what_is_in_the_way_is_found_first(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_given: Any, **_settings: Any) -> None:
         raise AssertionError("computing began")
@@ -288,7 +396,7 @@ def test_what_is_in_the_way_is_found_first(way: str, tmp_path: Path, monkeypatch
     monkeypatch.setattr("replaysim.simulation.Crew.run", run)
     path = tmp_path / way
     path.parent.mkdir(exist_ok=True)
-    path.mkdir() if way.startswith(("run", "config")) else path.touch()
+    path.mkdir() if way.startswith(("run", "status")) else path.touch()
     with pytest.raises(LogError, match=rf"{os.path.basename(way)}: is a (file|folder)"):
         once(tmp_path, keep_brains=True)
     with pytest.raises(LogError if way != "brains" else AssertionError):
