@@ -8,7 +8,9 @@ are found by name.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,20 +53,44 @@ TERMS = {
 ARRAYS = {"W": "weight", "b": "bias", "mean": "mean", "logvar": "log_variance"}
 
 
-def read(name: str) -> dict[str, np.ndarray]:
-    """Arrays of the file ``name``."""
-    with np.load(FOLDER / f"{name}.npz") as file:
-        return {key: file[key] for key in file.files}
+ASKED: set[tuple[str, str]] = set()
+"""File and name of every array that was asked for by its name: what no test asks for, no test compares."""
+
+
+class Arrays(dict[str, np.ndarray]):
+    """Arrays of files; notes which are asked for."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.file: dict[str, str] = {}
+        for name in names:
+            with np.load(FOLDER / f"{name}.npz") as file:
+                self.update({key: file[key] for key in file.files})
+                self.file.update(dict.fromkeys(file.files, name))
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        value = super().__getitem__(key)
+        ASKED.add((self.file[key], key))
+        return value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        if key not in self:
+            return default
+        return self[key]
+
+
+def read(*names: str) -> dict[str, np.ndarray]:
+    """Arrays of the files ``names``, together."""
+    return Arrays(names)
 
 
 def synapses(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:
     """Arrays ``<prefix>.<layer>.<array>`` under the names of a brain's parameters."""
     found = {}
     alone = GENERATOR if prefix.startswith("gen.") else LAYERS
-    for key, value in arrays.items():
+    for key in arrays:
         parts = key.split(".")
         if key.startswith(prefix + ".") and len(parts) == prefix.count(".") + 3 and parts[-2] in LAYERS:
-            found[f"{alone[parts[-2]]}.{ARRAYS[parts[-1]]}"] = torch.from_numpy(np.array(value)).double()
+            found[f"{alone[parts[-2]]}.{ARRAYS[parts[-1]]}"] = torch.from_numpy(np.array(arrays[key])).double()
     return found
 
 

@@ -9,13 +9,14 @@ import xarray as xr
 from oracle import closest, protocol, read
 
 from analysis.comparison import summarise
+from analysis.forgetting import average_accuracy, final_accuracy, retention_matrix
 from replaysim import rng
 from replaysim.brain import Brain
 from replaysim.brains import brain_inspired
 from replaysim.experience import Presentation
 from replaysim.gating import Gating
 from replaysim.observation import accuracy
-from replaysim.protocol import SplitProtocol
+from replaysim.protocol import ANSWERS, SplitProtocol
 from replaysim.stimuli import from_arrays
 
 SEEDS = read("10_seeds")["seeds"].tolist()
@@ -121,11 +122,25 @@ def test_accuracy(scenario: str) -> None:
     cohort = Readout(logits[:, :2] if scenario == "domain" else logits)
     presentation = Presentation(torch.from_numpy(index), 1.0, torch.float32)
     for learned in (1, 2, 3):
-        kind = ["within_context", "up_to_learned", "up_to_tested", "all"].index(own.rule)
+        kind = ANSWERS.index(own.rule)
         found = accuracy(cohort, presentation, own, [own.curriculum(0)], learned)[0, kind, :learned]  # type: ignore[arg-type]
         wanted = arrays[f"acc.{scenario}.per_task"][:learned, learned - 1]
         closest(torch.from_numpy(found), wanted, f"accuracy after {learned}", 1e-6)
         closest(torch.tensor(found.mean()), np.asarray(arrays[f"acc.{scenario}.average"][learned - 1]), "mean", 1e-6)
+    matrix = [accuracy(cohort, presentation, own, [own.curriculum(0)], learned) for learned in range(4)]  # type: ignore[arg-type]
+    measured = behaviour(np.stack(matrix, axis=2), scenario)
+    closest(torch.tensor(average_accuracy(measured).values[0]), arrays[f"acc.{scenario}.average"], "averages", 1e-6)
+    if scenario != "domain":
+        final = retention_matrix(measured, use="final").values[0, -1]
+        closest(torch.tensor(final), arrays[f"acc.{scenario}.final_per_task"], "accuracies at the end", 1e-6)
+        closest(torch.tensor(final_accuracy(measured).values[0]), arrays[f"acc.{scenario}.final"], "reported", 1e-6)
+
+
+def behaviour(matrix: np.ndarray, scenario: str) -> xr.Dataset:
+    """A log's accuracies of one animal, (animal, answers, contexts_learned, context)."""
+    counts = {"contexts_learned": np.arange(4), "context": np.arange(1, 4)}
+    coords = {"animal": [0], "answers": list(ANSWERS), **counts}
+    return xr.Dataset({"accuracy": (tuple(coords), matrix)}, coords, {"scenario": scenario})
 
 
 def test_standard_error() -> None:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from oracle import closest, read, synapses
+from oracle import ANIMALS, TERMS, both, closest, protocol, read, synapses
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from replaysim.brain import BrainPlan
+from replaysim.cohort import Cohort
 from replaysim.context_gating import ContextGates, ContextGating
-from replaysim.cortex import AbstractCortex, DenseCortex, check_cortex
+from replaysim.cortex import AbstractCortex, DenseCortex, DensePlan, check_cortex, gated
 from replaysim.errors import SettingError
+from replaysim.learning import COMPONENTS, Trials
 from replaysim.rng import published
 
 AREAS = {"enc1": "association_1", "enc2": "association_2"}
+SLOPES = {0: "s1.grad", 2: "grad_last"}
+"""Steps whose gradients the file has."""
 
 
 class Animal(nn.Module):
@@ -74,7 +79,9 @@ def test_activity_in_every_context(context: int) -> None:
     for layer, (old, area) in enumerate(AREAS.items()):
         name = f"task{context + 1}.{old}"
         closest(evoked[area], arrays[name], name)
-        closest(evoked[area], np.maximum(arrays[f"{name}.pre"], 0), f"{name}, rectified")
+        below = evoked[animal.cortex.areas[layer]]
+        drive = gated(animal.cortex.get_submodule(area), below, animal.gates(torch.full((6,), context))[area])
+        closest(drive, arrays[f"{name}.pre"], f"{name}, before it is rectified")
         silenced = arrays["mask"][context, layer] == 0
         bias = torch.relu(animal.cortex.get_submodule(area).get_parameter("bias"))
         assert torch.equal(evoked[area][:, silenced], bias[silenced].expand(6, -1))
@@ -131,20 +138,44 @@ def test_learning_in_three_contexts() -> None:
                 closest(loss, np.asarray(arrays[f"{key}.loss.{name}"][step]), f"{key} step {step} {name}")
             adam.zero_grad()
             loss.backward()
-            for at, prefix in ((0, f"{key}.s1.grad"), (2, f"{key}.grad_last")):
-                if step == at:
-                    compare(animal, arrays, prefix, lambda p: p.grad)
+            if step in SLOPES:
+                compare({name: p.grad for name, p in animal.named_parameters()}, arrays, f"{key}.{SLOPES[step]}")
             adam.step()
-        compare(animal, arrays, f"{key}.end", lambda p: p)
+        compare(dict(animal.named_parameters()), arrays, f"{key}.end")
 
 
-def compare(
-    animal: Animal, arrays: dict[str, np.ndarray], prefix: str, what: Callable[[nn.Parameter], torch.Tensor | None]
-) -> None:
+def test_a_cohort_learns_in_three_contexts() -> None:
+    """The same through the engine, with the gates of the file in the place of those that an animal draws."""
+    arrays, own = read("09_xdg"), protocol("task")
+    plan = BrainPlan(DensePlan(16, (8, 8)), 16, answers=6, classes=6, contexts=3, context_gating=ContextGating(0.6))
+    grown = plan.grow(12).double()
+    masks = {f"context_gates.{area}": torch.from_numpy(arrays["mask"][:, i]) for i, area in enumerate(AREAS.values())}
+    grown.load_state_dict(synapses(arrays, "param") | masks)
+    cohort = Cohort([copy.deepcopy(grown) for _ in range(ANIMALS)], rate=0.02, dtype=torch.float64)
+    for context in range(3):
+        key = f"run.t{context + 1}"
+        answers = torch.from_numpy(own.answers(own.rule, context, context + 1))[None]
+        for step in range(3):
+            label = both(arrays[f"{key}.y_cur"][step])
+            nothing = torch.zeros_like(label)
+            trials = Trials(both(arrays[f"{key}.x_cur"][step]), label + 2 * context, nothing, nothing + context)
+            losses = cohort.learn(trials, answers, torch.zeros(ANIMALS, 0, 0, dtype=torch.float64))
+            for a, loss in enumerate(losses):
+                for name in ("total", "cur_class"):
+                    wanted = np.asarray(arrays[f"{key}.loss.{name}"][step])
+                    closest(loss[COMPONENTS.index(TERMS[name])], wanted, f"{key} step {step} {name}")
+                if step in SLOPES:
+                    slopes = {name: None if p.grad is None else p.grad[a] for name, p in cohort.synapses.items()}
+                    compare(slopes, arrays, f"{key}.{SLOPES[step]}")
+        for a in range(ANIMALS):
+            compare({name: p[a] for name, p in cohort.synapses.items()}, arrays, f"{key}.end")
+
+
+def compare(values: Mapping[str, torch.Tensor | None], arrays: dict[str, np.ndarray], prefix: str) -> None:
     wanted = synapses(arrays, prefix)
     assert len(wanted) == 6
     for name, value in wanted.items():
-        found = what(animal.get_parameter(name))
+        found = values[name]
         assert found is not None
         closest(found, value.numpy(), f"{prefix} {name}")
 

@@ -33,16 +33,16 @@ State = dict[str, torch.Tensor]
 def both_files(name: str) -> dict[str, np.ndarray]:
     """Arrays of early and of descending areas."""
     other = name.replace("conv", "deconv")
-    return {**read(name), **(read(other) if (FOLDER / f"{other}.npz").exists() else {})}
+    return read(name, *([other] if (FOLDER / f"{other}.npz").exists() else []))
 
 
 def descending(arrays: dict[str, np.ndarray], prefix: str) -> State:
     """Arrays ``<prefix>.deconv<i>.<array>`` under the names of the descending areas."""
     found = {}
-    for key, value in arrays.items():
+    for key in arrays:
         if key.startswith(f"{prefix}.deconv"):
             layer, array = key.removeprefix(f"{prefix}.deconv").split(".")
-            found[f"area_{layer}.{PARTS[array]}"] = torch.from_numpy(np.array(value))
+            found[f"area_{layer}.{PARTS[array]}"] = torch.from_numpy(np.array(arrays[key]))
     return found
 
 

@@ -38,10 +38,10 @@ State = dict[str, torch.Tensor]
 def early(arrays: dict[str, np.ndarray], prefix: str) -> State:
     """Arrays ``<prefix>.conv<i>.<array>`` under the names of the early areas."""
     found = {}
-    for key, value in arrays.items():
+    for key in arrays:
         *before, layer, array = ("", *key.split("."))
         if ".".join(before[1:]) == prefix and layer.startswith("conv"):
-            found[f"early_{layer[4:]}.{PARTS[array]}"] = torch.from_numpy(np.array(value))
+            found[f"early_{layer[4:]}.{PARTS[array]}"] = torch.from_numpy(np.array(arrays[key]))
     return found
 
 

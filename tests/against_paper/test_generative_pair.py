@@ -38,7 +38,13 @@ PARTS = {
 }
 """Layers of the two networks of the file under the names of one brain's parts."""
 LOSSES = {
-    "cls": {"cur_class": "current_classification", "rep_class": "replayed_classification"},
+    "cls": {
+        "cur_class": "current_classification",
+        "cur_total": "current_classification",
+        "rep_class": "replayed_classification",
+        "rep_total": "replayed_classification",
+        "rep_distill": "replayed_distillation",
+    },
     "gen": {
         "cur_recon": "current_reconstruction",
         "cur_variat": "current_code_divergence",
@@ -46,16 +52,19 @@ LOSSES = {
         "rep_variat": "replayed_code_divergence",
     },
 }
+"""Losses of the two networks under the names of the log."""
+UNUSED = ("cur_class", "rep_class", "rep_distill")
+"""Losses of the file that a generator does not have."""
 
 
 def synapses(arrays: dict[str, np.ndarray], kind: str) -> dict[str, torch.Tensor]:
     """Arrays ``{cls,gen}.<kind>.<layer>.<array>`` under the names of a brain's parameters."""
     found = {}
     for network, layers in PARTS.items():
-        for key, value in arrays.items():
+        for key in arrays:
             if key.startswith(f"{network}.{kind}."):
                 layer, array = key.removeprefix(f"{network}.{kind}.").split(".")
-                found[f"{layers[layer]}.{ARRAYS[array]}"] = torch.from_numpy(np.array(value)).double()
+                found[f"{layers[layer]}.{ARRAYS[array]}"] = torch.from_numpy(np.array(arrays[key])).double()
     return found
 
 
@@ -112,6 +121,25 @@ class Steps:
         given = (self.trials(step), answers, both(noise, self.dtype), self.events(step), self.plan, 1 / 3)
         return self.cohort.learn(*given)
 
+    def compare_losses(self, losses: torch.Tensor, step: int, tolerance: float) -> None:
+        """Every term, and the total of each network: what its own terms add up to."""
+        named = dict(zip(COMPONENTS, losses.T, strict=True))
+        totals = torch.zeros(2, ANIMALS, dtype=losses.dtype)
+        for total, (network, terms) in zip(totals, LOSSES.items(), strict=True):
+            prefix = f"{network}.{self.scenario}.loss"
+            for term, component in terms.items():
+                for found in named[component]:
+                    closest(
+                        found, self.arrays[f"{prefix}.{term}"][step, ...], f"step {step} {prefix} {term}", tolerance
+                    )
+            for component in set(terms.values()):
+                total += named[component] * (1 / 3 if component.startswith("current") else 2 / 3)
+            for found in total:
+                closest(found, self.arrays[f"{prefix}.total"][step, ...], f"step {step} {prefix}", tolerance)
+        assert not any(self.arrays[f"gen.{self.scenario}.loss.{term}"].any() for term in UNUSED)
+        assert not named["consolidation"].any()
+        closest(named["total"], totals.sum(0).numpy(), f"step {step} total", tolerance)
+
     def compare(self, kind: str, tolerance: float) -> None:
         wanted = synapses(self.arrays, f"{self.scenario}.{kind}")
         assert wanted.keys() == self.cohort.synapses.keys()
@@ -128,19 +156,7 @@ class Steps:
 def test_three_steps(scenario: str, dtype: torch.dtype, tolerance: dict[str, float]) -> None:
     steps = Steps(scenario, dtype)
     for step in range(3):
-        losses = steps.learn(step)
-        wanted = {
-            component: steps.arrays[f"{network}.{scenario}.loss.{term}"][step]
-            for network, terms in LOSSES.items()
-            for term, component in terms.items()
-        }
-        wanted["total"] = sum(steps.arrays[f"{network}.{scenario}.loss.total"][step] for network in PARTS)
-        wanted |= {"replayed_distillation": np.zeros(()), "consolidation": np.zeros(())}
-        assert set(wanted) == set(COMPONENTS)
-        for component, value in wanted.items():
-            for animal in range(ANIMALS):
-                found = losses[animal, COMPONENTS.index(component)]
-                closest(found, np.asarray(value), f"step {step} {component}", tolerance["loss"])
+        steps.compare_losses(steps.learn(step), step, tolerance["loss"])
         if step == 0:
             steps.compare("grad", tolerance["gradient"])
             steps.compare("after1", tolerance["after"])

@@ -106,6 +106,7 @@ def test_path_integral_importance_and_penalty(variant: str) -> None:
     cohort = path.cohort
     for learned in range(2):
         key = f"t{learned + 1}"
+        path.compare(cohort.synapses, f"{key}.theta_start")
         for step in range(4):
             losses = path.learn(learned, step)
             compare_losses(losses, path.arrays, f"{variant}.{key}", step)

@@ -28,15 +28,15 @@ LOOSE = (BEFORE_NORM, "cortex.early.early_1.normalisation.running_mean")
 def values(arrays: dict[str, np.ndarray], prefix: str, *, statistics: bool = False) -> dict[str, np.ndarray]:
     """Arrays ``<prefix>.<layer>.<array>`` under the names of the brain."""
     found = {}
-    for key, value in arrays.items():
+    for key in arrays:
         if not key.startswith(f"{prefix}.") or key.count(".") != prefix.count(".") + 2:
             continue
         layer, part = key.split(".")[-2:]
         if layer.startswith("conv"):
             if (part in STATISTICS) == statistics:
-                found[f"cortex.early.early_{layer[4:]}.{EARLY[part]}"] = value
+                found[f"cortex.early.early_{layer[4:]}.{EARLY[part]}"] = arrays[key]
         elif not statistics:
-            found[f"{LAYERS[layer]}.{ARRAYS[part]}"] = value
+            found[f"{LAYERS[layer]}.{ARRAYS[part]}"] = arrays[key]
     assert found, f"no arrays {prefix}"
     return found
 
@@ -76,7 +76,9 @@ def test_path_integral_importance_and_penalty() -> None:
                 wanted_now = {n: v[step] for n, v in values(arrays, f"{key}.steps.{what}").items()}
                 compare(found, wanted_now, f"{key} step {step} {what}")
         compare(cohort.fixed, values(arrays, f"{key}.end", statistics=True), f"{key} statistics")
+        compare(cohort.synapses, values(arrays, f"{key}.end"), f"{key} end")
         assert cohort.state is not None
+        compare(cohort.state.anchor, values(arrays, f"{key}.theta_start"), f"{key} start")
         compare(cohort.state.path, values(arrays, f"{key}.W"), f"{key} path")
         cohort.consolidate(lambda _n: [], torch.ones(4, dtype=torch.bool))
         compare(cohort.state.importance, values(arrays, f"{key}.omega"), f"{key} importance")

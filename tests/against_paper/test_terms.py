@@ -98,16 +98,14 @@ class Variant:
         )
 
     def compare_losses(self, losses: torch.Tensor, step: int | None, tolerance: float) -> None:
-        found = 0
-        for term, component in TERMS.items():
-            wanted = self.arrays.get(f"{self.name}.loss.{term}")
-            if wanted is None or (term == "rep_class" and self.soft) or (term == "rep_distill" and not self.soft):
-                continue
-            found += 1
+        prefix = f"{self.name}.loss."
+        terms = [key.removeprefix(prefix) for key in self.arrays if key.startswith(prefix)]
+        assert len(terms) >= 4
+        for term in terms:
+            wanted = self.arrays[prefix + term]
             value = wanted if step is None else wanted[step]
             for animal in range(ANIMALS):
-                closest(losses[animal, COMPONENTS.index(component)], np.asarray(value), term, tolerance)
-        assert found >= 4
+                closest(losses[animal, COMPONENTS.index(TERMS[term])], np.asarray(value), term, tolerance)
 
     def compare(self, prefix: str, tolerance: float, *, gradient: bool = False) -> None:
         wanted = synapses(self.arrays, f"{self.name}.{prefix}")
@@ -139,9 +137,20 @@ def test_three_steps(name: str, dtype: torch.dtype, tolerance: dict[str, float])
 
 def test_hard_targets_of_stimuli() -> None:
     variant = Variant("hard")
-    assert variant.events(0).decision[1].tolist() == variant.arrays["y_rep_hard"][0].tolist()
+    for step in range(3):
+        assert variant.events(step).decision[1].tolist() == variant.arrays["y_rep_hard"][step].tolist()
     variant.compare_losses(variant.learn(0), None, 1e-10)
     variant.compare("grad", 1e-10, gradient=True)
+
+
+@pytest.mark.parametrize("scenario", ["class", "task"])
+def test_hard_targets_of_features(scenario: str) -> None:
+    variant = Variant(f"{scenario}_hard")
+    for step in range(3):
+        found = variant.events(step).decision[1]
+        if variant.task:
+            found = (found - 2 * variant.row_context).reshape(2, 4)
+        assert found.tolist() == variant.arrays[f"y_rep_{scenario}"][step].tolist()
 
 
 def test_first_context_has_no_replay() -> None:
@@ -200,6 +209,15 @@ def compare_forward(
         closest(found[name], value, f"{prefix} {name}")
 
 
+def compare_terms(
+    variant: Variant, found: dict[str, torch.Tensor], log_prior: torch.Tensor, judged: list[torch.Tensor], batch: str
+) -> None:
+    """Means over a batch: reconstruction, divergence, classification and distillation."""
+    divergence = (found["log_q_per_sample"] - log_prior) / variant.brain.plan.divergence_divisor
+    means = [term.mean() for term in (found["recon_per_sample"], divergence, *judged)]
+    closest(torch.stack(means), variant.arrays[f"{variant.name}.terms.{batch}"], f"terms of {batch}")
+
+
 @torch.no_grad()
 def test_activity_of_stimuli() -> None:
     variant = Variant("soft")
@@ -223,16 +241,24 @@ def test_activity_of_features(name: str) -> None:
     variant = Variant(name)
     own, arrays = variant.brain, variant.arrays
     assert own.modes is not None
-    trials, events = variant.trials(0), variant.events(0)
+    trials, events, nothing = variant.trials(0), variant.events(0), torch.zeros(1, dtype=torch.float64)
     target = one_hot(trials.target[0], 10, torch.float64)
     found = evoke(own, arrays["x_cur"][0], arrays["eps_cur"][0], one_hot(trials.gate[0], 10, torch.float64))
-    compare_forward(found, arrays, f"{name}.fwd.cur", own.modes.log_density_of_class(found["z"], target))
+    log_prior = own.modes.log_density_of_class(found["z"], target)
+    compare_forward(found, arrays, f"{name}.fwd.cur", log_prior)
+    judged = objectives.classification(found["logits"], trials.target[0], variant.current)
+    compare_terms(variant, found, log_prior, [judged, nothing], "cur")
     belief = events.soft_target[0] if variant.soft else one_hot(events.decision[0], 10, torch.float64)
     parts = {"rep_t1": slice(4), "rep_t2": slice(4, 8)} if variant.task else {"rep": slice(8)}
     for part, rows in parts.items():
         found = evoke(own, arrays["x_rep"][0][rows], arrays["eps_rep"][0][rows], belief[rows])
         log_prior = own.modes.log_density(found["z"], belief[rows])
         compare_forward(found, arrays, f"{name}.fwd.{part}", log_prior)
+        answers = variant.answers(3)[rows]
+        judged = objectives.distillation(found["logits"], belief[rows], answers, 2.0)
+        if not variant.soft:
+            judged = objectives.classification(found["logits"], events.decision[0][rows], answers)
+        compare_terms(variant, found, log_prior, [nothing, judged] if variant.soft else [judged, nothing], part)
 
 
 # --- distillation and memory modes alone
@@ -346,6 +372,7 @@ def test_replayed_events(name: str, change: dict) -> None:
     events = Reactivation(own, 2.0)(cues, torch.arange(10), torch.full((10,), -1), answers, repeated=False)
     closest(events.activity, arrays[f"{name}.x"], "activity")
     closest(events.logits, arrays[f"{name}.logits"], "logits")
+    closest(events.logits[:, :4], arrays[f"{name}.teacher_logits"], "logits of classes that compete")
     closest(events.soft_target[:, :4], arrays[f"{name}.soft_targets"], "soft targets")
     assert not events.soft_target[:, 4:].any()
     assert events.decision.tolist() == arrays[f"{name}.hard_targets"].tolist()

@@ -37,10 +37,10 @@ def values(arrays: Arrays, prefix: str, *, alone: bool = False) -> dict[str, tor
     layers, areas = (GENERATOR, "hippocampus.areas") if alone else (LAYERS, "cortex")
     found = {f"{areas}.early.{name}": value for name, value in early(arrays, prefix).items()}
     found |= {f"feedback.descending.{name}": value for name, value in descending(arrays, prefix).items()}
-    for key, value in arrays.items():
+    for key in arrays:
         layer, _, part = key.removeprefix(f"{prefix}.").partition(".")
         if key.startswith(f"{prefix}.") and layer in layers:
-            found[f"{layers[layer]}.{ARRAYS[part]}"] = torch.from_numpy(np.array(value))
+            found[f"{layers[layer]}.{ARRAYS[part]}"] = torch.from_numpy(np.array(arrays[key]))
     return found
 
 

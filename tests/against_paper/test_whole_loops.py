@@ -22,10 +22,23 @@ from replaysim.learning import COMPONENTS, Trials
 from replaysim.replay import GenerativeReplay
 
 FILES = sorted(p.stem for pattern in ("14_run_*.npz", "15_ablation_*.npz") for p in FOLDER.glob(pattern))
+KNOWN = {
+    "14_run": (
+        *("bir_class", "bir_class_si", "bir_domain", "bir_int_class", "bir_int_task_gate", "gr_class", "gr_domain"),
+        *("joint_class", "joint_domain", "joint_task", "none_class"),
+    ),
+    "15_ablation": (
+        *("bir_no_con_class", "bir_no_dis_class", "bir_no_gat_class", "bir_no_rtf_class", "bir_no_rtf_task"),
+        *("sgr_con_task", "sgr_dis_class", "sgr_dis_task", "sgr_gat_class", "sgr_gat_domain", "sgr_gat_task"),
+        *("sgr_int_class", "sgr_rtf_class"),
+    ),
+}
+"""Loops that are always there, by kind."""
 
 
 def test_the_files_are_found() -> None:
-    assert len(FILES) >= 12
+    wanted = {f"{kind}_{name}" for kind, names in KNOWN.items() for name in names}
+    assert len(wanted) == 24 and wanted <= set(FILES)
 
 
 @pytest.mark.parametrize("name", FILES)
