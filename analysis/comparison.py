@@ -210,7 +210,12 @@ def behaviour_table(log: xr.DataTree, joint: xr.DataTree | None = None) -> xr.Da
         except DataError:
             found[name] = xr.full_like(found["average_accuracy"], np.nan).assign_attrs(long_name=name, answers="")
     if joint is not None:
-        found["intransigence"] = measures.intransigence(log, joint)
+        measures.require_same_life(log, joint)
+        try:
+            found["intransigence"] = measures.intransigence(log, joint)
+        except DataError:
+            found["intransigence"] = xr.full_like(found["average_accuracy"], np.nan)
+            found["intransigence"].attrs |= {"long_name": "intransigence", "answers": ""}
     return xr.Dataset(found)
 
 
@@ -266,32 +271,3 @@ def factorial_table(logs: Mapping[str, xr.DataTree]) -> xr.Dataset:
             row[name].attrs["answers"] = values.attrs.get("answers", "")
         rows.append(xr.Dataset(row).assign(chance=measures.chance_level(log)))
     return xr.concat(rows, xr.Variable("condition", list(logs)), combine_attrs="drop_conflicts")
-
-
-def format_table(table: xr.Dataset) -> str:
-    """The table of :func:`factorial_table` for a terminal, in per cent."""
-    head = f"{'condition':12s} {'final accuracy, %':>20s} {'forgetting, points':>20s} {'n':>4s}"
-    lines = [head, "-" * len(head)]
-    for name in table["condition"].values:
-        row = table.sel(condition=name)
-        cells = [
-            f"{100 * float(row[m]):6.1f} ± {100 * float(row[f'{m}_standard_error']):4.1f}"
-            for m in ("accuracy", "forgetting")
-        ]
-        lines.append(f"{name!s:12s} {cells[0]:>20s} {cells[1]:>20s} {int(row['n']):4d}")
-    lines += ["-" * len(head), f"{'chance':12s} {100 * float(table['chance'][0]):>13.1f}"]
-    rules = ", ".join(
-        f"{m}: {table[m].attrs[a].replace('_', ' ')}" for m in ("accuracy", "forgetting") for a in ["answers"]
-    )
-    return "\n".join([*lines, "mean ± standard error over n animals", f"answers that compete: {rules}"])
-
-
-def format_difference(name: str, found: xr.Dataset, *, percent: bool = True) -> str:
-    """One line about a paired difference."""
-    scale, digits = (100, 1) if percent else (1, 2)
-    mean, low, high = (scale * float(found[k]) for k in ("mean", "low", "high"))
-    p = float(found["p"])
-    return (
-        f"  {name:22s} {mean:+7.{digits}f}   95 % CI [{low:+.{digits}f}, {high:+.{digits}f}]   "
-        f"p = {p:.3f} (sign flips, n = {int(found['n'])})"
-    )

@@ -15,10 +15,17 @@ BFLOAT16 = "bfloat16"
 """A cell: layers multiplied in this precision while they learned (:mod:`replaysim.products`)."""
 PRECISIONS = ("float32", "float64", BFLOAT16)
 """Cells: in what was computed."""
+KINDS = ("CPU", "GPU")
+"""Kinds of device."""
 THREADS = "threads a worker"
 """End of a cell about a machine, where a worker had more than one."""
 UNKNOWN = "unknown"
 """A cell: what earlier versions did not note."""
+
+
+def kind_of(device: str) -> str:
+    """Kind of the device that a cell names: ``cpu``, or the name of a GPU."""
+    return KINDS[device != "cpu"]
 
 
 def read_cells(path: Path, what: str) -> tuple[list[str], list[list[str]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import torch
 
@@ -14,19 +15,33 @@ DEFAULT_MEMORY = 256 * 2**20
 """Bytes beyond inputs and results that a pairwise measure may use, unless told otherwise."""
 
 
+_AUTOMATIC: ContextVar[str] = ContextVar("automatic", default="auto")
+
+
+@contextlib.contextmanager
+def automatic(device: str) -> Iterator[None]:
+    """Meanwhile ``"auto"`` means this device, on which a study simulates; for ``mps``, which lacks float64, the CPU."""
+    token = _AUTOMATIC.set("cpu" if device == "mps" else device)
+    try:
+        yield
+    finally:
+        _AUTOMATIC.reset(token)
+
+
 def choose_device(device: str | torch.device = "auto") -> torch.device:
     """The device to compute on.
 
     Parameters
     ----------
     device
-        ``"cpu"``, ``"cuda"`` (or ``"cuda:1"``), or ``"auto"``: the first GPU if there is one.
+        ``"cpu"``, ``"cuda"`` (or ``"cuda:1"``), or ``"auto"``: the first GPU if there is one, or see :func:`automatic`.
 
     Raises
     ------
     SettingError
         For a device that does not exist here.
     """
+    device = _AUTOMATIC.get() if device == "auto" else device
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -13,7 +13,10 @@ import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from .comparison import summarise
 from .forgetting import (
@@ -24,7 +27,7 @@ from .forgetting import (
     is_finished,
     retention_matrix,
 )
-from .style import DASHED, DODGE, MARKERS, MM, STYLE, colour, panel, save
+from .style import DASHED, DODGE, FEW, MARKERS, MM, STYLE, colour, panel, save
 
 __all__ = [
     "accuracy_matrix",
@@ -49,9 +52,18 @@ def curves(ax: Axes, values: Mapping[str, xr.DataArray], dim: str = "contexts_le
         for animal in one.transpose("animal", dim).values:
             ax.plot(x, scale * animal, color=colour(name, i), lw=0.4, alpha=0.35, zorder=1)
         ax.fill_between(x, mean - error, mean + error, color=colour(name, i), alpha=0.25, lw=0, zorder=2)
-        ax.plot(x, mean, label=name, marker=MARKERS.get(name, "o"), ms=3.5, zorder=3, **look)
+        look |= {"marker": MARKERS.get(name, "o"), "ms": 3.5} if len(x) <= FEW else {}
+        ax.plot(x, mean, label=name, zorder=3, **look)
     ax.set(xlabel=dim.replace("_", " "))
-    ax.set_xticks(next(iter(values.values()))[dim].values)
+    _whole_ticks(ax.xaxis, next(iter(values.values()))[dim].values)
+
+
+def _whole_ticks(axis: Axis, places: ArrayLike) -> None:
+    """A tick at every place, or at some whole numbers where there are many."""
+    if np.size(places) <= FEW:
+        axis.set_ticks(np.asarray(places))
+    else:
+        axis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=2))
 
 
 def _accuracies(ax: Axes, values: Mapping[str, xr.DataArray], chance: Sequence[tuple[float, float]]) -> None:
@@ -59,7 +71,7 @@ def _accuracies(ax: Axes, values: Mapping[str, xr.DataArray], chance: Sequence[t
     curves(ax, values)
     ax.plot(*zip(*chance, strict=True), color="0.3", ls=":", lw=0.8, zorder=0, label="chance")
     ax.set(ylim=(-2, 102))
-    ax.set_xticks([x for x, _ in chance])
+    _whole_ticks(ax.xaxis, [x for x, _ in chance])
 
 
 def _chance(log: xr.DataTree, *, first_only: bool) -> list[tuple[float, float]]:
@@ -165,8 +177,10 @@ def accuracy_matrix(log: xr.DataTree, ax: Axes | None = None, *, answers: str | 
                             c, r, f"{value:.0f}", ha="center", va="center", fontsize=6, color="w" if value < 55 else "k"
                         )
         ax.plot(np.arange(columns + 1) - 0.5, np.arange(columns + 1) + 0.5, color="w", lw=1, drawstyle="steps-post")
-        ax.set_xticks(range(columns), mean["context"].values)
-        ax.set_yticks(range(rows), mean["contexts_learned"].values)
+        for axis, labels in ((ax.xaxis, mean["context"].values), (ax.yaxis, mean["contexts_learned"].values)):
+            step = 1 if len(labels) <= FEW else next(n for n in (2, 5, 10, 20, 50, 10**9) if len(labels) <= 7 * n)
+            shown = np.flatnonzero(labels % step == 0)
+            axis.set_ticks(shown, labels[shown])
         n, rule = _n(matrix), str(matrix["answers"].values).replace("_", " ")
         ax.set(xlabel="context tested", ylabel="contexts learned", title=f"answers: {rule}; mean of n = {n}")
         ax.figure.colorbar(image, ax=ax, label="accuracy (%)", shrink=0.8)

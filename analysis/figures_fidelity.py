@@ -23,7 +23,7 @@ from .style import MM, STYLE, colour, panel
 GREY = "0.55"
 ARMS = {"one ingredient added": ("classic", "+"), "one ingredient left out": ("intact", "−")}
 """Panels of a study of lesions: the arm that the others are compared with, and how their names begin."""
-MEASURES = {"frechet": "Frechet distance (lower is better)", "inception": "inception score (higher is better)"}
+MEASURES = {"frechet": "Frechet distance (lower is better)", "inception": "inception score (nearer to grey is better)"}
 
 
 def precision_recall_curves(
@@ -51,7 +51,7 @@ def precision_recall_curves(
             mean = one.mean("animal")
             ax.plot(mean["recall"], mean["precision"], color=colour(name, i), label=name, zorder=3)
         ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
-        ax.set(xlabel="recall (diversity; higher is better)", ylabel="precision (quality; higher is better)")
+        ax.set(xlabel="recall (diversity)", ylabel="precision (quality)")
         ax.set_aspect("equal")
         ax.legend(frameon=False, loc="lower left")
         return ax
@@ -160,6 +160,10 @@ def quality_of_conditions(
             ax.set_title(name)
             if len(groups) > 1:  # there is room beside square panels
                 ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+            else:
+                ax.get_legend().remove()
+                handles, labels = ax.get_legend_handles_labels()
+                figure.legend(handles, labels, ncols=len(labels), frameon=False, loc="outside lower center")
         for ax, (measure, label) in zip(axes[len(groups) :], MEASURES.items(), strict=True):
             values = {name: one[measure] for name, one in every.items()}
             measure_of_conditions(

@@ -22,9 +22,10 @@ from replaysim.errors import DataError
 
 from .comparison import summarise
 from .published import Published
-from .style import MM, SPARE, STYLE, panel
+from .style import FEW, MM, SPARE, STYLE, panel
 
 METHODS = {
+    "exact_replay": "#332288",
     "brain_inspired_si": "#009E73",
     "brain_inspired": "#0072B2",
     "online_ewc": "#882255",
@@ -46,7 +47,7 @@ class Variant(NamedTuple):
 
 
 VARIANTS = {
-    "_frozen": Variant((4, 1.5), "early areas frozen"),
+    "_frozen": Variant((4, 1.5), "early areas frozen, in the paper plastic"),
     "_faithful": Variant((1.5, 1.5), "slips of the published code repeated"),
     "_1024": Variant((4, 1.5, 1, 1.5), "code divergence over 1024"),
     "_unscaled": Variant((4, 1.5, 1, 1.5, 1, 1.5), "distillation without the squared temperature"),
@@ -54,7 +55,6 @@ VARIANTS = {
 """Ends of names of methods."""
 COVERING: dict[str, tuple[float, ...]] = {"brain_inspired_si": (5, 2)}
 """Lines with gaps, as they often lie on another one, which is seen through them."""
-_FEW = 12  # contexts that get a tick and a marker each
 _PER_ROW = 7  # entries of a legend beside each other
 _WIDE = 126  # characters in a line of a title
 
@@ -116,7 +116,7 @@ def final_accuracies(
             names.append(f"{name.replace('_', ' ')} ({n:.0f})")
         ax.axhline(100 * chance, color="0.3", ls=":", lw=0.8, zorder=0)
         ax.set(ylim=_limits(values), ylabel="final accuracy (%)", xlim=(-0.5, len(values) - 0.3))
-        small: dict[str, Any] = {"fontsize": 6} if len(values) > _FEW else {}
+        small: dict[str, Any] = {"fontsize": 6} if len(values) > FEW else {}
         ax.set_xticks(range(len(values)), names, rotation=40, ha="right", rotation_mode="anchor", **small)
         return ax
 
@@ -139,8 +139,9 @@ def accuracy_over_contexts(
             x, found, style = one["contexts_learned"].values, summarise(one), look(name, i)
             mean, error = 100 * found["mean"].values, 100 * found["standard_error"].fillna(0).values
             ax.fill_between(x, mean - error, mean + error, color=style["color"], alpha=0.2, lw=0, zorder=2)
-            marker: dict[str, Any] = {"marker": "o", "ms": 2.5} if len(x) <= _FEW else {}
-            ax.plot(x, mean, label=name.replace("_", " "), zorder=3, lw=1.1, **style, **marker)
+            below = 1 - i / max(1, len(values) - 1)  # wider, so that those above leave an edge of it
+            marker: dict[str, Any] = {"marker": "o", "ms": 2.2 + 1.6 * below} if len(x) <= FEW else {}
+            ax.plot(x, mean, label=name.replace("_", " "), zorder=3, lw=0.9 + 1.2 * below, **style, **marker)
         if chance is not None:
             ax.plot(chance["contexts_learned"], 100 * chance, color="0.3", ls=":", lw=0.8, zorder=0, label="chance")
         ax.set(ylim=_limits(values), xlabel="contexts learned", ylabel="accuracy, contexts so far (%)")
@@ -153,7 +154,7 @@ def compare_methods(
     over_contexts: Mapping[str, xr.DataArray],
     *,
     level: float,
-    chance: xr.DataArray,
+    chance: xr.DataArray | None = None,
     title: str = "",
     counted: str = "animals",
     published: Mapping[str, Published] | None = None,
@@ -165,7 +166,7 @@ def compare_methods(
     finals, level, published
         As for :func:`final_accuracies`.
     over_contexts, chance
-        As for :func:`accuracy_over_contexts`.
+        As for :func:`accuracy_over_contexts`; without it there is only the first panel.
     title
         What the animals met.
     counted
@@ -174,16 +175,17 @@ def compare_methods(
     rows = -(-(len(finals) + 1) // _PER_ROW)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(180 * MM, (84 + 5 * rows) * MM), layout="constrained")
-        left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
-        final_accuracies(finals, left, chance=level, published=published)
-        accuracy_over_contexts(over_contexts, right, chance=chance)
-        for ax, letter in zip((left, right), "ab", strict=True):
-            ax.set_title(letter, loc="left", fontweight="bold")
-        handles, labels = right.get_legend_handles_labels()
-        columns = -(-len(labels) // rows)
-        figure.legend(handles, labels, ncols=columns, frameon=False, loc="outside lower center", handlelength=2.6)
+        axes = figure.subplots(1, 2, width_ratios=(1.2, 1)) if over_contexts else [figure.subplots()]
+        final_accuracies(finals, axes[0], chance=level, published=published)
+        if over_contexts:
+            accuracy_over_contexts(over_contexts, axes[1], chance=chance)
+            for ax, letter in zip(axes, "ab", strict=True):
+                ax.set_title(letter, loc="left", fontweight="bold")
+            handles, labels = axes[1].get_legend_handles_labels()
+            columns = -(-len(labels) // rows)
+            figure.legend(handles, labels, ncols=columns, frameon=False, loc="outside lower center", handlelength=2.6)
         there = [variant.meant for end, variant in VARIANTS.items() if any(end in name for name in finals)]
-        varied = f" hollow, not solid: {', or '.join(there)};" if there else ""
+        varied = f" hollow: variants of the paper's arms ({'; '.join(there)});" if there else ""
         known = any(published[name].looked_up for name in finals if published and name in published)
         varied += " diamonds: published;" if known else ""
         alone = all(one.size == 1 for one in finals.values())

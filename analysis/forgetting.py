@@ -5,6 +5,9 @@ under a rule of which answers compete. Left to itself (``answers=None``) a measu
 scenario: in the task scenario ``within_context``, in the domain scenario ``all``; in the class scenario ``all`` for
 the final accuracy, ``up_to_learned`` for the curve over contexts met so far, and ``up_to_tested`` for everything that
 compares accuracies at different times.
+
+An animal whose losses became infinite did not live to the end: a measure that asks for the end is NaN for it, whatever
+it had learned before.
 """
 
 from __future__ import annotations
@@ -86,7 +89,7 @@ def chance_level(log: xr.DataTree, answers: str | None = None) -> float:
 
 def final_accuracy(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
     r"""Accuracy at the end, :math:`\tfrac1T \sum_j a_{T,j}`; (animal)."""
-    final = _end(_finished(retention_matrix(log, answers, use="final"))).mean("context")
+    final = _end(_whole(log, answers, "final")).mean("context")
     return _named(final, "final_accuracy", "accuracy after all contexts, mean over contexts")
 
 
@@ -100,7 +103,7 @@ def average_accuracy(log: xr.DataTree, answers: str | None = None) -> xr.DataArr
 def learning_accuracy(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
     r"""Accuracy on every context just after it was learned, :math:`\tfrac1T \sum_j a_{j,j}`; (animal)."""
     return _named(
-        _just_learned(_finished(retention_matrix(log, answers))).mean("context"),
+        _just_learned(_whole(log, answers)).mean("context"),
         "learning_accuracy",
         "accuracy when just learned",
     )
@@ -120,13 +123,19 @@ def survivors(log: xr.DataTree) -> list[int]:
     return [int(animal) for animal in final["animal"].values[final.notnull().values]]
 
 
-def _finished(matrix: xr.DataArray) -> xr.DataArray:
+def _whole(log: xr.DataTree | xr.Dataset, answers: str | None, use: str = "change") -> xr.DataArray:
+    """The retention matrix of a finished log; NaN for animals that did not live to the end, if need be for all."""
+    matrix = retention_matrix(log, answers, use=use)
     learned, contexts = int(matrix["contexts_learned"].max()), matrix.sizes["context"]
     if learned < contexts:
-        raise DataError(
-            f"this simulation is not finished: {learned} of {contexts} contexts were learned; take average_accuracy()"
-        )
-    return matrix
+        faults = np.atleast_1d(log.attrs.get("animals_with_faults", -1))
+        if not np.isin(matrix["animal"].values, faults).all():
+            raise DataError(
+                f"this simulation is not finished: {learned} of {contexts} contexts were learned; take "
+                "average_accuracy()"
+            )
+        matrix = matrix.reindex(contexts_learned=np.arange(contexts + 1))
+    return matrix.where(_end(matrix).notnull().any("context"))
 
 
 def _just_learned(matrix: xr.DataArray) -> xr.DataArray:
@@ -137,12 +146,12 @@ def _end(matrix: xr.DataArray) -> xr.DataArray:
     return matrix.isel(contexts_learned=-1, drop=True)
 
 
-def _at_least_two(matrix: xr.DataArray, measure: str) -> None:
-    if matrix.sizes["context"] < 2 or matrix.sizes["contexts_learned"] < 3:
-        raise DataError(
-            f"{measure} needs at least two learned contexts; the log has {matrix.sizes['contexts_learned'] - 1}"
-        )
-    _finished(matrix)
+def _whole_of_two(log: xr.DataTree | xr.Dataset, answers: str | None, measure: str) -> xr.DataArray:
+    """:func:`_whole`, for measures that need two contexts."""
+    matrix = retention_matrix(log, answers)
+    if matrix.sizes["context"] < 2:
+        raise DataError(f"{measure} needs at least two learned contexts; the log has {matrix.sizes['context']}")
+    return _whole(log, answers)
 
 
 def forgetting(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
@@ -154,8 +163,7 @@ def forgetting(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
     scenario competes with its own and earlier classes only, so that what is lost is not what newer classes win; with
     ``answers="all"`` this is the measure of that paper, and greater.
     """
-    matrix = retention_matrix(log, answers)
-    _at_least_two(matrix, "forgetting")
+    matrix = _whole_of_two(log, answers, "forgetting")
     best = matrix.isel(contexts_learned=slice(1, -1)).max("contexts_learned")
     lost = (best - _end(matrix)).isel(context=slice(0, -1)).mean("context")
     return _named(lost, "forgetting", "best earlier accuracy minus final accuracy, mean over contexts")
@@ -166,8 +174,7 @@ def backward_transfer(log: xr.DataTree, answers: str | None = None) -> xr.DataAr
 
     Source: Lopez-Paz & Ranzato (2017), NeurIPS (their code divides by T).
     """
-    matrix = retention_matrix(log, answers)
-    _at_least_two(matrix, "backward transfer")
+    matrix = _whole_of_two(log, answers, "backward transfer")
     change = (_end(matrix) - _just_learned(matrix)).isel(context=slice(0, -1)).mean("context")
     return _named(change, "backward_transfer", "final accuracy minus accuracy when just learned, mean over contexts")
 
@@ -179,8 +186,7 @@ def forward_transfer(log: xr.DataTree, answers: str | None = None) -> xr.DataArr
 
     Source: Lopez-Paz & Ranzato (2017), NeurIPS (their code divides by T).
     """
-    matrix = retention_matrix(log, answers)
-    _at_least_two(matrix, "forward transfer")
+    matrix = _whole_of_two(log, answers, "forward transfer")
     later = matrix["context"][1:]
     before = matrix.sel(context=later, contexts_learned=later - 1)
     naive = matrix.sel(context=later).isel(contexts_learned=0)
@@ -241,7 +247,7 @@ def intransigence(log: xr.DataTree, joint: xr.DataTree, answers: str | None = No
 def intransigence_by_context(log: xr.DataTree, joint: xr.DataTree, answers: str | None = None) -> xr.DataArray:
     """:func:`intransigence` of every context, the first included; (animal, context)."""
     require_same_life(log, joint)
-    own, best = (_just_learned(_finished(retention_matrix(one, answers))) for one in (log, joint))
+    own, best = (_just_learned(_whole(one, answers)) for one in (log, joint))
     gap = (best.sel(animal=own["animal"]) - own).assign_attrs(own.attrs)
     return _named(gap, "intransigence", "joint accuracy minus accuracy when just learned")
 
@@ -289,7 +295,7 @@ def retention_by_context(log: xr.DataTree, answers: str | None = None, *, relati
     xarray.DataArray
         NaN beyond the end of the simulation, :math:`j + m > T`.
     """
-    matrix = _finished(retention_matrix(log, answers))
+    matrix = _whole(log, answers)
     n = matrix.sizes["context"]
     ages = xr.Variable("age", np.arange(n), {"long_name": "contexts learned since", "units": "1"})
     age = xr.DataArray(ages, coords={"age": ages})

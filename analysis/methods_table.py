@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-from .comparison import summarise
 from .forgetting import average_accuracy, chance_level, final_accuracy, forgetting, retention_matrix
 from .published import Published
+from .terminal import mean_and_error
 
 COLUMN = "published, %"
 
@@ -65,11 +65,7 @@ def table(
     rule = "-" * (len(head) + max((len(words) - len(COLUMN) for words in beside.values()), default=0))
     lines = [heading, "", head, rule]
     for name, one in outcomes.items():
-        cells = []
-        for measure in ("final", "forgetting"):
-            found = summarise(one[measure])
-            error = f"{100 * float(found['standard_error']):4.2f}" if int(found["n"]) > 1 else "   –"
-            cells.append(f"{100 * float(found['mean']):6.2f} ± {error}")
+        cells = [mean_and_error(one[measure], digits=2) for measure in ("final", "forgetting")]
         n = int(one["final"].notnull().sum())
         own = f"{name:{wide}s} {cells[0]:>20s} {cells[1]:>20s} {n:4d}"
         lines.append(f"{own}   {beside[name]}" if name in beside else own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -19,7 +20,7 @@ from .origins import Row
 
 COLUMNS = ("group", "order", "source")
 
-APART = "same lives, told apart at 95 % (Student's t)"
+APART = "same lives, told apart at 95 % (Student's t, not corrected for the number of pairs)"
 """How arms are compared, as it stands above every list."""
 
 
@@ -98,7 +99,9 @@ def read_orders(path: Path) -> tuple[Order, ...]:
     return found
 
 
-def verdicts(orders: Iterable[Order], group: str, rows: Mapping[str, Sequence[Row]], ours: str = "") -> list[str]:
+def verdicts(
+    orders: Iterable[Order], group: str, rows: Mapping[str, Sequence[Row]], ours: str = "", whole: bool = True
+) -> list[str]:
     """Lines that say, for every published order of a group, which steps of it ours keep.
 
     Two arms are compared within the lives that both have lived: the same animal, the same chance. They are told apart
@@ -113,17 +116,22 @@ def verdicts(orders: Iterable[Order], group: str, rows: Mapping[str, Sequence[Ro
         Preset to rows of a summary, all of one cohort, number of steps and of contexts.
     ours
         Name of the cohort, where there are several.
+    whole
+        Whether these are lives of the published length: orders of which fewer than two arms have lived are named, too.
     """
-    lines = []
+    lines: list[str] = []
     for order in (order for order in orders if order.group == group):
         lived = {arm: rows.get(f"{group}/{arm}", ()) for arm in order.arms}
-        if sum(bool(lives_of(some)) for some in lived.values()) > 1:
-            of = f", {ours}" if ours else ""
-            lines += ["", f"Published order{of}: {order.words} ({order.source}). Points between arms, {APART}:", ""]
-            there = [arm for arm, some in lived.items() if lives_of(some)]
-            lines += [f"- {_verdict(step, lived[step.worse], lived[step.better])}" for step in order.steps(there)]
-            lacking = [arm for arm in order.arms if arm not in there]
-            lines += [f"- not run yet: {', '.join(lacking)}"] if lacking else []
+        of = f", {ours}" if ours else ""
+        there = [arm for arm, some in lived.items() if lives_of(some)]
+        heading = f"Published order{of}: {order.words} ({order.source})."
+        if len(there) < 2:
+            lines += ["", f"{heading} Not run yet: {', '.join(arm for arm in order.arms if arm not in there)}."] * whole
+            continue
+        lines += ["", f"{heading} Points between arms, {APART}:", ""]
+        lines += [f"- {_verdict(step, lived[step.worse], lived[step.better])}" for step in order.steps(there)]
+        lacking = [arm for arm in order.arms if arm not in there]
+        lines += [f"- not run yet: {', '.join(lacking)}"] if lacking else []
     return lines
 
 
@@ -138,8 +146,9 @@ class Gap(NamedTuple):
 
     mean: float
     error: float | None
-    """Standard error; None of a single life."""
-    lives: int
+    """Standard error: over animals, or over the lives of a single one; None of a single life."""
+    counted: int
+    """How many that error is over."""
     n: str
     """Animals, and lives where they are more."""
 
@@ -148,28 +157,38 @@ class Gap(NamedTuple):
         """Whether the 95 % confidence interval leaves out 0; of a single life it is not known."""
         from scipy import stats
 
-        return self.error is None or abs(self.mean) > float(stats.t.ppf(0.975, self.lives - 1)) * self.error
+        return self.error is None or abs(self.mean) > float(stats.t.ppf(0.975, self.counted - 1)) * self.error
 
     def __str__(self) -> str:
         return f"{self.mean:+.2f}{'' if self.error is None else f' ± {self.error:.2f}'} ({self.n})"
 
 
 def gap_between(worse: Mapping[tuple[str, str], float], better: Mapping[tuple[str, str], float]) -> Gap | None:
-    """Difference within the lives of both, by animal and chance; None where there is no such life."""
+    """Difference within the lives of both, by animal and chance; None where there is no such life.
+
+    Lives of an animal are not independent of each other beside those of others: every animal counts with their mean.
+    """
     both = sorted(worse.keys() & better.keys())
     if not both:
         return None
-    gaps = [better[life] - worse[life] for life in both]
-    animals = len({animal for animal, _ in both})
+    of_animals: dict[str, list[float]] = defaultdict(list)
+    for life in both:
+        of_animals[life[0]].append(better[life] - worse[life])
+    animals = len(of_animals)
+    gaps = [statistics.fmean(some) for some in of_animals.values()] if animals > 1 else next(iter(of_animals.values()))
     error = statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else None
     n = f"{animals} animal{'s' * (animals > 1)}" + (f", {len(both)} lives" if len(both) > animals else "")
     return Gap(statistics.fmean(gaps), error, len(gaps), n)
 
 
 def _fair_gap(worse: Sequence[Row], better: Sequence[Row]) -> tuple[Gap | None, str]:
-    """Difference within the first precision in which both have lived the same life, else across; and its mark."""
-    low, high = precisions.by_precision(worse), precisions.by_precision(better)
-    pairs = [(low[name], high[name]) for name in low if name in high]
+    """Difference within the first way of computing in which both have lived the same life, else across; its mark.
+
+    A precision in which both have, on whatever device, goes before ways that differ in it.
+    """
+    low, high = precisions.by_way(worse), precisions.by_way(better)
+    pairs = [(low[way], high[way]) for way in low if way in high]
+    pairs += [(low[a], high[b]) for a, b in product(low, high) if a.precision == b.precision]
     for one, other in (*pairs, (precisions.first(worse), precisions.first(better))):
         found = gap_between(lives_of(one), lives_of(other))
         if found is not None:

@@ -37,7 +37,7 @@ class Runs:
             dates = sorted({row["date"] for row in rows})
             days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
             commits = ", ".join(sorted({row["commit"] for row in rows}))
-            known = "" if machine == UNKNOWN else f" ({machine})"
+            known = " (processor not recorded)" if machine == UNKNOWN else f" ({machine})"
             one = "" if machine.endswith(THREADS) else ", one thread a worker"
             where = f"CPU{known}{one}" if device == "cpu" else f"{device}{known}"
             lines.append(f"{BEGINNING}{number}: `{command}`; {where}; torch {torch}; {days}; commit {commits}")

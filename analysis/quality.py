@@ -15,6 +15,7 @@ from replaysim.errors import DataError
 
 from . import fidelity, replay_fidelity
 from .comparison import summarise
+from .terminal import plus_minus
 
 SHOWN = {
     "improved_precision": ("precision", "k-NN"),
@@ -45,7 +46,7 @@ class Seen(NamedTuple):
     """Probability of every class, (stimulus or event, class)."""
 
 
-def judge(real: Seen, replayed: Sequence[Seen], *, paper: bool = False) -> xr.Dataset:
+def judge(real: Seen, replayed: Sequence[Seen], *, paper: bool = False, asked: bool = True) -> xr.Dataset:
     """Every measure (animal), with real against real beside it.
 
     Parameters
@@ -56,6 +57,9 @@ def judge(real: Seen, replayed: Sequence[Seen], *, paper: bool = False) -> xr.Da
         Memories, one entry an animal.
     paper
         Also, as ``paper_...``, the paper's measures of all real stimuli and as many memories.
+    asked
+        Whether the animals can be asked for a class: without memory modes and gates the class of a memory means
+        nothing, and the variance ``within`` a class is NaN.
     """
     together: Any = {"dim": "animal", "coords": "minimal", "compat": "override", "join": "exact"}
     there = real.activity
@@ -63,7 +67,7 @@ def judge(real: Seen, replayed: Sequence[Seen], *, paper: bool = False) -> xr.Da
     classes = xr.concat([one.activity["original_class"] for one in replayed], **together)
     found = fidelity.fidelity(there, recalled)
     within = replay_fidelity.fidelity_by_class(there, recalled, there["original_class"], classes, measures=["scale"])
-    found["within"] = within["trace_ratio"].mean("original_class")
+    found["within"] = within["trace_ratio"].mean("original_class").where(asked)
     found["reference_within"] = within["reference_trace_ratio"].mean("original_class")
     of_real = fidelity.inception(real.decisions, sample_dim="stimulus")
     decided = xr.concat([one.decisions for one in replayed], **together, combine_attrs="drop")
@@ -112,8 +116,9 @@ def table(found: Mapping[str, xr.Dataset]) -> str:
                 continue
             one = summarise(values[prefix + measure])
             digits = 4 if measure == "reconstruction_error" else 2
-            error = "" if prefix else f" ± {float(one['standard_error']):.{digits}f}"
-            cells.append(f"{float(one['mean']):8.{digits}f}{error:8s}")
+            mean, error = float(one["mean"]), float(one["standard_error"])
+            cells.append(f"{mean:8.{digits}f}" if prefix else plus_minus(mean, error, digits=digits, width=8))
+            cells[-1] = f"{cells[-1]:16s}"
         return (f"{name:14s}" + "".join(cells)).rstrip()
 
     head = [(f"{'':14s}" + "".join(f"{names[i]:>12s}    " for names in columns.values())).rstrip() for i in (0, 1)]
@@ -144,6 +149,6 @@ def table(found: Mapping[str, xr.Dataset]) -> str:
             f"mean ± standard error over {animals} animals; {n} replayed against {n} real stimuli, in the activity of",
             *what,
             "k-NN: nearest neighbours; PRD: histograms over clusters, F 1/8 weighs precision, F 8 recall;",
-            "variance in a class: replayed over real",
+            "variance in a class: replayed over real; – where there is neither a mode nor a gate to ask for one",
         ]
     )

@@ -34,15 +34,22 @@ def changes(log: xr.DataTree, area: str) -> bool:
 
 def without_faults(log: xr.DataTree) -> xr.DataTree:
     """The log without animals whose losses became infinite, and of which everything after that is NaN."""
-    faults = np.atleast_1d(log.attrs.get("animals_with_faults", -1)).tolist()
-    if not any(f >= 0 for f in faults):
-        return log
+    faults = faulty(log)
+    return without(log, faults) if faults else log
 
-    groups = {}
+
+def faulty(log: xr.DataTree) -> list[int]:
+    """Animals whose losses became infinite."""
+    return [int(one) for one in np.atleast_1d(log.attrs.get("animals_with_faults", -1)) if one >= 0]
+
+
+def without(log: xr.DataTree, animals: Iterable[int]) -> xr.DataTree:
+    """The log without these animals."""
+    left_out, groups = list(animals), {}
     for node in log.subtree:
         part = node.to_dataset(inherit=False)
         if "animal" in part.dims:  # its labels may be those of the group above
-            part = part.isel(animal=~np.isin(node.to_dataset()["animal"].values, faults))
+            part = part.isel(animal=~np.isin(node.to_dataset()["animal"].values, left_out))
         groups[node.path] = part
     return xr.DataTree.from_dict(groups)
 

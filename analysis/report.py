@@ -116,13 +116,13 @@ def report(logs: Mapping[str, xr.DataTree]) -> str:
     page = Page(f"replaysim report – {title}", f"Made by replaysim from {len(logs)} log{'s' * (len(logs) > 1)}.")
     _overview(page, logs)
     for name, log in logs.items():
-        faults = [f for f in np.atleast_1d(log.attrs.get("animals_with_faults", -1)).tolist() if f >= 0]
-        if faults:
+        if faults := readings.faulty(log):
             animals = ", ".join(map(str, faults))
             page.say(f"{name}: losses of animals {animals} became infinite; they are left out below.", note=True)
     for words, section in SECTIONS:
         page.section(words)
-        page.attempt(words, functools.partial(section, page, whole))  # the rest of the page is worth having
+        given = logs if section is comparison else whole  # within animals, whoever else was lost
+        page.attempt(words, functools.partial(section, page, given))  # the rest of the page is worth having
     return page.html()
 
 

@@ -92,7 +92,7 @@ def comparison(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
     """Differences in final accuracy between conditions, within the same animals."""
     shown = False
     for scenario, group in by_scenario(logs).items():
-        finals = {name: forgetting.final_accuracy(log) for name, log in group.items() if forgetting.is_finished(log)}
+        finals = {name: forgetting.final_accuracy(log) for name, log in group.items() if forgetting.survivors(log)}
         if len(finals) > 1:
             shown = True
             page.attempt(f"{scenario.capitalize()} scenario", functools.partial(_compared, page, finals))

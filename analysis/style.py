@@ -48,6 +48,7 @@ INGREDIENTS = dict(
 COLOURS |= {f"{sign} {name}": ink for sign in "+−" for name, ink in INGREDIENTS.items()}
 COLOURS |= {"classic": SPARE[4], "intact": COLOURS["systems"], "brain-inspired": COLOURS["systems"]}
 DODGE = 0.05  # contexts between the curves of two conditions, so that equal ones do not hide each other
+FEW = 12  # contexts that get a tick and a marker each
 MARKERS = {"nothing": "o", "synaptic": "s", "systems": "^", "both": "D", "joint": "_", "classifier": "x"}
 
 

@@ -12,18 +12,19 @@ import math
 import os
 import shlex
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
+from filelock import SoftFileLock, Timeout
 
 from replaysim.errors import DataError, LogError
 from replaysim.log import settings_of
 
-from .csv_tables import ALL_CONTEXTS, PRECISIONS, THREADS, UNKNOWN, read_cells
-from .forgetting import average_accuracy, final_accuracy, forgetting, is_finished
+from .csv_tables import ALL_CONTEXTS, PRECISIONS, THREADS, UNKNOWN, kind_of, read_cells
+from .forgetting import average_accuracy, final_accuracy, forgetting
 
 COLUMNS = (
     "preset",
@@ -35,6 +36,7 @@ COLUMNS = (
     "precision",
     "accuracy",
     "forgetting",
+    "curve",
     "date",
     "commit",
     "device",
@@ -42,9 +44,17 @@ COLUMNS = (
     "torch",
     "command",
 )
-BEFORE = {"chance": "0", "early": "none", "contexts": ALL_CONTEXTS, "precision": "float32", "machine": UNKNOWN}
+BEFORE = {
+    "chance": "0",
+    "early": "none",
+    "contexts": ALL_CONTEXTS,
+    "precision": "float32",
+    "curve": UNKNOWN,
+    "machine": UNKNOWN,
+}
 """What the summary of an earlier version did not say."""
 _PLACES, _FILES = ("--out", "--summary"), ("--early", "--evaluate")
+_PATIENCE = 60  # seconds; a summary is written in a few hundredths of one
 _WHOLE, _REAL = ("animal", "chance", "steps"), ("accuracy", "forgetting")
 
 
@@ -65,8 +75,9 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none", contexts: int
     Returns
     -------
     list of dict
-        With the keys :data:`COLUMNS`. ``commit`` ends in ``+`` where the code differed from it; an animal whose losses
-        became infinite has the accuracy ``nan``.
+        With the keys :data:`COLUMNS`. ``curve`` is the accuracy over the contexts met so far, after every context,
+        with blanks between; ``commit`` ends in ``+`` where the code differed from it; an animal whose losses became
+        infinite has the accuracy ``nan``.
 
     Raises
     ------
@@ -75,7 +86,8 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none", contexts: int
     """
     config = settings_of(log.attrs, f"log of {preset}")
     computation = config.get("computation", {})
-    accuracy, forgotten = _ends(log)
+    accuracy, forgotten = final_accuracy(log), forgetting(log)
+    curves = average_accuracy(log)
     versions, hardware = json.loads(log.attrs["software_versions"]), json.loads(log.attrs["hardware"])
     changed = "+" if int(log.attrs["software_git_dirty"]) == 1 else ""
     return [
@@ -89,6 +101,7 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none", contexts: int
             "precision": computation.get("precision", BEFORE["precision"]),
             "accuracy": f"{float(accuracy.sel(animal=animal)):.6f}",
             "forgetting": f"{float(forgotten.sel(animal=animal)):.6f}",
+            "curve": " ".join(f"{float(one):.4f}" for one in curves.sel(animal=animal)),
             "date": log.attrs["date_created"][:10],
             "commit": log.attrs["software_git_commit"][:12] + changed,
             **machine_of(hardware, threads=int(computation.get("threads", 1))),
@@ -97,14 +110,6 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none", contexts: int
         }
         for animal in accuracy["animal"].values
     ]
-
-
-def _ends(log: xr.DataTree) -> tuple[xr.DataArray, xr.DataArray]:
-    """Accuracy and forgetting at the end; no numbers where no animal lived to it."""
-    if is_finished(log) or log.attrs.get("status") != "failed":
-        return final_accuracy(log), forgetting(log)
-    nothing = xr.full_like(average_accuracy(log).isel(contexts_learned=-1), np.nan)
-    return nothing, nothing
 
 
 def machine_of(hardware: Mapping[str, Any], threads: int = 1) -> dict[str, str]:
@@ -174,6 +179,8 @@ def _row(where: str, header: list[str], cells: list[str]) -> dict[str, str]:
             raise DataError(f"{where}: precision is {value!r}, must be one of {', '.join(PRECISIONS)}")
         if column in _REAL and not _is_number(value):
             raise DataError(f"{where}: {column} is {value!r}, must be a number, or nan")
+        if column == "curve" and value != UNKNOWN and not all(map(_is_number, value.split(" "))):
+            raise DataError(f"{where}: curve is {value!r}, must be numbers with blanks between, or {UNKNOWN!r}")
     return row
 
 
@@ -211,18 +218,30 @@ def check(path: Path) -> None:
 def add_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Add rows to a summary, in place of those about the same life.
 
-    The same are preset, early areas, contexts, steps, precision, animal and chance.
+    The same are preset, early areas, contexts, steps, precision, animal, chance, and kind of device.
     """
 
     def key(row: Mapping[str, Any]) -> tuple[str | int, ...]:
         words = [str(row[name]) for name in ("preset", "early", "contexts", "precision")]
-        return *words, *(int(row[name]) for name in ("steps", "animal", "chance"))
+        return *words, *(int(row[name]) for name in ("steps", "animal", "chance")), kind_of(str(row["device"]))
 
-    table = {key(row): row for row in (*read_rows(path), *rows)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(table[k] for k in sorted(table))
-    temporary.replace(path)
+    with _alone(path):
+        table = {key(row): row for row in (*read_rows(path), *rows)}
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows({**BEFORE, **table[k]} for k in sorted(table))
+        temporary.replace(path)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Nobody else writes this file meanwhile, also from another machine; who was stopped while writing left a lock."""
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        with SoftFileLock(lock, timeout=_PATIENCE):
+            yield
+    except Timeout as error:
+        raise LogError(f"{path}: another process writes there; if there is none, remove {lock}") from error

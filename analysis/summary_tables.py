@@ -130,7 +130,13 @@ class Tables:
     others: Mapping[str, str] = field(default_factory=dict)
 
     def table(
-        self, names: Sequence[str], steps: int, rows: Mapping[str, Sequence[Row]], contexts: str = ALL_CONTEXTS
+        self,
+        names: Sequence[str],
+        steps: int,
+        rows: Mapping[str, Sequence[Row]],
+        contexts: str = ALL_CONTEXTS,
+        *,
+        whole: bool = True,
     ) -> list[str]:
         """Lines of a table, its sources, and how its rows came about.
 
@@ -145,12 +151,14 @@ class Tables:
         contexts
             Number of contexts; rows of other numbers are left out. What is published is of all contexts, and is not
             shown beside fewer.
+        whole
+            Whether these are lives of the published length: published orders that nobody has lived yet are named, too.
         """
         own = {name: [row for row in some if row["contexts"] == contexts] for name, some in rows.items()}
         tables = self if contexts == ALL_CONTEXTS else replace(self, known={})
-        return tables._table(names, steps, own)
+        return tables._table(names, steps, own, whole)
 
-    def _table(self, names: Sequence[str], steps: int, rows: Mapping[str, Sequence[Row]]) -> list[str]:
+    def _table(self, names: Sequence[str], steps: int, rows: Mapping[str, Sequence[Row]], whole: bool) -> list[str]:
         head = ["arm", "published, %"]
         for cohort in self.cohorts:
             head += [f"{cohort.title}, % (mean ± s.e.)", "difference", "n (animals)"]
@@ -167,7 +175,7 @@ class Tables:
         beside = [line for name in names for line in self._beside(name, cells.get(name, ()), runs)]
         lines += ["", "With other early areas:", "", *beside] if beside else []
         again = [line for name in names for line in self._in_others(name, every.get(name, ()), runs)]
-        lines += ["", "In another precision:", "", *again] if again else []
+        lines += ["", "In another precision, or on another kind of device:", "", *again] if again else []
         quoted = {value.source for (name, many, _), value in self.known.items() if name in names and many == steps}
         if quoted:
             words = "; ".join(words for source, words in self.sources.items() if source in quoted)
@@ -176,15 +184,16 @@ class Tables:
             lines += ["", f"{SINGLE} No mean is published: our animal {YARDSTICK} minus one run of the published code."]
         if judged:
             lines += ["", "Tolerated difference from published numbers:", "", *judged]
-        lines += self._ordered(names[0].rpartition("/")[0] if names else "", every)
+        lines += self._ordered(names[0].rpartition("/")[0] if names else "", every, whole)
         lines += ["", precisions.NOTE] if any(precisions.MARK in line for line in lines) else []
         return [*lines, "", *([*runs.lines(), ""] if runs.lines() else [])]
 
-    def _ordered(self, group: str, rows: Mapping[str, Sequence[Row]]) -> list[str]:
+    def _ordered(self, group: str, rows: Mapping[str, Sequence[Row]], whole: bool) -> list[str]:
         lines: list[str] = []
-        for cohort in self.cohorts:
+        for i, cohort in enumerate(self.cohorts):
             own = {name: [row for row in some if row["early"] == cohort.early] for name, some in rows.items()}
-            lines += verdicts(self.orders, group, own, cohort.title if len(self.cohorts) > 1 else "")
+            title = cohort.title if len(self.cohorts) > 1 else ""
+            lines += verdicts(self.orders, group, own, title, whole=whole and i == 0)
         return lines
 
     def _beside(self, name: str, rows: Sequence[Row], runs: Runs) -> list[str]:
@@ -199,20 +208,19 @@ class Tables:
         return lines
 
     def _in_others(self, name: str, rows: Sequence[Row], runs: Runs) -> list[str]:
-        """A line for every precision of which the cell shows nothing: what it gave, and how that differs."""
+        """A line for every way of computing of which the cell shows nothing: what it gave, and how that differs."""
         areas = {cohort.early: cohort.title for cohort in self.cohorts} | dict(self.others)
         lines = []
         for early, words in areas.items():
             of = "" if len(areas) == 1 else f", {words}"
-            own = precisions.by_precision([row for row in rows if row["early"] == early])
-            (cell, those), *others = own.items() or [("", [])]
-            for precision, some in others:
+            own = precisions.by_way([row for row in rows if row["early"] == early])
+            for way in list(own)[1:]:
+                cell, some = next(iter(own)), own[way]
                 found, _, who = ours(some, None)
-                gap = gap_between(lives_of(those), lives_of(some))
-                less = "" if gap is None else f"; minus {cell}, same lives: {gap}"
-                lines.append(
-                    f"- {name.rsplit('/', 1)[1]}{of}, {precision}: {found} %, {who}, run {runs.number(some)}{less}"
-                )
+                gap = gap_between(lives_of(own[cell]), lives_of(some))
+                less = "" if gap is None else f"; minus {cell.words([way])}, same lives: {gap}"
+                what = f"{name.rsplit('/', 1)[1]}{of}, {way.words([cell])}"
+                lines.append(f"- {what}: {found} %, {who}, run {runs.number(some)}{less}")
         return lines
 
     def _line(self, name: str, steps: int, rows: Sequence[Row]) -> str:

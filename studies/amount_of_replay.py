@@ -211,11 +211,10 @@ def table(
     found: Mapping[str, Mapping[str, xr.DataArray]], references: Mapping[str, xr.DataArray], chance: float
 ) -> str:
     """Final accuracy by amount, with and without re-initialisation."""
-    from analysis.comparison import summarise
+    from analysis.terminal import mean_and_error
 
     def cell(values: xr.DataArray) -> str:
-        one = summarise(values)
-        return f"{100 * float(one['mean']):10.1f} ± {100 * float(one['standard_error']):4.1f}"
+        return mean_and_error(values, width=10)
 
     lines = []
     for axis, label in AXES.items():

@@ -75,6 +75,20 @@ def simulate_all(setup: Matched, settings: Settings) -> dict[str, xr.DataTree]:
     )
 
 
+def survivors(logs: Mapping[str, xr.DataTree]) -> Mapping[str, xr.DataTree]:
+    """The logs with those animals that lived to the end in every condition: they are compared with each other."""
+    from analysis import readings
+    from replaysim.errors import LogError
+
+    dead = sorted({animal for log in logs.values() for animal in readings.faulty(log)})
+    if not dead:
+        return logs
+    print(f"left out, losses became infinite: animals {', '.join(map(str, dead))}", flush=True)
+    if set(next(iter(logs.values()))["behaviour"].to_dataset()["animal"].values.tolist()) <= set(dead):
+        raise LogError("no animal lived to the end in every condition; take other animals")
+    return {name: readings.without(log, dead) for name, log in logs.items()}
+
+
 def cortical_measures(logs: Mapping[str, xr.DataTree]) -> dict[str, xr.Dataset]:
     """What became of the geometry in the highest area, for every condition; (animal)."""
     import xarray as xr
@@ -105,7 +119,7 @@ def cortical_measures(logs: Mapping[str, xr.DataTree]) -> dict[str, xr.Dataset]:
 
 def cortical_table(found: Mapping[str, xr.Dataset], chance: float) -> str:
     """Mean and standard error over animals, conditions in lines."""
-    from analysis.comparison import summarise
+    from analysis.terminal import mean_and_error
 
     columns = {
         "accuracy": ("final", "accuracy, %", 100),
@@ -120,18 +134,14 @@ def cortical_table(found: Mapping[str, xr.Dataset], chance: float) -> str:
     for name, values in found.items():
         cells = []
         for measure, (_, _, scale) in columns.items():
-            one = summarise(values[measure])
-            digits = 1 if scale == 100 else 2
-            cells.append(
-                f"{scale * float(one['mean']):11.{digits}f} ± {scale * float(one['standard_error']):4.{digits}f}"
-            )
+            cells.append(mean_and_error(values[measure], scale=scale, digits=1 if scale == 100 else 2, width=11))
         lines.append(f"{name:10s}" + "".join(cells))
-    n, one = naive.sizes["animal"], summarise(naive)
+    n = naive.sizes["animal"]
     return "\n".join(
         [
             *lines,
             "-" * len(head[0]),
-            f"{'naive':10s}{'':18s}{100 * float(one['mean']):11.1f} ± {100 * float(one['standard_error']):4.1f}",
+            f"{'naive':10s}{'':18s}{mean_and_error(naive, width=11)}",
             f"{'chance':10s}{100 * chance:11.1f}{'':7s}{100 * chance:11.1f}",
             f"mean ± standard error over {n} animals; {AREA}, 200 test stimuli. decodable: by a readout trained on",
             "other stimuli at the end. geometry: Spearman correlation of matrices of 1 - r between stimuli: those of",
@@ -155,11 +165,10 @@ def replay_measures(logs: Mapping[str, xr.DataTree]) -> dict[str, xr.Dataset]:
 
 def replay_table(found: Mapping[str, xr.Dataset]) -> str:
     """Correlation of replayed with waking class means by memory age, and of their RDMs, between ceiling and floor."""
-    from analysis.comparison import summarise
+    from analysis.terminal import mean_and_error
 
     def cell(values: xr.DataArray) -> str:
-        one = summarise(values)
-        return f"{float(one['mean']):9.3f} ± {float(one['standard_error']):5.3f}"
+        return mean_and_error(values, scale=1, digits=3, width=9)
 
     def cells(values: xr.Dataset, prefix: str) -> str:
         ages = values[f"{prefix}prototype_correlation_by_age"].mean("contexts_learned")
@@ -258,7 +267,7 @@ def main(settings: Settings) -> None:
     from replaysim import presets
 
     setup = presets.matched(settings.protocol, settings.scenario, quick=settings.quick)
-    logs = simulate_all(setup, settings)
+    logs = survivors(simulate_all(setup, settings))
     cortical, replay = cortical_measures(logs), replay_measures(logs)
     text = cortical_table(cortical, chance_level(logs["nothing"]))
     text += f"\n\n{replay_table(replay)}" if replay else "\n\nIn the domain scenario no replay event names a class."
@@ -274,5 +283,13 @@ def main(settings: Settings) -> None:
     print(f"Measures: {settings.folder / 'geometry.nc'}   logs: {settings.folder}/*/run.nc   (xarray.open_datatree)")
 
 
+def run(settings: Settings) -> None:
+    """:func:`main`, with analyses on the device of the simulations."""
+    from analysis.devices import automatic
+
+    with automatic(settings.device):
+        main(settings)
+
+
 if __name__ == "__main__":
-    run_study(main, Settings)
+    run_study(run, Settings)

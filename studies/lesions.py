@@ -154,27 +154,38 @@ def keep(arm: Preset, log: xr.DataTree, settings: Settings) -> None:
     summaries.add_rows(settings.kept, summaries.rows_of(log, arm.name, early=settings.areas))
 
 
+def differences(accuracy: Mapping[str, xr.DataArray], first: str) -> dict[str, xr.Dataset]:
+    """Arm to how it differs from the first of its group, where two animals or more lived to the end in both."""
+    from analysis.comparison import compare_conditions
+
+    if first not in accuracy:
+        return {}
+    pairs = {arm: int((values + accuracy[first]).notnull().sum()) for arm, values in accuracy.items()}
+    arms = [arm for arm, n in pairs.items() if arm == first or n > 1]
+    if len(arms) < 2:
+        return {}
+    found = compare_conditions({arm: accuracy[arm] for arm in arms}, first)
+    return {arm: found.sel(pair=f"{arm} - {first}") for arm in arms if arm != first}
+
+
 def table(accuracy: Mapping[str, xr.DataArray], chance: float) -> str:
     """Final accuracy of every arm, and what the ingredient adds to, or its loss takes from, the first of its group."""
-    from analysis.comparison import compare_conditions, summarise
+    from analysis.terminal import mean_and_error
 
     head = f"{'arm':16s}{'final accuracy, %':>18s}{'difference, points':>24s}{'p (Holm)':>12s}{'n':>5s}"
     lines = [head]
     for arms in (*GROUPS.values(), (LAST,)):
         there = {arm: accuracy[arm] for arm in arms if arm in accuracy}
         lines += ["-" * len(head)] if there else []
-        compared = compare_conditions(there, arms[0]) if len(there) > 1 and arms[0] in there else None
+        gaps = differences(there, arms[0])
         for name, values in there.items():
-            one = summarise(values)
-            line = f"{name:16s}{100 * float(one['mean']):11.1f} ± {100 * float(one['standard_error']):4.1f}"
-            pair = f"{name} - {arms[0]}"
-            if compared is not None and pair in compared["pair"].values:
-                gap = compared.sel(pair=pair)
-                low, mean, high = (100 * float(gap[k]) for k in ("low", "mean", "high"))
-                line += f"{mean:+8.1f} [{low:+6.1f}, {high:+6.1f}]{float(gap['p_holm']):12.3f}"
+            line = f"{name:16s}{mean_and_error(values, width=11)}"
+            if name in gaps:
+                low, mean, high = (100 * float(gaps[name][k]) for k in ("low", "mean", "high"))
+                line += f"{mean:+8.1f} [{low:+6.1f}, {high:+6.1f}]{float(gaps[name]['p_holm']):12.3f}"
             else:
                 line += " " * 36
-            lines.append(f"{line}{int(one['n']):5d}")
+            lines.append(f"{line}{int(values.notnull().sum()):5d}")
     n = max(values.sizes["animal"] for values in accuracy.values())
     least = min(1.0, 2.0 ** (1 - n) * max(len(set(arms[1:]) & set(accuracy)) for arms in GROUPS.values()))
     return "\n".join(
@@ -205,12 +216,15 @@ def main(settings: Settings) -> None:
     """Simulate every arm, print the table, draw the figure."""
     import xarray as xr
 
+    from analysis import summaries
     from analysis.forgetting import chance_level, final_accuracy
     from analysis.origins import origin_lines
     from replaysim.portions import gather
     from replaysim.preparation import check_animals, check_device
 
     check_animals(settings.animals), check_device(settings.device)
+    if not settings.quick:
+        summaries.check(settings.kept)
     accuracy, chance, logs = {}, 0.0, []
     for name, arm in chosen(settings).items():
         found = simulate_arm(name, arm, settings)
@@ -223,9 +237,7 @@ def main(settings: Settings) -> None:
     arms = xr.Variable("arm", list(accuracy))
     kept = xr.concat(list(accuracy.values()), arms, coords="minimal", compat="override", join="outer")
     kept.assign_attrs(chance=chance).to_netcdf(settings.folder / "accuracy.nc")
-    title = ", ".join([settings.protocol, f"{settings.known} scenario", *settings.remarks])
-    if settings.steps is not None or settings.quick:
-        title += ", shortened"
+    title = ", ".join([settings.protocol, f"{settings.known} scenario", *settings.rhythm, *settings.remarks])
     saved = draw(accuracy, chance, title, settings.folder / "lesions")
     print("\nFigure:  " + "  ".join(str(path) for path in saved))
     print(f"Logs:    {settings.folder}/*/animals_*/run.nc   (xarray.open_datatree)")

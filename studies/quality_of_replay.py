@@ -183,8 +183,8 @@ def simulate_arm(name: str, arm: Arm, settings: Settings) -> Iterator[Portion]:
     )
 
 
-def judged(portion: Portion, real: xr.DataArray, embedding: Embedding, settings: Settings) -> xr.Dataset:
-    """The measures of one portion, made where they are not there."""
+def judged(arm: Arm, portion: Portion, real: xr.DataArray, embedding: Embedding, settings: Settings) -> xr.Dataset:
+    """The measures of one portion of an arm, made where they are not there."""
     from analysis.forgetting import survivors
     from analysis.quality import EXPECTED, judge, read_measures
     from replaysim.embedding import memories
@@ -203,6 +203,7 @@ def judged(portion: Portion, real: xr.DataArray, embedding: Embedding, settings:
         seen(real, embedding),
         [seen(one, embedding) for one in memories(brains, len(real))],
         paper=settings.photographs,
+        asked=arm.brain.modes is not None or arm.brain.gating is not None,
     )
     expected = expectation(brains, real, stimuli=settings.stimuli)
     there = there.merge(expected, combine_attrs="no_conflicts").assign_attrs(made_of)
@@ -276,7 +277,7 @@ def main(settings: Settings) -> None:
             logs.append(portion.log)
             if animals := alive(name, portion.log, portion.animals):
                 lived = portion._replace(animals=animals)
-                parts.append(judged(lived, real, embedding, settings))
+                parts.append(judged(arm, lived, real, embedding, settings))
                 if name not in first or settings.animals[0] in animals:
                     first[name] = lived
         if parts:
@@ -288,9 +289,7 @@ def main(settings: Settings) -> None:
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
     kept = xr.DataTree.from_dict({f"/{folder_name(name)}": one for name, one in found.items()})
     kept.to_netcdf(settings.folder / "quality.nc")
-    title = ", ".join([settings.protocol, "class scenario", *settings.remarks])
-    if settings.steps is not None or settings.quick:
-        title += ", shortened"
+    title = ", ".join([settings.protocol, "class scenario", *settings.rhythm, *settings.remarks])
     saved = style.save(figures_fidelity.quality_of_arms(found, title=title), settings.folder / "quality")
     if not settings.photographs:
         saved += draw_images(real, first, settings.folder / "images")
@@ -298,5 +297,13 @@ def main(settings: Settings) -> None:
     print(f"Measures: {settings.folder / 'quality.nc'}   logs: {settings.folder}/*/animals_*/run.nc")
 
 
+def run(settings: Settings) -> None:
+    """:func:`main`, with analyses on the device of the simulations."""
+    from analysis.devices import automatic
+
+    with automatic(settings.device):
+        main(settings)
+
+
 if __name__ == "__main__":
-    run_study(main, Settings)
+    run_study(run, Settings)

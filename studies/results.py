@@ -1,7 +1,7 @@
 """Tables of published numbers and ours, made from the kept summaries; nothing in them is typed by hand.
 
-``python studies/results.py`` writes ``docs/results.md``; with ``--check`` it only says whether that file is up to date.
-Run time: seconds.
+``python studies/results.py`` writes ``docs/results.md``; with ``--check`` it only says whether that file is up to date,
+with ``--figures docs/figures`` it draws the figures of methods, too. Run time: seconds.
 
 Our numbers are those that ``studies/compare_methods.py`` and ``studies/lesions.py`` keep, one CSV file a protocol (with
 a header only as long as nothing of it was run); the published ones are in ``docs/results/published.csv``, how far ours
@@ -22,9 +22,10 @@ from analysis.bounds import Bound, read_bounds
 from analysis.csv_tables import ALL_CONTEXTS
 from analysis.orders import Order, read_orders
 from analysis.origins import BEGINNING
+from analysis.prose import Numbers
 from analysis.published import Known, published
 from analysis.results_page import COMMON, KEPT, NOT_EVERYWHERE, OTHERS, PICTURES, SHIPPED, SOURCES, WORLDS
-from analysis.summary_tables import Tables
+from analysis.summary_tables import Cohort, Tables
 from replaysim.commandline import run_study
 from replaysim.errors import DataError, LogError, SettingError, check_choice
 
@@ -39,6 +40,9 @@ class Settings:
         default=False, metadata={"help": "write a page that shows fewer numbers than today's: they are gone for good"}
     )
     check: bool = field(default=False, metadata={"help": "write nothing; fail if the file is not up to date"})
+    figures: Path | None = field(
+        default=None, metadata={"help": "folder in which figures of methods are drawn, too (default: none are)"}
+    )
 
 
 def section(
@@ -50,11 +54,9 @@ def section(
 ) -> str:
     """The section on one protocol."""
     from replaysim import presets
-    from replaysim.early_areas import shipped_areas
     from replaysim.ingredients import is_lesion
 
-    by, grouped = WORLDS[world], defaultdict(list)
-    cohorts = tuple(replace(one, early=shipped_areas()) if one.early == SHIPPED else one for one in by.cohorts)
+    by, grouped, cohorts = WORLDS[world], defaultdict(list), cohorts_of(world)
     for row in rows:
         grouped[row["preset"]].append(row)
     parts = [f"## {by.title}", "", by.about, ""]
@@ -74,13 +76,80 @@ def section(
                     "",
                 ]
             tables = Tables(cohorts, known, SOURCES, bounds, orders, OTHERS)
-            parts += tables.table(wanted, steps, grouped, contexts)
-    return "\n".join([*parts, by.deviations, *pictures(by.title)])
+            parts += tables.table(wanted, steps, grouped, contexts, whole=whole)
+    numbers = Numbers(world, cohorts[0].early, presets.get(next(iter(grouped))).learning.steps, grouped, known)
+    return "\n".join([*parts, numbers.fill(by.deviations), *pictures(by.title)])
+
+
+def names_of_arms() -> str:
+    """What the names in the tables mean, in the words of the presets."""
+    from replaysim import presets
+    from replaysim.ingredients import is_lesion
+
+    about: dict[str, str] = {}
+    for name in presets.names():
+        if not is_lesion(name):
+            about.setdefault(name.rpartition("/")[2], presets.get(name).about)
+    return "\n".join(
+        [
+            "Arms, with the numbers of the first protocol that has them (`replaysim run --list` shows all):",
+            "",
+            *(f"- `{arm}`: {words}" for arm, words in sorted(about.items())),
+            "",
+        ]
+    )
+
+
+def cohorts_of(world: str) -> tuple[Cohort, ...]:
+    """Columns of ours, with the fingerprint of the early areas that come with this version."""
+    from replaysim.early_areas import shipped_areas
+
+    return tuple(replace(one, early=shipped_areas()) if one.early == SHIPPED else one for one in WORLDS[world].cohorts)
+
+
+def check_areas(path: Path, rows: Sequence[Mapping[str, str]], cohorts: Sequence[Cohort]) -> None:
+    """Raise :class:`DataError` for rows of early areas that no table would show."""
+    shown = {*(one.early for one in cohorts), *OTHERS}
+    unknown = sorted({row["early"] for row in rows} - shown)
+    if unknown:
+        raise DataError(
+            f"{path}: has rows of the early areas {', '.join(unknown)}, which no table shows (those that are shipped "
+            f"today: {cohorts[-1].early}): name them in analysis.results_page.OTHERS, or remove the rows"
+        )
 
 
 def pictures(title: str) -> list[str]:
-    """The figures of a section."""
-    return [line for name in PICTURES.get(title, ()) for line in (f"![{title}](figures/{name})", "")]
+    """The figures of a section, with their captions."""
+    shown = PICTURES.get(title, {}).items()
+    return [line for name, words in shown for line in (f"![{title}. {words}](figures/{name})", "", f"*{words}*", "")]
+
+
+def draw(folder: Path, world: str, rows: Sequence[Mapping[str, str]], published_means: Path) -> list[Path]:
+    """A figure of every scenario of a protocol: arms of the published length, early areas of the first column."""
+    from analysis import figures_kept, style
+    from analysis.published import means
+    from replaysim import presets
+
+    by, saved = WORLDS[world], []
+    cohort = cohorts_of(world)[0]
+    for scenario in by.scenarios:
+        prefix = f"{world}/{scenario}/"
+        names = presets.names(prefix)
+        steps = presets.get(names[0]).learning.steps
+        usual = cohort.early, ALL_CONTEXTS, str(steps)
+        own = [row for row in rows if (row["early"], row["contexts"], row["steps"]) == usual]
+        of_arms = {name.removeprefix(prefix): [row for row in own if row["preset"] == name] for name in names}
+        areas = cohort.title.removeprefix("ours").removeprefix(", ")
+        figure = figures_kept.methods(
+            {arm: some for arm, some in of_arms.items() if some},
+            chance=by.chance[scenario] / 100,
+            scenario=scenario,
+            title=", ".join(filter(None, [by.title, f"{scenario} scenario", f"{steps} steps per context", areas])),
+            published=means(published_means, prefix, steps),
+        )
+        if figure is not None:
+            saved += style.save(figure, folder / f"methods_{world}_{scenario}", kinds=("png",))
+    return saved
 
 
 def printed(folder: Path, title: str) -> str:
@@ -120,6 +189,7 @@ def check_names(
     from replaysim import presets
 
     for world, rows in ours.items():
+        check_areas(folder / f"{world}.csv", rows, cohorts_of(world))
         arms = set(presets.names(f"{world}/"))
         unknown = sorted({row["preset"] for row in rows} - arms)
         if unknown:
@@ -179,7 +249,7 @@ def main(settings: Settings) -> None:
         "# Published numbers and ours\n\nMade by `python studies/results.py` from the summaries in `docs/results/`.\n\n"
     )
     sections = [section(world, rows, known, bounds, orders) for world, rows in ours.items()]
-    parts = [*sections, COMMON, *(printed(settings.summaries, title) for title in KEPT)]
+    parts = [names_of_arms(), *sections, COMMON, *(printed(settings.summaries, title) for title in KEPT)]
     text = heading + "\n".join(part for part in parts if part)
     before = settings.out.read_text(encoding="utf-8") if settings.out.exists() else ""
     if settings.check:
@@ -196,6 +266,10 @@ def main(settings: Settings) -> None:
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(settings.out)
     print(text)
+    if settings.figures is not None:
+        for world, rows in ours.items():
+            for path in draw(settings.figures, world, rows, settings.summaries / "published.csv"):
+                print(f"Figure: {path}")
 
 
 if __name__ == "__main__":

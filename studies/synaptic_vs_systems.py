@@ -94,20 +94,24 @@ def main(settings: Settings) -> None:
 
 def report(logs: Mapping[str, xr.DataTree], setup: Matched) -> str:
     """Table of the conditions and the factorial comparison, as text."""
-    from analysis import comparison, forgetting
+    from analysis import comparison, forgetting, terminal
 
-    lines = [comparison.format_table(comparison.factorial_table(logs))]
+    lines = [terminal.format_table(comparison.factorial_table(logs))]
     accuracy = {name: forgetting.final_accuracy(logs[name]) for name in FACTORIAL}
     lines += ["", "Paired differences in final accuracy, points (same animals in both conditions)"]
     pairs = [("synaptic", "nothing"), ("systems", "nothing"), ("systems", "synaptic"), ("both", "systems")]
     for a, b in pairs:
-        lines.append(comparison.format_difference(f"{a} - {b}", comparison.paired_difference(accuracy[a], accuracy[b])))
+        there = (accuracy[a] + accuracy[b]).notnull().any()
+        gap = comparison.paired_difference(accuracy[a], accuracy[b]) if there else None
+        lines.append(terminal.format_difference(f"{a} - {b}", gap))
     n_test = int(logs["nothing"]["behaviour"]["n_test"].isel(animal=0).sum())
     lines += ["", "Interaction: (both - synaptic) - (systems - nothing)"]
-    found = comparison.interaction(*(accuracy[name] for name in FACTORIAL), n_trials=n_test)
+    cells = [accuracy[name] for name in FACTORIAL]
+    there = (cells[0] + cells[1] + cells[2] + cells[3]).notnull().any()
+    found = comparison.interaction(*cells, n_trials=n_test) if there else {}
     lines += [
-        comparison.format_difference("on accuracy, points", found["accuracy"]),
-        comparison.format_difference("on its logit", found["logit"], percent=False),
+        terminal.format_difference("on accuracy, points", found.get("accuracy")),
+        terminal.format_difference("on its logit", found.get("logit"), percent=False),
     ]
     return "\n".join(lines)
 

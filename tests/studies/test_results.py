@@ -64,11 +64,12 @@ def replaced(old: str, new: str) -> Callable[[Path], None]:
         (
             "split_mnist.csv",
             only_header,
-            LogError,
-            "shows numbers that .* lacks .*Class scenario: nothing",
+            DataError,
+            r"text about split_mnist: no row for \{class/.*bring the rows back, or change the sentence",
         ),
         ("split_mnist.csv", without("class/gr,"), LogError, r"lacks \(Split MNIST, Class scenario: gr\)"),
         ("split_mnist.csv", replaced("class/gr,", "class/grr,"), DataError, "has rows of split_mnist/class/grr"),
+        ("split_cifar100.csv", replaced(",a9cccb3268ab,", ",deadbeef,"), DataError, "early areas deadbeef, which"),
         ("published.csv", Path.unlink, LogError, "no published numbers"),
         ("published.csv", lambda p: p.write_text(""), DataError, "no table of published numbers"),
         ("published.csv", without("class/gr,2000,mean"), LogError, "lacks .*Class scenario: gr"),
@@ -113,7 +114,7 @@ def test_difference_from_a_single_published_run_is_shown_and_judged(kept: Path) 
 
 
 def test_fewer_contexts_have_a_table_beside_nothing_published(kept: Path) -> None:
-    row = "permuted_mnist/domain/si,12,0,none,7,2000,float32,0.5,0.1,2026-01-02,abc,cpu,unknown,2,python x.py\n"
+    row = "permuted_mnist/domain/si,12,0,none,7,2000,float32,0.5,0.1,unknown,2026-01-02,abc,cpu,unknown,2,python x.py\n"
     path = kept / "results" / "permuted_mnist.csv"
     path.write_text(",".join(COLUMNS) + "\n" + row, encoding="utf-8")
     results.main(results.Settings(kept / "results", kept / "results.md", fewer=True))

@@ -15,7 +15,7 @@ import xarray as xr
 
 from analysis import survival
 from replaysim.early_areas import shipped, shipped_areas
-from replaysim.errors import LogError, SettingError
+from replaysim.errors import DataError, LogError, SettingError
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTOGRAPHS = {"protocol": "split-cifar100"}
@@ -49,6 +49,8 @@ def test_lives_that_cannot_be_compared_lie_apart(name: str, first: str, tmp_path
         f"early areas of a file ({own.areas}...)",
         "mixed precision (bfloat16)",
     ]
+    assert settings(**PHOTOGRAPHS, **every).rhythm == ["QUICK: says nothing about the arms"]
+    assert settings(steps=400).rhythm == ["400 steps per context"] and settings().rhythm == []
     assert settings(**PHOTOGRAPHS, out=tmp_path, **every).folder == tmp_path
     assert settings().areas == "none" and settings().remarks == []
 
@@ -87,3 +89,42 @@ def test_memories_of_the_dead_are_not_judged(
     monkeypatch.setattr(survival, "survivors", lambda log: [])
     with pytest.raises(LogError, match="losses became infinite in all animals of all arms"):
         study.main(settings)
+
+
+def test_an_arm_in_which_all_died_has_a_row() -> None:
+    """And nothing is compared with it; one common animal is no comparison either."""
+    study, nan = load("lesions"), float("nan")
+    numbers = {"intact": [0.9, 0.8], "− modes": [nan, nan], "− gating": [0.7, nan], "− distillation": [0.7, 0.7]}
+    arms = {name: xr.DataArray(some, {"animal": [12, 13]}, "animal") for name, some in numbers.items()}
+    rows = {line[:16].strip(): line for line in study.table(arms, 0.1).splitlines()}
+    assert rows["− modes"].split()[-2:] == ["–", "0"] and "nan" not in study.table(arms, 0.1)
+    assert rows["− gating"].endswith("70.0 ±    –" + " " * 36 + "    1")
+    assert "-15.0 [" in rows["− distillation"] and rows["intact"].endswith("    2")
+    gone = {name: one for name, one in arms.items() if name != "intact"} | {"intact": arms["− modes"]}
+    assert study.differences(gone, "intact") == {}
+
+
+def test_geometry_is_compared_among_who_lived_in_every_condition(capsys: pytest.CaptureFixture[str]) -> None:
+    def log(*faults: int) -> xr.DataTree:
+        behaviour = xr.Dataset({"accuracy": ("animal", [0.5, 0.6])}, {"animal": [12, 13]})
+        attrs = {"animals_with_faults": np.array(faults or [-1]), "scenario": "class"}
+        return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), "/behaviour": behaviour})
+
+    study = load("geometry_of_replay")
+    whole = {"nothing": log(), "systems": log()}
+    assert study.survivors(whole) is whole and not capsys.readouterr().out
+    found = study.survivors({"nothing": log(), "systems": log(13)})
+    assert [one["behaviour"]["animal"].values.tolist() for one in found.values()] == [[12], [12]]
+    assert found["systems"].attrs["scenario"] == "class"
+    assert capsys.readouterr().out == "left out, losses became infinite: animals 13\n"
+    with pytest.raises(LogError, match="no animal lived to the end in every condition"):
+        study.survivors({"nothing": log(12), "systems": log(13)})
+
+
+def test_a_summary_that_cannot_be_written_stops_lesions_at_once(tmp_path: Path) -> None:
+    """Not after the first life."""
+    (tmp_path / "mine.csv").write_text("my notes\n", encoding="utf-8")
+    study = load("lesions")
+    with pytest.raises(DataError, match=r"mine\.csv is not a summary"):
+        study.main(study.Settings(summary=tmp_path / "mine.csv", out=tmp_path / "logs"))
+    assert not (tmp_path / "logs").exists()

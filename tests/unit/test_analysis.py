@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from analysis import comparison, figures, forgetting
+from analysis import comparison, figures, forgetting, terminal
 from replaysim.errors import DataError, SettingError
 
 ANSWERS = ["within_context", "up_to_learned", "up_to_tested", "all"]
@@ -152,7 +152,7 @@ def test_table_and_figure_of_conditions(tmp_path: Path) -> None:
     logs = {name: log(np.clip(R[None] * f + noise, 0, 1)) for name, f in (("nothing", 0.5), ("systems", 1.0))}
     table = comparison.factorial_table(logs)
     assert table["n"].values.tolist() == [5, 5]
-    text = comparison.format_table(table)
+    text = terminal.format_table(table)
     assert "nothing" in text and "chance" in text and "±" in text
     written = figures.save(figures.synaptic_vs_systems(logs, title="made up"), tmp_path / "figure")
     assert [path.suffix for path in written] == [".png", ".svg"]

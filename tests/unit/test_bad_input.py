@@ -91,6 +91,11 @@ SETTINGS: list[tuple[str, Callable[[], Any], str]] = [
         lambda: protocol(contexts=4),
         r"contexts: got 4, must be a divisor of the 6 classes: one of \[1, 2, 3, 6\]",
     ),
+    (
+        "contexts that are used up",
+        lambda: protocol(contexts=zip((0, 2), (1, 3), strict=True)),
+        r"contexts: got \[\[0, 1\], \[2, 3\]\], must be groups in which each class",
+    ),
     ("no contexts", lambda: protocol(contexts=0), r"contexts: got 0, must be a divisor"),
     ("empty context", lambda: protocol(contexts=[[0, 1, 2], [], [3, 4, 5]]), r"context 2 is empty"),
     ("class twice", lambda: protocol(contexts=[[0, 1, 2], [2, 3, 4, 5]]), r"each class of .* stands once"),
@@ -418,6 +423,22 @@ def test_gates_that_close_every_unit_of_one_animal() -> None:
         ReplaysimError, match=r"closes every unit of feedback layer 1.*lower `closed` or take more units"
     ):
         simulate(brain=brain(protocol(), closed=0.97))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"classes": 3}, r"classes: got 3, must be a list of whole numbers, one per event"),
+        ({"classes": [[0, 1]]}, r"classes: got \[\[0, 1\]\], must be a list"),
+        ({"classes": [[0], [1, 2]]}, r"classes: got \[\[0\], \[1, 2\]\], must be a list"),
+        ({"contexts": iter([0])}, r"contexts: got <list_iterator .* must be a list"),
+        ({"events": -1}, r"events: got -1, must be a whole number >= 0"),
+        ({"events": 2.5}, r"events: got 2.5, must be a whole number >= 0"),
+    ],
+)
+def test_recall_is_asked_for_lists_and_numbers(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(ReplaysimError, match=r"Brain\.recall\." + message):
+        brain(protocol()).grow(0).recall(**asked)
 
 
 def test_recall_of_what_is_not_there() -> None:

@@ -133,8 +133,8 @@ def test_curves_and_measures_of_fidelity(tmp_path: Path) -> None:
     ax = figures_fidelity.precision_recall_curves({"whole": curve}, reference=curve)
     text = words(ax.figure, tmp_path)
     for word in (
-        "recall (diversity; higher is better)",
-        "precision (quality; higher is better)",
+        "recall (diversity)",
+        "precision (quality)",
         "whole",
         "real against real",
     ):
@@ -170,3 +170,19 @@ def test_forgetting_over_contexts(tmp_path: Path) -> None:
     drawn = next(line for line in ax.lines if line.get_label() == "nothing")
     np.testing.assert_allclose(drawn.get_ydata(), 100 * forgetting_curve(log).mean("animal"))
     assert "forgetting (points)" in words(ax.figure, tmp_path)
+
+
+def test_a_hundred_contexts_are_legible() -> None:
+    """A few ticks at whole numbers, and no markers."""
+    accuracy = np.full((1, 4, 101, 100), 0.5)
+    coords = {"animal": [12], "answers": ["within_context", "up_to_learned", "up_to_tested", "all"]}
+    coords |= {"contexts_learned": np.arange(101), "context": np.arange(1, 101)}
+    behaviour = {"accuracy": (tuple(coords), accuracy), "chance": (tuple(coords)[1:], accuracy[0])}
+    attrs = xr.Dataset(attrs={"scenario": "domain"})
+    log = xr.DataTree.from_dict({"/": attrs, "/behaviour": xr.Dataset(behaviour, coords)})
+    matrix = figures.accuracy_matrix(log)
+    assert [tick.get_text() for tick in matrix.get_xticklabels()] == ["20", "40", "60", "80", "100"]
+    assert [tick.get_text() for tick in matrix.get_yticklabels()] == ["0", "20", "40", "60", "80", "100"]
+    assert matrix.get_xticks().tolist() == [19, 39, 59, 79, 99], "context 20 is the column 19"
+    for ax in figures.synaptic_vs_systems({"nothing": log}).axes[:2]:
+        assert len(ax.get_xticks()) < 12 and all(line.get_marker() in ("", "None") for line in ax.lines)

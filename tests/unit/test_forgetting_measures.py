@@ -65,6 +65,36 @@ def test_intransigence_goes_by_animal_not_by_place() -> None:
     np.testing.assert_allclose(forgetting.intransigence(lost, joint), [0.13, np.nan], atol=1e-7)
 
 
+END = ("final_accuracy", "learning_accuracy", "forgetting", "backward_transfer", "forward_transfer", "retention")
+
+
+@pytest.mark.parametrize("name", END)
+def test_who_did_not_live_to_the_end_has_no_value(name: str) -> None:
+    """Whatever was learned before; the living keep theirs."""
+    dead = R.copy()
+    dead[2:] = np.nan
+    measure = getattr(forgetting, name)
+    found, alone = measure(log(R, dead)), measure(log(R))
+    xr.testing.assert_allclose(found.sel(animal=[12]), alone)
+    assert found.sel(animal=13).isnull().all()
+    short = log(dead[:3], dead[:3])
+    short.attrs["animals_with_faults"] = np.array([12, 13])
+    nobody = measure(short)
+    assert nobody.sizes == found.sizes and nobody.isnull().all()
+    assert forgetting.survivors(short) == [] and forgetting.survivors(log(R, dead)) == [12]
+    short.attrs["animals_with_faults"] = 12
+    with pytest.raises(DataError, match="not finished: 2 of 3 contexts"):
+        measure(short)
+
+
+def test_a_table_of_behaviour_lacks_what_a_log_does_not_allow() -> None:
+    """Intransigence, too; logs that are no pair are refused all the same."""
+    found = comparison.behaviour_table(log(R[:3]), log(JOINT))
+    assert found["intransigence"].isnull().all() and found["average_accuracy"].notnull().all()
+    with pytest.raises(DataError, match="different animals"):
+        comparison.behaviour_table(log(R), log(JOINT, first=13))
+
+
 @pytest.mark.parametrize(
     ("joint", "words"),
     [

@@ -94,6 +94,11 @@ def test_devices() -> None:
     for wrong in ("gpu", "cuda:99", "mps"):
         with pytest.raises(SettingError, match=r"analysis\.device"):
             devices.choose_device(wrong)
+    with devices.automatic("cuda:99"), pytest.raises(SettingError, match=r"analysis\.device: got 'cuda:99'"):
+        devices.choose_device()
+    for wanted in ("cpu", "mps"):
+        with devices.automatic(wanted):
+            assert devices.choose_device().type == "cpu", "mps lacks float64"
     with devices.exact_products():
         assert torch.backends.cuda.matmul.fp32_precision == "ieee" and not torch.is_grad_enabled()
     assert torch.is_grad_enabled()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from analysis.csv_tables import ALL_CONTEXTS
-from analysis.orders import APART, Order, Step, read_orders, verdicts
+from analysis.orders import APART, Order, Step, gap_between, read_orders, verdicts
 from analysis.summary_tables import Cohort, Tables
 from replaysim.errors import DataError
 
@@ -78,8 +78,13 @@ def test_arms_are_compared_within_the_same_lives() -> None:
 
 
 def test_what_is_missing() -> None:
-    assert verdicts([ORDER], "w/class", {}) == [] and verdicts([ORDER], "w/task", {}) == []
-    assert verdicts([ORDER], "w/task", {"w/task/gr": rows("gr", 0.5)}) == [], "one arm has no order"
+    assert verdicts([ORDER], "w/class", {}) == [] and verdicts([ORDER], "w/task", {}, whole=False) == []
+    assert verdicts([ORDER], "w/task", {})[1:] == [
+        f"Published order: {WORDS} (Figure 1). Not run yet: gr, nothing, si, lwf."
+    ]
+    one = {"w/task/gr": rows("gr", 0.5)}
+    assert verdicts([ORDER], "w/task", one)[-1].endswith("Not run yet: nothing, si, lwf."), "one arm has no order"
+    assert verdicts([ORDER], "w/task", one, whole=False) == []
     several = {"w/task/gr": rows("gr", 0.5) + rows("gr", 0.5, chance=1), "w/task/si": rows("si", 0.6, 0.7)}
     several["w/task/si"] += rows("si", 0.8, chance=1)
     lines = verdicts([ORDER], "w/task", several)
@@ -89,6 +94,16 @@ def test_what_is_missing() -> None:
     ]
     others = {"w/task/gr": rows("gr", 0.5), "w/task/lwf": rows("lwf", 0.6, first=13)}
     assert verdicts([ORDER], "w/task", others)[3:] == ["- lwf − gr: no life of both", "- not run yet: nothing, si"]
+
+
+def test_lives_of_an_animal_are_no_animals() -> None:
+    """Many lives of two animals that differ are two animals."""
+    gaps = {("12", "0"): 0.9, ("12", "1"): 1.1, ("13", "0"): 3.9, ("13", "1"): 4.1}
+    found = gap_between(dict.fromkeys(gaps, 0.0), gaps)
+    assert found is not None and found.counted == 2 and not found.is_told_apart
+    assert str(found) == "+2.50 ± 1.50 (2 animals, 4 lives)"
+    uneven = {**gaps, ("12", "2"): 1.0, ("12", "3"): 1.0}
+    assert str(gap_between(dict.fromkeys(uneven, 0.0), uneven)) == "+2.50 ± 1.50 (2 animals, 6 lives)"
 
 
 def test_neighbours_of_an_arm_that_was_not_run_are_compared() -> None:
@@ -105,4 +120,4 @@ def test_orders_stand_below_tables_of_any_length() -> None:
     tables = Tables((Cohort("none", "ours", "ours"),), {}, {}, (), (ORDER,))
     text = "\n".join(tables.table(["w/task/gr", "w/task/si"], 10, lived))
     assert "- si − gr: +10.00 (1 animal): as published, in one life" in text
-    assert "Published order" not in "\n".join(tables.table(["w/task/gr", "w/task/si"], 20, lived))
+    assert "Published order" not in "\n".join(tables.table(["w/task/gr", "w/task/si"], 20, lived, whole=False))

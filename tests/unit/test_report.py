@@ -139,6 +139,15 @@ def test_animals_with_faults_are_left_out_and_named(folder: Path) -> None:
     assert readings.without_faults(rs.open_log(folder / "systems"))["behaviour"].sizes["animal"] == 2
 
 
+def test_conditions_are_compared_without_animals_that_only_one_lost(folder: Path) -> None:
+    log = rs.open_log(folder / "systems")
+    lost = log.copy(deep=True)
+    lost.attrs["animals_with_faults"] = 12
+    lost["behaviour/accuracy"].loc[{"animal": 12}] = np.nan
+    page = report.report({"whole": log, "lost": lost})
+    assert "different animals" not in page and "lost - whole" in page
+
+
 def test_one_measure_that_fails_does_not_hide_the_others(folder: Path) -> None:
     log = rs.open_log(folder / "systems")
     few = {node.path: node.to_dataset(inherit=False) for node in log.subtree}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from replaysim.early_areas import load_early_areas
+from replaysim.early_areas import load_early_areas, shipped
 from replaysim.errors import MissingDataError
 from replaysim.maturity import Discriminant, evoked, unit_variance
 from replaysim.retina import LIGHT
@@ -19,6 +20,16 @@ from replaysim.stimuli import load
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "data" / "early_areas.safetensors"
 TEXT = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+
+
+def test_an_installed_package_holds_them() -> None:
+    """What pyproject.toml lets setuptools install covers the very file that is found here."""
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    lies_in = {ROOT / folder: package for package, folder in setup["package-dir"].items()}
+    package = lies_in[shipped().parent]
+    assert package in setup["packages"] and package == "replaysim.data", "where shipped() looks in an installed package"
+    assert shipped() in {path for pattern in setup["package-data"][package] for path in shipped().parent.glob(pattern)}
+    assert shipped() == FILE and not (ROOT / "MANIFEST.in").exists(), "nothing else has a say"
 
 
 def kept(recipe: str) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small import simulate
 
-from analysis.forgetting import final_accuracy
+from analysis import summaries
+from analysis.forgetting import average_accuracy, final_accuracy
 from analysis.published import Published, published
 from analysis.summaries import COLUMNS, add_rows, check, plain, read_rows, rows_of
 from analysis.summary_tables import Cohort, Runs, Tables, ours
@@ -22,6 +25,7 @@ ROW = {
     "steps": "10",
     "precision": "float32",
     "forgetting": "0.1",
+    "curve": "0.9 0.5",
     "date": "2026-01-02",
     "commit": "abc",
     "device": "cpu",
@@ -43,6 +47,8 @@ def test_rows_say_what_came_out() -> None:
     assert (found[0]["chance"], found[0]["early"], found[0]["steps"]) == (3, "dcf335eac78b", 12)
     assert found[0]["device"] == "cpu" and found[0]["commit"]
     assert re.fullmatch(r".+, \d+ cores?", found[0]["machine"])
+    curve = [float(one) for one in found[1]["curve"].split(" ")]
+    np.testing.assert_allclose(curve, average_accuracy(log).sel(animal=13), atol=5e-5)
 
 
 def test_fewer_contexts_are_a_table_of_their_own(tmp_path: Path) -> None:
@@ -85,6 +91,27 @@ def test_rows_are_replaced_and_kept_in_order(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["x.csv"]
 
 
+def test_a_life_on_another_kind_of_device_is_another_row(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    add_rows(path, [row(12, 0.5), row(12, 0.4, device="NVIDIA H100"), row(12, 0.3, device="NVIDIA H200")])
+    assert [(one["device"], one["accuracy"]) for one in read_rows(path)] == [("cpu", "0.5"), ("NVIDIA H200", "0.3")]
+
+
+def test_processes_that_write_at_the_same_time_lose_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda animal: add_rows(path, [row(animal, 0.5)]), range(24)))
+    assert [int(one["animal"]) for one in read_rows(path)] == list(range(24))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lock_that_was_left_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summaries, "_PATIENCE", 0)
+    (tmp_path / ".x.csv.lock").touch()
+    with pytest.raises(LogError, match=r"x\.csv: another process writes there; if there is none, remove .*\.lock"):
+        add_rows(tmp_path / "x.csv", [row(12, 0.5)])
+
+
 def test_old_summaries_are_read(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text(
@@ -92,14 +119,14 @@ def test_old_summaries_are_read(tmp_path: Path) -> None:
     )
     (one,) = read_rows(path)
     assert (one["chance"], one["early"], one["machine"]) == ("0", "none", "unknown")
-    assert one["precision"] == "float32"
+    assert one["precision"] == "float32" and one["curve"] == "unknown"
     path.write_text("preset,animal\na,12\n")
     with pytest.raises(DataError, match="is not a summary: there are rows without accuracy"):
         read_rows(path)
 
 
 HEAD = ",".join(COLUMNS)
-GOOD = "w/class/arm,12,0,none,all,10,float32,0.5,0.1,2026-01-02,abc,cpu,unknown,2,python x.py"
+GOOD = "w/class/arm,12,0,none,all,10,float32,0.5,0.1,0.9 0.5,2026-01-02,abc,cpu,unknown,2,python x.py"
 
 
 @pytest.mark.parametrize(
@@ -111,14 +138,18 @@ GOOD = "w/class/arm,12,0,none,all,10,float32,0.5,0.1,2026-01-02,abc,cpu,unknown,
         (f"{HEAD},mine\n{GOOD},1\n".encode(), r"is not a summary: it has columns \['mine'\]"),
         (f"{HEAD}\n{GOOD.replace(',10,', ',ten,')}\n".encode(), "line 2: steps is 'ten', must be a whole number"),
         (f"{HEAD}\n{GOOD}\n{GOOD.replace(',12,', ',12.5,')}\n".encode(), "line 3: animal is '12.5', must be a whole"),
+        (
+            f"{HEAD}\n{GOOD.replace('0.9 0.5', '0.9;0.5')}\n".encode(),
+            "line 2: curve is '0.9;0.5', must be numbers with",
+        ),
         (f"{HEAD}\n{GOOD.replace(',0.5,', ',good,')}\n".encode(), "line 2: accuracy is 'good', must be a number"),
         (
             f"{HEAD}\n{GOOD.replace('float32', 'half')}\n".encode(),
             "line 2: precision is 'half', must be one of float32",
         ),
         (f"{HEAD}\n{GOOD.replace(',abc,', ',,')}\n".encode(), "line 2: is without commit; was the file cut off"),
-        (f"{HEAD}\n{GOOD[:48]}".encode(), "line 2: has 10 cells, must have 15; was the file cut off"),
-        (f"{HEAD}\n{GOOD},more\n".encode(), "line 2: has 16 cells, must have 15"),
+        (f"{HEAD}\n{GOOD[:48]}".encode(), "line 2: has 10 cells, must have 16; was the file cut off"),
+        (f"{HEAD}\n{GOOD},more\n".encode(), "line 2: has 17 cells, must have 16"),
     ],
 )
 def test_what_is_no_summary_stays_as_it_is(text: bytes, words: str, tmp_path: Path) -> None:
@@ -195,7 +226,8 @@ def test_tables_keep_apart_what_is_not_alike(tmp_path: Path) -> None:
     assert lines[3] == "| more | – | not run yet |  | 0 | not run yet |  | 0 | – / – / – |  |"
     text = "\n".join(lines)
     assert "Published numbers: a paper; the code." in text and "0.9" not in text and "90" not in text
-    assert "- run 1: `python x.py`; CPU, one thread a worker; torch 2; 2026-01-02; commit abc" in text
+    made = "`python x.py`; CPU (processor not recorded), one thread a worker; torch 2; 2026-01-02; commit abc"
+    assert f"- run 1: {made}" in text
     assert "- run 2: `python y.py`; Large GPU" in text
     beside = Tables(cohorts, known, sources, others={"other": "of another kind", "none": "of none"})
     lines = beside.table(["w/class/arm", "w/class/more"], 10, rows)
