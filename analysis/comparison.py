@@ -12,6 +12,7 @@ from scipy import stats
 from replaysim.errors import DataError, check_choice
 
 from . import forgetting as measures
+from .intransigence import intransigence, require_same_life
 
 LEVEL = 0.95
 _ALL_FLIPS_UP_TO = 14
@@ -210,9 +211,9 @@ def behaviour_table(log: xr.DataTree, joint: xr.DataTree | None = None) -> xr.Da
         except DataError:
             found[name] = xr.full_like(found["average_accuracy"], np.nan).assign_attrs(long_name=name, answers="")
     if joint is not None:
-        measures.require_same_life(log, joint)
+        require_same_life(log, joint)
         try:
-            found["intransigence"] = measures.intransigence(log, joint)
+            found["intransigence"] = intransigence(log, joint)
         except DataError:
             found["intransigence"] = xr.full_like(found["average_accuracy"], np.nan)
             found["intransigence"].attrs |= {"long_name": "intransigence", "answers": ""}

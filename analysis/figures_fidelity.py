@@ -23,7 +23,7 @@ from .style import MM, STYLE, colour, panel
 GREY = "0.55"
 ARMS = {"one ingredient added": ("classic", "+"), "one ingredient left out": ("intact", "−")}
 """Panels of a study of lesions: the arm that the others are compared with, and how their names begin."""
-MEASURES = {"frechet": "Frechet distance (lower is better)", "inception": "inception score (nearer to grey is better)"}
+MEASURES = {"frechet": "Frechet distance (lower is better)", "inception": "inception score (grey is best)"}
 
 
 def precision_recall_curves(

@@ -12,8 +12,6 @@ it had learned before.
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import xarray as xr
 
@@ -49,7 +47,7 @@ def retention_matrix(log: xr.DataTree | xr.Dataset, answers: str | None = None, 
     DataError
         Where there is no such accuracy in the log.
     """
-    behaviour = _behaviour(log)
+    behaviour = behaviour_of(log)
     accuracy = behaviour["accuracy"]
     missing = {*DIMS, "answers"} - set(accuracy.dims)
     if missing:
@@ -63,7 +61,8 @@ def retention_matrix(log: xr.DataTree | xr.Dataset, answers: str | None = None, 
     return chosen.assign_attrs(accuracy.attrs, scenario=scenario)
 
 
-def _behaviour(log: xr.DataTree | xr.Dataset) -> xr.Dataset:
+def behaviour_of(log: xr.DataTree | xr.Dataset) -> xr.Dataset:
+    """The group ``/behaviour`` of a log, or the dataset itself; it must hold accuracies."""
     if not isinstance(log, xr.DataTree | xr.Dataset):
         raise DataError(f"a log is an xarray.DataTree, see replaysim.open_log(); got {type(log).__name__}")
     behaviour = log["behaviour"].to_dataset() if isinstance(log, xr.DataTree) and "behaviour" in log.children else log
@@ -72,7 +71,8 @@ def _behaviour(log: xr.DataTree | xr.Dataset) -> xr.Dataset:
     return behaviour
 
 
-def _named(values: xr.DataArray, name: str, long_name: str) -> xr.DataArray:
+def named(values: xr.DataArray, name: str, long_name: str) -> xr.DataArray:
+    """A measure with its names, and the rule of answers as an attribute."""
     kept = {k: v for k, v in values.attrs.items() if k == "scenario"} | {"answers": str(values["answers"].values)}
     return values.drop_vars("answers").rename(name).assign_attrs(kept, long_name=long_name, units="1")
 
@@ -80,7 +80,7 @@ def _named(values: xr.DataArray, name: str, long_name: str) -> xr.DataArray:
 def chance_level(log: xr.DataTree, answers: str | None = None) -> float:
     """Final accuracy of guessing, mean over contexts."""
     final = retention_matrix(log, answers, use="final")
-    behaviour = _behaviour(log)
+    behaviour = behaviour_of(log)
     if "chance" not in behaviour:
         raise DataError("this log has no variable /behaviour/chance: is it a log of replaysim?")
     level = behaviour["chance"].sel(answers=final["answers"]).isel(contexts_learned=-1)
@@ -89,21 +89,21 @@ def chance_level(log: xr.DataTree, answers: str | None = None) -> float:
 
 def final_accuracy(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
     r"""Accuracy at the end, :math:`\tfrac1T \sum_j a_{T,j}`; (animal)."""
-    final = _end(_whole(log, answers, "final")).mean("context")
-    return _named(final, "final_accuracy", "accuracy after all contexts, mean over contexts")
+    final = _end(whole(log, answers, "final")).mean("context")
+    return named(final, "final_accuracy", "accuracy after all contexts, mean over contexts")
 
 
 def average_accuracy(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
     r"""Accuracy on the contexts met so far, :math:`\tfrac1k \sum_{j \le k} a_{k,j}`; (animal, contexts_learned)."""
     matrix = retention_matrix(log, answers, use="curve").isel(contexts_learned=slice(1, None))
     met = matrix.where(matrix["context"] <= matrix["contexts_learned"])
-    return _named(met.mean("context"), "average_accuracy", "accuracy, mean over contexts met so far")
+    return named(met.mean("context"), "average_accuracy", "accuracy, mean over contexts met so far")
 
 
 def learning_accuracy(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
     r"""Accuracy on every context just after it was learned, :math:`\tfrac1T \sum_j a_{j,j}`; (animal)."""
-    return _named(
-        _just_learned(_whole(log, answers)).mean("context"),
+    return named(
+        just_learned(whole(log, answers)).mean("context"),
         "learning_accuracy",
         "accuracy when just learned",
     )
@@ -123,7 +123,7 @@ def survivors(log: xr.DataTree) -> list[int]:
     return [int(animal) for animal in final["animal"].values[final.notnull().values]]
 
 
-def _whole(log: xr.DataTree | xr.Dataset, answers: str | None, use: str = "change") -> xr.DataArray:
+def whole(log: xr.DataTree | xr.Dataset, answers: str | None, use: str = "change") -> xr.DataArray:
     """The retention matrix of a finished log; NaN for animals that did not live to the end, if need be for all."""
     matrix = retention_matrix(log, answers, use=use)
     learned, contexts = int(matrix["contexts_learned"].max()), matrix.sizes["context"]
@@ -138,7 +138,8 @@ def _whole(log: xr.DataTree | xr.Dataset, answers: str | None, use: str = "chang
     return matrix.where(_end(matrix).notnull().any("context"))
 
 
-def _just_learned(matrix: xr.DataArray) -> xr.DataArray:
+def just_learned(matrix: xr.DataArray) -> xr.DataArray:
+    """Accuracy on every context when it had just been learned, (animal, context)."""
     return matrix.sel(contexts_learned=matrix["context"]).drop_vars("contexts_learned")
 
 
@@ -147,11 +148,11 @@ def _end(matrix: xr.DataArray) -> xr.DataArray:
 
 
 def _whole_of_two(log: xr.DataTree | xr.Dataset, answers: str | None, measure: str) -> xr.DataArray:
-    """:func:`_whole`, for measures that need two contexts."""
+    """:func:`whole`, for measures that need two contexts."""
     matrix = retention_matrix(log, answers)
     if matrix.sizes["context"] < 2:
         raise DataError(f"{measure} needs at least two learned contexts; the log has {matrix.sizes['context']}")
-    return _whole(log, answers)
+    return whole(log, answers)
 
 
 def forgetting(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
@@ -166,7 +167,7 @@ def forgetting(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
     matrix = _whole_of_two(log, answers, "forgetting")
     best = matrix.isel(contexts_learned=slice(1, -1)).max("contexts_learned")
     lost = (best - _end(matrix)).isel(context=slice(0, -1)).mean("context")
-    return _named(lost, "forgetting", "best earlier accuracy minus final accuracy, mean over contexts")
+    return named(lost, "forgetting", "best earlier accuracy minus final accuracy, mean over contexts")
 
 
 def backward_transfer(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
@@ -175,8 +176,8 @@ def backward_transfer(log: xr.DataTree, answers: str | None = None) -> xr.DataAr
     Source: Lopez-Paz & Ranzato (2017), NeurIPS (their code divides by T).
     """
     matrix = _whole_of_two(log, answers, "backward transfer")
-    change = (_end(matrix) - _just_learned(matrix)).isel(context=slice(0, -1)).mean("context")
-    return _named(change, "backward_transfer", "final accuracy minus accuracy when just learned, mean over contexts")
+    change = (_end(matrix) - just_learned(matrix)).isel(context=slice(0, -1)).mean("context")
+    return named(change, "backward_transfer", "final accuracy minus accuracy when just learned, mean over contexts")
 
 
 def forward_transfer(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
@@ -191,7 +192,7 @@ def forward_transfer(log: xr.DataTree, answers: str | None = None) -> xr.DataArr
     before = matrix.sel(context=later, contexts_learned=later - 1)
     naive = matrix.sel(context=later).isel(contexts_learned=0)
     gain = (before.drop_vars("contexts_learned") - naive.drop_vars("contexts_learned")).mean("context")
-    return _named(gain, "forward_transfer", "accuracy before learning minus naive accuracy, mean over contexts")
+    return named(gain, "forward_transfer", "accuracy before learning minus naive accuracy, mean over contexts")
 
 
 def forgetting_curve(log: xr.DataTree, answers: str | None = None) -> xr.DataArray:
@@ -209,76 +210,7 @@ def forgetting_curve(log: xr.DataTree, answers: str | None = None) -> xr.DataArr
     now = matrix.isel(contexts_learned=slice(2, None))
     best = now.copy(data=np.fmax.accumulate(matrix.values[:, 1:-1], axis=matrix.dims.index("contexts_learned")))
     lost = (best - now).where(now["context"] < now["contexts_learned"]).mean("context")
-    return _named(lost.assign_attrs(matrix.attrs), "forgetting", "forgetting, mean over earlier contexts")
-
-
-def intransigence(log: xr.DataTree, joint: xr.DataTree, answers: str | None = None) -> xr.DataArray:
-    r"""Accuracy that the same animals reach on new contexts when they meet all trials, over that in the log; (animal).
-
-    .. math:: I = \tfrac{1}{T-1} \sum_{k=2}^{T} \bigl( a^*_k - a_{k,k} \bigr)
-
-    where :math:`a^*_k` is the accuracy on context *k* after joint experience of the contexts 1 to *k*. Positive where
-    what protects old memories hinders new ones; from -1 to 1.
-
-    Parameters
-    ----------
-    log, joint
-        Logs of the same animals and the same protocol; ``joint`` from ``simulate(..., experience="joint")``.
-    answers
-        Which readout units competed; default: see the module.
-
-    Raises
-    ------
-    DataError
-        For other animals, another protocol, or fewer than two contexts.
-
-    Notes
-    -----
-    Source: Chaudhry et al. (2018), ECCV. The mean leaves out the first context, where both are alike, as the public
-    continual-learning code of van de Ven does.
-    """
-    by_context = intransigence_by_context(log, joint, answers)
-    if by_context.sizes["context"] < 2:
-        raise DataError("intransigence needs at least two learned contexts; the log has 1")
-    mean = by_context.isel(context=slice(1, None)).mean("context", skipna=False, keep_attrs=True)
-    return mean.rename("intransigence").assign_attrs(long_name=f"{by_context.attrs['long_name']}, mean over contexts")
-
-
-def intransigence_by_context(log: xr.DataTree, joint: xr.DataTree, answers: str | None = None) -> xr.DataArray:
-    """:func:`intransigence` of every context, the first included; (animal, context)."""
-    require_same_life(log, joint)
-    own, best = (_just_learned(_whole(one, answers)) for one in (log, joint))
-    gap = (best.sel(animal=own["animal"]) - own).assign_attrs(own.attrs)
-    return _named(gap, "intransigence", "joint accuracy minus accuracy when just learned")
-
-
-def require_same_life(log: xr.DataTree, joint: xr.DataTree) -> None:
-    """Raise :class:`DataError` unless these animals met these contexts in both logs, in ``joint`` jointly."""
-    owner = "intransigence"
-    one, other = (_behaviour(each).sortby("animal") for each in (log, joint))
-    if one["animal"].values.tolist() != other["animal"].values.tolist():
-        raise DataError(
-            f"{owner}: log and joint have different animals, {one['animal'].values.tolist()} and "
-            f"{other['animal'].values.tolist()}; select the common ones first"
-        )
-    settings = [json.loads(each.attrs.get("config_json", "{}")) for each in (log, joint)]
-    plans = [each.get("protocol") or {} for each in settings]
-    for name in sorted(plans[0].keys() & plans[1].keys()):
-        if plans[0][name] != plans[1][name]:
-            raise DataError(
-                f"{owner}: log and joint have different protocols: {name} {plans[0][name]!r} and {plans[1][name]!r}"
-            )
-    scenarios = [
-        each.attrs.get("scenario", found.attrs.get("scenario")) for each, found in ((log, one), (joint, other))
-    ]
-    if scenarios[0] != scenarios[1]:
-        raise DataError(f"{owner}: log and joint have different scenarios: {scenarios[0]!r} and {scenarios[1]!r}")
-    for name in ("context", "class_identity", "n_test"):
-        if name in one and name in other and not np.array_equal(one[name].values, other[name].values):
-            raise DataError(f"{owner}: log and joint have different protocols: /behaviour/{name} differs")
-    if settings[1].get("experience", "joint") != "joint":
-        found = settings[1]["experience"]
-        raise DataError(f"{owner}: joint has experience={found!r}; take a log of simulate(..., experience='joint')")
+    return named(lost.assign_attrs(matrix.attrs), "forgetting", "forgetting, mean over earlier contexts")
 
 
 def retention_by_context(log: xr.DataTree, answers: str | None = None, *, relative: bool = False) -> xr.DataArray:
@@ -295,20 +227,20 @@ def retention_by_context(log: xr.DataTree, answers: str | None = None, *, relati
     xarray.DataArray
         NaN beyond the end of the simulation, :math:`j + m > T`.
     """
-    matrix = _whole(log, answers)
+    matrix = whole(log, answers)
     n = matrix.sizes["context"]
     ages = xr.Variable("age", np.arange(n), {"long_name": "contexts learned since", "units": "1"})
     age = xr.DataArray(ages, coords={"age": ages})
     row = matrix["context"] + age
     aged = matrix.sel(contexts_learned=row.clip(max=n)).drop_vars("contexts_learned").where(row <= n)
     if relative:
-        chance = _behaviour(log).get("chance")
-        first = _just_learned(matrix)
-        level = 0.0 * first if chance is None else _just_learned(chance.sel(answers=matrix["answers"]))
+        chance = behaviour_of(log).get("chance")
+        first = just_learned(matrix)
+        level = 0.0 * first if chance is None else just_learned(chance.sel(answers=matrix["answers"]))
         aged = aged / first.where(first > level)
     aged = aged.transpose("animal", "context", "age").assign_attrs(matrix.attrs, relative=int(relative))
     what = "accuracy over accuracy when just learned" if relative else "accuracy"
-    return _named(aged, "retention", what).assign_attrs(relative=int(relative))
+    return named(aged, "retention", what).assign_attrs(relative=int(relative))
 
 
 def retention(log: xr.DataTree, answers: str | None = None, *, relative: bool = False) -> xr.DataArray:

@@ -23,7 +23,7 @@ _WHERE = {
     "CurrentInputReplay": "replay",
     "DataError": "errors",
     "DenseCortex": "cortex",
-    "ElasticWeightConsolidation": "consolidation",
+    "ElasticWeightConsolidation": "elastic",
     "ExactReplay": "replay",
     "Gating": "gating",
     "GenerativeReplay": "replay",
@@ -32,7 +32,7 @@ _WHERE = {
     "Light": "retina",
     "LogError": "errors",
     "MissingDataError": "errors",
-    "OnlineElasticWeightConsolidation": "consolidation",
+    "OnlineElasticWeightConsolidation": "elastic",
     "PermutedMNIST": "permuted",
     "PermutedProtocol": "permuted",
     "ReplayActivity": "recorder",
@@ -63,9 +63,10 @@ if TYPE_CHECKING:
     from .brain import Brain, BrainPlan
     from .brain_files import load_brain, save_brain
     from .brains import brain_inspired, classifier, generative_pair
-    from .consolidation import ElasticWeightConsolidation, OnlineElasticWeightConsolidation, SynapticIntelligence
+    from .consolidation import SynapticIntelligence
     from .context_gating import ContextGating
     from .cortex import AbstractCortex, DenseCortex
+    from .elastic import ElasticWeightConsolidation, OnlineElasticWeightConsolidation
     from .errors import DataError, LogError, MissingDataError, ReplaysimError, SettingError
     from .gating import Gating
     from .learning import Learning

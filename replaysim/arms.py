@@ -14,13 +14,9 @@ from typing import Any
 
 from .brain import BrainPlan
 from .brains import brain_inspired, classifier, generative_pair
-from .consolidation import (
-    ConsolidationRule,
-    ElasticWeightConsolidation,
-    OnlineElasticWeightConsolidation,
-    SynapticIntelligence,
-)
+from .consolidation import ConsolidationRule, SynapticIntelligence
 from .context_gating import ContextGating
+from .elastic import ElasticWeightConsolidation, OnlineElasticWeightConsolidation
 from .learning import Learning
 from .permuted import PermutedMNIST
 from .protocol import AbstractProtocol, SplitCIFAR100, SplitMNIST

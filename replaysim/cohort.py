@@ -8,8 +8,7 @@ see its neighbours.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,32 +22,9 @@ from .fisher import Judgement, fisher_information
 from .layout import Adam, by_input
 from .learning import Entrances, Experience, Trials
 from .replay import ReplayMechanism, distillation_weight
+from .shells import Perception, nested, without_values
 
-Module = TypeVar("Module", bound=nn.Module)
 _TRIALS_AT_ONCE = 2048  # stimuli that an evaluation holds at a time, per animal
-
-
-class Perception(nn.Module):
-    """Everything that one stimulus evokes in one brain: areas, logits and, with a hippocampus, the code."""
-
-    def __init__(self, brain: Brain) -> None:
-        super().__init__()
-        self.brain = brain
-
-    def forward(self, stimulus: Tensor, context: Tensor | None = None, *, start: str = RETINA) -> dict[str, Tensor]:
-        """Area name to activity, and ``logits``, ``code_mean``, ``code_log_variance``.
-
-        ``start`` is the area at which the stimulus is presented, ``context`` that of each trial where the cortex is
-        gated by it.
-        """
-        brain = self.brain
-        evoked = dict(brain.climb(stimulus, start, context=context))
-        top = evoked[brain.top]
-        evoked["logits"] = brain.readout(top)
-        if brain.hippocampus is not None:
-            read = brain.top if brain.hippocampus.reads_top else brain.cortex.reentry
-            evoked["code_mean"], evoked["code_log_variance"] = brain.hippocampus(evoked[read])
-        return evoked
 
 
 class Cohort:
@@ -124,7 +100,7 @@ class Cohort:
         self.state: ConsolidationState | None = None
         if consolidation is not None:
             self.state = in_memory_of_its_own(consolidation.begin(self._covered()), self._covered())
-        self._values = _nested({**self.synapses, **self.fixed})
+        self._values = nested({**self.synapses, **self.fixed})
         self._earlier: dict[str, Tensor] | None = None
 
     @property
@@ -322,19 +298,6 @@ class Cohort:
             for name, own in saved.items()
             if own is not None
         }
-
-
-def without_values(brain: Module) -> Module:
-    """The same modules without values, on the device ``meta``; what is one synapse under two names stays one."""
-    shells: dict[int, Any] = {id(value): value.detach().to("meta") for value in brain.buffers()}
-    for value in brain.parameters():
-        shells[id(value)] = nn.Parameter(value.detach().to("meta"), requires_grad=value.requires_grad)
-    return copy.deepcopy(brain, shells)
-
-
-def _nested(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names as the modules see them that hold a brain as their part."""
-    return {f"brain.{name}": value for name, value in values.items()}
 
 
 def _gradient(value: Tensor) -> Tensor:

@@ -18,13 +18,13 @@ from .errors import DataError, SettingError, check_choice, check_number
 from .experience import EXPERIENCES, check_experience
 from .learning import Learning
 from .life import Condition, KeptActivity
-from .observation import plastic_reentry
 from .pathways import feedback_units
 from .products import FLOATS, warn_where_slow
 from .protocol import AbstractProtocol, check_bernoulli
 from .recorder import Electrode, Preparation, check_electrodes
 from .rehearsal import rehearse
 from .replay import ReplayMechanism, check_replay
+from .standing import plastic_reentry
 from .visual_cortex import VisualCortex, standing_area
 
 

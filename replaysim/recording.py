@@ -1,7 +1,7 @@
 """Recording: listens to a cohort while it learns, and hands over finished pieces of the log.
 
 The pieces follow the log's schema; a piece is a mapping from group to dataset. Nothing here draws from the animals'
-chance or writes to their synapses, and nothing waits for the device within a context.
+chance or writes to their synapses, and within a context only probes of behaviour wait for the device.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 import xarray as xr
 
 from . import observation as see
+from . import standing
 from .cohort import Cohort
 from .drift import Drift
 from .events import Events, ReplayRound
@@ -71,7 +72,7 @@ class Recording:
         self._plan: ReplayRound | None = None
         self._synapses = self._copy_synapses()
         plastic = (
-            cohort.replay is not None and cohort.replay.source == "recall" and see.plastic_reentry(cohort.template)
+            cohort.replay is not None and cohort.replay.source == "recall" and standing.plastic_reentry(cohort.template)
         )
         self._drift = Drift() if plastic else None
 
@@ -179,8 +180,8 @@ class Recording:
         """Activity of one snapshot; that of areas which cannot change comes with the first one, once for all."""
         template = self.cohort.template.cortex
         areas = wanted.areas or template.areas[1:]
-        standing = {area for area in areas if see.stands(template, area)}
-        areas = tuple(area for area in areas if learned == 0 or area not in standing)
+        same = {area for area in areas if standing.stands(template, area)}
+        areas = tuple(area for area in areas if learned == 0 or area not in same)
         stimuli, coordinates = self._coordinates(learned, wanted.stimuli)
         piece: Piece = {"/cortex": xr.Dataset(coords=coordinates)}
         if not areas:
@@ -188,7 +189,7 @@ class Recording:
         kept = self.presentation if self._kept_suffices(areas) else self.images
         found = see.evoked(self.cohort, kept, self.protocol, self.curricula, stimuli, areas)
         for area in areas:
-            once = area in standing
+            once = area in same
             labels = ("animal", "stimulus") if once else ("animal", "snapshot", "stimulus")
             activity = see.described(
                 (*labels, "unit"),
@@ -196,7 +197,7 @@ class Recording:
                 f"activity of {area} after the non-linearity",
             )
             coords = {name: coordinates[name] for name in labels} | see.count("unit", found[area].shape[-1])
-            piece[f"/cortex/{area}"] = xr.Dataset({"activity": activity}, coords, see.about_area(template, area))
+            piece[f"/cortex/{area}"] = xr.Dataset({"activity": activity}, coords, standing.about_area(template, area))
         return piece
 
     def _kept_suffices(self, wanted: Sequence[str]) -> bool:

@@ -19,23 +19,17 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
 from .brain import Brain, gateable
-from .cohort import without_values
-from .consolidation import (
-    ConsolidationRule,
-    ConsolidationState,
-    ElasticWeightConsolidation,
-    OnlineElasticWeightConsolidation,
-    Synapses,
-    SynapticIntelligence,
-)
+from .consolidation import ConsolidationRule, ConsolidationState, Synapses, SynapticIntelligence
 from .context_gating import ContextGates
 from .cortex import RETINA, AbstractCortex, DensePlan
+from .elastic import ElasticWeightConsolidation, OnlineElasticWeightConsolidation
 from .errors import ReplaysimError, SettingError, check_number
 from .fisher import Judgement, fisher_information
 from .layout import by_input
 from .life import Condition
 from .own_cortex import check_whole, unsaved
 from .products import layers_in
+from .shells import without_values
 from .visual_cortex import VisualPlan
 
 INFORMED = (ElasticWeightConsolidation, OnlineElasticWeightConsolidation)

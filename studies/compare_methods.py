@@ -54,8 +54,8 @@ class Settings(PresetOptions):
     arms: str = field(
         default="paper",
         metadata={
-            "help": "comma-separated names of arms; paper: all but the lesions, those of the later paper (_frozen, "
-            "_1024) included; or all"
+            "help": "comma-separated names of arms; paper: all of the two papers (those of the later one end in "
+            "_frozen or _1024); or all: also those of no paper (_unscaled), and the lesions"
         },
     )
     animals: tuple[int, ...] = field(
@@ -144,7 +144,7 @@ def chosen(settings: Settings) -> list[str]:
     if settings.arms == "all":
         return every
     if settings.arms == "paper":
-        return [n for n in every if not is_lesion(n)]
+        return [n for n in every if not is_lesion(n) and "_unscaled" not in n]
     return [presets.get(settings.prefix + arm.strip()).name for arm in settings.arms.split(",")]
 
 

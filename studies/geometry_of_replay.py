@@ -221,7 +221,8 @@ def draw(
         figures_geometry.measure_over(
             kept, "contexts learned", grid[0, 0], label="geometry of context 1 kept (ρ)", limits=(None, 1.02)
         )
-        grid[0, 0].legend(frameon=False, ncols=2)
+        beside = grid[0, 0].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        beside.set_in_layout(False)  # there is room, as the panels below have colour bars
         if not replay:
             grid[0, 1].set_axis_off()
         ages = {name: one["prototype_correlation_by_age"].mean("contexts_learned") for name, one in replay.items()}

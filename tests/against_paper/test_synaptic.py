@@ -12,12 +12,8 @@ from oracle import ANIMALS, TERMS, both, brain, closest, protocol, read, synapse
 
 from replaysim.brain import Brain
 from replaysim.cohort import Cohort
-from replaysim.consolidation import (
-    ConsolidationState,
-    ElasticWeightConsolidation,
-    OnlineElasticWeightConsolidation,
-    SynapticIntelligence,
-)
+from replaysim.consolidation import ConsolidationState, SynapticIntelligence
+from replaysim.elastic import ElasticWeightConsolidation, OnlineElasticWeightConsolidation
 from replaysim.events import Cues, Events, plan_round
 from replaysim.fisher import Judgement, fisher_information
 from replaysim.learning import COMPONENTS, Trials

@@ -14,7 +14,8 @@ from analysis.forgetting import final_accuracy
 from replaysim import presets
 from replaysim.brain import Brain
 from replaysim.cohort import Cohort
-from replaysim.consolidation import ElasticWeightConsolidation, SynapticIntelligence
+from replaysim.consolidation import SynapticIntelligence
+from replaysim.elastic import ElasticWeightConsolidation
 from replaysim.fisher import Judgement, _of_any, fisher_information
 from replaysim.learning import Trials
 

@@ -18,8 +18,9 @@ from analysis.forgetting import average_accuracy, final_accuracy, retention
 from replaysim import rng
 from replaysim.brain_files import load_brain, save_brain
 from replaysim.cohort import Cohort
-from replaysim.consolidation import ElasticWeightConsolidation, SynapticIntelligence
+from replaysim.consolidation import SynapticIntelligence
 from replaysim.crew import Crew
+from replaysim.elastic import ElasticWeightConsolidation
 from replaysim.errors import DataError
 from replaysim.events import plan_round
 from replaysim.experience import BLOCK, Chance, plan_context

@@ -19,12 +19,9 @@ import replaysim as rs
 from replaysim import rng
 from replaysim.brain import Brain
 from replaysim.cohort import Cohort
-from replaysim.consolidation import (
-    ElasticWeightConsolidation,
-    OnlineElasticWeightConsolidation,
-    SynapticIntelligence,
-)
+from replaysim.consolidation import SynapticIntelligence
 from replaysim.context_gating import ContextGating
+from replaysim.elastic import ElasticWeightConsolidation, OnlineElasticWeightConsolidation
 from replaysim.experience import plan_context
 from replaysim.learning import Learning, Trials
 from replaysim.life import Condition, Rounds, present

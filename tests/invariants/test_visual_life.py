@@ -28,9 +28,10 @@ import replaysim as rs
 from replaysim import fisher, objectives, preparation, simulation
 from replaysim.brain import Brain
 from replaysim.cohort import Cohort
-from replaysim.consolidation import ElasticWeightConsolidation, SynapticIntelligence
+from replaysim.consolidation import SynapticIntelligence
 from replaysim.early_activity import forget, keep
 from replaysim.early_areas import load_early_areas
+from replaysim.elastic import ElasticWeightConsolidation
 from replaysim.events import Cues, Episodes, Events, ReplayRound, plan_round
 from replaysim.experience import plan_context
 from replaysim.fisher import Judgement, fisher_information

@@ -389,13 +389,14 @@ def test_slips(settings: dict[str, Any], words: str) -> None:
         compare_methods.chosen(compare_methods.Settings(**settings))
 
 
-def test_lesions_are_asked_for() -> None:
+def test_lesions_and_arms_of_no_paper_are_asked_for() -> None:
     every = compare_methods.Settings(protocol="split-cifar100", arms="all")
     methods = compare_methods.Settings(protocol="split-cifar100")
     left_out = set(compare_methods.chosen(every)) - set(compare_methods.chosen(methods))
     floor = "split_cifar100/class/last_context"
-    assert floor in left_out and len(left_out) == 11
-    assert all("/without_" in n or "/only_" in n for n in left_out - {floor})
+    ours = {f"split_cifar100/class/{arm}" for arm in ("lwf_unscaled_frozen", "brain_inspired_unscaled_1024")}
+    assert {floor, *ours} < left_out and len(left_out) == 13
+    assert all("/without_" in n or "/only_" in n for n in left_out - {floor, *ours})
 
 
 def test_animals_that_live_together() -> None:

@@ -75,7 +75,7 @@ def test_quality_in_one_or_two_panels_of_curves() -> None:
     single = figures_fidelity.quality_of_arms({"whole": whole}, title="digits, class scenario")
     assert len(single.axes) == 3
     assert single._suptitle.get_text().startswith("digits, class scenario; ")  # type: ignore[attr-defined]
-    better = ["Frechet distance (lower is better)", "inception score (nearer to grey is better)"]
+    better = ["Frechet distance (lower is better)", "inception score (grey is best)"]
     assert [ax.get_ylabel() for ax in single.axes[1:]] == better
     assert single.axes[2].get_ylim()[0] == 0, "the score begins at 0"
     groups = {"added": {"classic": whole, "+ modes": whole}, "left out": {"intact": whole}}

@@ -10,7 +10,7 @@ import xarray as xr
 from scipy import stats
 from small import simulate
 
-from analysis import comparison, forgetting
+from analysis import comparison, forgetting, intransigence
 from replaysim.errors import DataError, SettingError
 
 ANSWERS = ["within_context", "up_to_learned", "up_to_tested", "all"]
@@ -44,14 +44,14 @@ def log(*matrices: np.ndarray, first: int = 12, **settings: object) -> xr.DataTr
 
 
 def test_intransigence_of_known_matrices() -> None:
-    found = forgetting.intransigence_by_context(log(R), log(JOINT))
+    found = intransigence.intransigence_by_context(log(R), log(JOINT))
     assert found.dims == ("animal", "context")
     np.testing.assert_allclose(found[0], [0.02, 0.1, 0.16], atol=1e-7)
-    mean = forgetting.intransigence(log(R), log(JOINT))
+    mean = intransigence.intransigence(log(R), log(JOINT))
     assert mean.dims == ("animal",) and mean.name == "intransigence"
     assert float(mean[0]) == pytest.approx(0.13, abs=1e-7)
     assert mean.attrs["answers"] == "up_to_tested"
-    assert float(forgetting.intransigence(log(R), log(R))[0]) == 0
+    assert float(intransigence.intransigence(log(R), log(R))[0]) == 0
 
 
 def test_intransigence_goes_by_animal_not_by_place() -> None:
@@ -59,10 +59,10 @@ def test_intransigence_goes_by_animal_not_by_place() -> None:
     turned = log(JOINT, R)
     turned["behaviour"] = xr.DataTree(joint["behaviour"].to_dataset().isel(animal=[1, 0]))
     own = log(R, R)
-    xr.testing.assert_equal(forgetting.intransigence(own, joint), forgetting.intransigence(own, turned))
-    np.testing.assert_allclose(forgetting.intransigence(own, joint), [0.13, 0], atol=1e-7)
+    xr.testing.assert_equal(intransigence.intransigence(own, joint), intransigence.intransigence(own, turned))
+    np.testing.assert_allclose(intransigence.intransigence(own, joint), [0.13, 0], atol=1e-7)
     lost = log(R, np.full_like(R, np.nan))
-    np.testing.assert_allclose(forgetting.intransigence(lost, joint), [0.13, np.nan], atol=1e-7)
+    np.testing.assert_allclose(intransigence.intransigence(lost, joint), [0.13, np.nan], atol=1e-7)
 
 
 END = ("final_accuracy", "learning_accuracy", "forgetting", "backward_transfer", "forward_transfer", "retention")
@@ -107,29 +107,29 @@ def test_a_table_of_behaviour_lacks_what_a_log_does_not_allow() -> None:
 )
 def test_foreign_joint_logs_are_refused(joint: object, words: str) -> None:
     with pytest.raises(DataError, match=words):
-        forgetting.intransigence(log(R, protocol={"n_train": 5}), joint())
+        intransigence.intransigence(log(R, protocol={"n_train": 5}), joint())
 
 
 def test_other_class_orders_and_scenarios_are_refused() -> None:
     other = log(JOINT)
     other["behaviour/class_identity"][0, :2] = [1, 0]
     with pytest.raises(DataError, match="class_identity differs"):
-        forgetting.intransigence(log(R), other)
+        intransigence.intransigence(log(R), other)
     other = log(JOINT)
     other.attrs["scenario"] = "task"
     with pytest.raises(DataError, match="different scenarios: 'class' and 'task'"):
-        forgetting.intransigence(log(R), other)
+        intransigence.intransigence(log(R), other)
     with pytest.raises(DataError, match="intransigence needs at least two learned contexts"):
-        forgetting.intransigence(log(R[:2, :1]), log(R[:2, :1]))
+        intransigence.intransigence(log(R[:2, :1]), log(R[:2, :1]))
 
 
 def test_joint_animals() -> None:
     own, joint = (simulate(experience=e, animals=(12, 13)).log for e in ("sequential", "joint"))
-    found = forgetting.intransigence_by_context(own, joint)
+    found = intransigence.intransigence_by_context(own, joint)
     assert found.sizes == {"animal": 2, "context": 3}
     np.testing.assert_array_equal(found.sel(context=1), 0)  # until then both lives are the same
     with pytest.raises(DataError, match="experience='sequential'"):
-        forgetting.intransigence(joint, own)
+        intransigence.intransigence(joint, own)
 
 
 def test_forgetting_curve() -> None:

@@ -9,12 +9,8 @@ import torch
 import xarray as xr
 from small import assert_bitwise, simulate, state
 
-from replaysim.consolidation import (
-    ConsolidationRule,
-    ElasticWeightConsolidation,
-    OnlineElasticWeightConsolidation,
-    Synapses,
-)
+from replaysim.consolidation import ConsolidationRule, Synapses
+from replaysim.elastic import ElasticWeightConsolidation, OnlineElasticWeightConsolidation
 from replaysim.errors import SettingError
 
 

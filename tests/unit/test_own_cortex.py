@@ -17,7 +17,7 @@ from analysis import readings
 from replaysim.crew import Crew
 from replaysim.errors import SettingError
 from replaysim.fisher import Judgement, _of_any, fisher_information
-from replaysim.observation import plastic_reentry
+from replaysim.standing import plastic_reentry
 
 
 class Own(rs.AbstractCortex):

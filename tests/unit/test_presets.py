@@ -14,12 +14,9 @@ import replaysim as rs
 from replaysim import arms, permuted, presets, protocol
 from replaysim.arms import Preset
 from replaysim.brain import BrainPlan
-from replaysim.consolidation import (
-    ElasticWeightConsolidation,
-    OnlineElasticWeightConsolidation,
-    SynapticIntelligence,
-)
+from replaysim.consolidation import SynapticIntelligence
 from replaysim.cortex import DensePlan
+from replaysim.elastic import ElasticWeightConsolidation, OnlineElasticWeightConsolidation
 from replaysim.errors import SettingError
 from replaysim.hippocampus import HippocampusPlan, StandAlonePlan
 from replaysim.log import settings_of

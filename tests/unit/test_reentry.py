@@ -22,9 +22,9 @@ from replaysim.drift import Drift, similarity
 from replaysim.errors import SettingError
 from replaysim.events import Events, plan_round
 from replaysim.learning import Trials
-from replaysim.observation import plastic_reentry
 from replaysim.preparation import prepare
 from replaysim.replay import CurrentInputReplay, ExactReplay, GenerativeReplay
+from replaysim.standing import plastic_reentry
 
 IGNORED = pytest.mark.filterwarnings("ignore:replay enters at")
 DENSE = ("retina", "association_1", "association_2", "association_3")
