@@ -19,6 +19,7 @@ from replaysim.errors import DataError
 
 from .comparison import summarise
 from .style import MM, STYLE, colour, panel
+from .terminal import reach
 
 GREY = "0.55"
 ARMS = {"one ingredient added": ("classic", "+"), "one ingredient left out": ("intact", "−")}
@@ -171,7 +172,7 @@ def quality_of_conditions(
             )
         for ax, letter in zip(axes, "abcdef", strict=False):
             ax.set_title(letter, loc="left", fontweight="bold")
-        n = first.sizes["animal"]
+        n = reach((one.sizes["animal"] for one in every.values()), "–")
         words = f"thick: mean, thin lines and dots: {n} animals; bars: ± s.e.; grey: {real}"
         figure.suptitle(f"{title}; {words}" if title else words, fontsize=8)
         return figure

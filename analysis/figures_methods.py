@@ -47,7 +47,7 @@ class Variant(NamedTuple):
 
 
 VARIANTS = {
-    "_frozen": Variant((4, 1.5), "early areas frozen, in the paper plastic"),
+    "_frozen": Variant((4, 1.5), "early areas frozen as in 2022, not plastic as in 2020"),
     "_faithful": Variant((1.5, 1.5), "slips of the published code repeated"),
     "_1024": Variant((4, 1.5, 1, 1.5), "code divergence over 1024"),
     "_unscaled": Variant((4, 1.5, 1, 1.5, 1, 1.5), "distillation without the squared temperature"),

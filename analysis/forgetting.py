@@ -127,15 +127,15 @@ def whole(log: xr.DataTree | xr.Dataset, answers: str | None, use: str = "change
     """The retention matrix of a finished log; NaN for animals that did not live to the end, if need be for all."""
     matrix = retention_matrix(log, answers, use=use)
     learned, contexts = int(matrix["contexts_learned"].max()), matrix.sizes["context"]
+    lived = ~matrix["animal"].isin(np.atleast_1d(log.attrs.get("animals_with_faults", -1)))
     if learned < contexts:
-        faults = np.atleast_1d(log.attrs.get("animals_with_faults", -1))
-        if not np.isin(matrix["animal"].values, faults).all():
+        if lived.any():
             raise DataError(
                 f"this simulation is not finished: {learned} of {contexts} contexts were learned; take "
                 "average_accuracy()"
             )
         matrix = matrix.reindex(contexts_learned=np.arange(contexts + 1))
-    return matrix.where(_end(matrix).notnull().any("context"))
+    return matrix.where(lived & _end(matrix).notnull().any("context"))
 
 
 def just_learned(matrix: xr.DataArray) -> xr.DataArray:

@@ -181,7 +181,7 @@ def gap_between(worse: Mapping[tuple[str, str], float], better: Mapping[tuple[st
     return Gap(statistics.fmean(gaps), error, len(gaps), n)
 
 
-def _fair_gap(worse: Sequence[Row], better: Sequence[Row]) -> tuple[Gap | None, str]:
+def fair_gap(worse: Sequence[Row], better: Sequence[Row]) -> tuple[Gap | None, str]:
     """Difference within the first way of computing in which both have lived the same life, else across; its mark.
 
     A precision in which both have, on whatever device, goes before ways that differ in it.
@@ -197,7 +197,7 @@ def _fair_gap(worse: Sequence[Row], better: Sequence[Row]) -> tuple[Gap | None, 
 
 
 def _verdict(step: Step, worse: Sequence[Row], better: Sequence[Row]) -> str:
-    pair, (found, mark) = f"{step.better} − {step.worse}", _fair_gap(worse, better)
+    pair, (found, mark) = f"{step.better} − {step.worse}", fair_gap(worse, better)
     if found is None:
         return f"{pair}: no life of both"
     gap = found.mean

@@ -18,7 +18,7 @@ from replaysim.errors import DataError
 
 from . import precisions
 from .csv_tables import ALL_CONTEXTS
-from .orders import gap_between, lives_of
+from .orders import fair_gap
 from .origins import Row
 from .published import MEAN, Known
 from .summary_tables import YARDSTICK, animals
@@ -75,13 +75,13 @@ class Numbers:
             if found is None:
                 raise DataError(f"text about {self.world}: nothing is published of {match.group()}{_MEND}")
             return str(found)
-        rows = self._lives(match["arm"], steps)
-        rows = [row for row in rows if match["first"] is None or int(row["chance"]) < int(match["first"])]
         if match["less"]:
-            gap = gap_between(lives_of(self._lives(match["less"], steps)), lives_of(rows))
+            gap, _ = fair_gap(self._lives(match["less"], steps), self._lives(match["arm"], steps))
             if gap is None:
                 raise DataError(f"text about {self.world}: no life of both in {match.group()}{_MEND}")
             return _with_error(gap.mean, gap.error)
+        rows = precisions.first(self._lives(match["arm"], steps))
+        rows = [row for row in rows if match["first"] is None or int(row["chance"]) < int(match["first"])]
         lives = animals(rows)
         if match["animal"]:
             lives = {one: some for one, some in lives.items() if one == int(match["animal"])}
@@ -95,7 +95,7 @@ class Numbers:
     def _lives(self, arm: str, steps: int) -> list[Row]:
         usual = (self.early, ALL_CONTEXTS, str(steps))
         own = self.rows.get(f"{self.world}/{arm}", ())
-        return precisions.first([row for row in own if (row["early"], row["contexts"], row["steps"]) == usual])
+        return [row for row in own if (row["early"], row["contexts"], row["steps"]) == usual]
 
 
 def _wrapped(paragraph: str) -> str:

@@ -15,7 +15,7 @@ from replaysim.errors import DataError
 
 from . import fidelity, replay_fidelity
 from .comparison import summarise
-from .terminal import plus_minus
+from .terminal import plus_minus, reach
 
 SHOWN = {
     "improved_precision": ("precision", "k-NN"),
@@ -95,12 +95,6 @@ def read_measures(path: Path) -> xr.Dataset:
         raise DataError(f"{path}: cannot be read; remove it, and the arm is judged again ({error})") from error
 
 
-def _fewest_and_most(found: Mapping[str, xr.Dataset]) -> set[int]:
-    """How many animals an arm has; a single number where it is the same in all."""
-    sizes = [one.sizes["animal"] for one in found.values()]
-    return {min(sizes), max(sizes)}
-
-
 def table(found: Mapping[str, xr.Dataset]) -> str:
     """Mean and standard error over animals of every measure and arm; real against real in the last line."""
     first = next(iter(found.values()))
@@ -122,7 +116,7 @@ def table(found: Mapping[str, xr.Dataset]) -> str:
         return (f"{name:14s}" + "".join(cells)).rstrip()
 
     head = [(f"{'':14s}" + "".join(f"{names[i]:>12s}    " for names in columns.values())).rstrip() for i in (0, 1)]
-    n, animals = first.attrs["n_generated"], " to ".join(str(n) for n in sorted(_fewest_and_most(found)))
+    n, animals = first.attrs["n_generated"], reach(one.sizes["animal"] for one in found.values())
     rule = "-" * len(head[0].rstrip())
     lines = [*head, rule, *(line(name, values) for name, values in found.items()), rule]
     what = [

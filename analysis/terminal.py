@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import xarray as xr
 
@@ -30,6 +31,12 @@ def mean_and_error(values: xr.DataArray, *, scale: float = 100, digits: int = 1,
     """Mean and standard error over animals, times ``scale`` (100: per cent); see :func:`plus_minus`."""
     found = summarise(values)
     return plus_minus(scale * float(found["mean"]), scale * float(found["standard_error"]), digits=digits, width=width)
+
+
+def reach(counts: Iterable[int], between: str = " to ") -> str:
+    """Least and largest of some numbers, ``5 to 6``; a single one where all are the same."""
+    some = list(counts)
+    return between.join(str(n) for n in sorted({min(some), max(some)}))
 
 
 def format_table(table: xr.Dataset) -> str:

@@ -211,7 +211,7 @@ def table(
     found: Mapping[str, Mapping[str, xr.DataArray]], references: Mapping[str, xr.DataArray], chance: float
 ) -> str:
     """Final accuracy by amount, with and without re-initialisation."""
-    from analysis.terminal import mean_and_error
+    from analysis.terminal import mean_and_error, reach
 
     def cell(values: xr.DataArray) -> str:
         return mean_and_error(values, width=10)
@@ -231,7 +231,9 @@ def table(
                     f"{'':17s}" if at is None else cell(at.sel(reinitialised=anew)) for anew in (False, True)
                 )
             lines.append(f"{amount:<38d}{cells}".rstrip())
-    n = next(iter(references.values())).sizes["animal"]
+    counted = [curves[axis].notnull().sum("animal") for curves in found.values() for axis in AXES]
+    counted += [values.notnull().sum("animal") for values in references.values()]
+    n = reach(int(each) for one in counted for each in one.values.ravel())
     lines += ["-" * len(head), *(f"{name:38s}{cell(values)}" for name, values in references.items())]
     lines += [
         f"{'chance':38s}{100 * chance:10.1f}",

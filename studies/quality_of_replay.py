@@ -192,7 +192,8 @@ def judged(arm: Arm, portion: Portion, real: xr.DataArray, embedding: Embedding,
     from replaysim.resumption import KeptBrains
 
     path = portion.folder / "quality.nc"
-    made_of = {"log_id": portion.log.attrs["id"], "embedding_id": embedding.id}
+    asked = arm.brain.modes is not None or arm.brain.gating is not None
+    made_of = {"log_id": portion.log.attrs["id"], "embedding_id": embedding.id, "asked_for_classes": int(asked)}
     if path.exists():
         there = read_measures(path)
         same = {key: there.attrs.get(key) for key in made_of} == made_of
@@ -203,7 +204,7 @@ def judged(arm: Arm, portion: Portion, real: xr.DataArray, embedding: Embedding,
         seen(real, embedding),
         [seen(one, embedding) for one in memories(brains, len(real))],
         paper=settings.photographs,
-        asked=arm.brain.modes is not None or arm.brain.gating is not None,
+        asked=asked,
     )
     expected = expectation(brains, real, stimuli=settings.stimuli)
     there = there.merge(expected, combine_attrs="no_conflicts").assign_attrs(made_of)
@@ -284,7 +285,8 @@ def main(settings: Settings) -> None:
             found[name] = together(parts, settings.animals)
     if not found:
         raise LogError("losses became infinite in all animals of all arms: nobody is left to be judged")
-    text = "\n".join([table(found), "", *origin_lines(logs)])
+    dead = [name for name in arms if name not in found]
+    text = "\n".join([table(found), *(f"{name}: no animal lived to the end" for name in dead), "", *origin_lines(logs)])
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
     kept = xr.DataTree.from_dict({f"/{folder_name(name)}": one for name, one in found.items()})

@@ -29,6 +29,12 @@ from analysis.summary_tables import Cohort, Tables
 from replaysim.commandline import run_study
 from replaysim.errors import DataError, LogError, SettingError, check_choice
 
+_SHOWN_FIRST = [
+    f"{world}/{scenario}"
+    for world in ("split_cifar100", "split_mnist", "permuted_mnist")
+    for scenario in ("class", "domain", "task")
+]
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -77,7 +83,9 @@ def section(
                 ]
             tables = Tables(cohorts, known, SOURCES, bounds, orders, OTHERS)
             parts += tables.table(wanted, steps, grouped, contexts, whole=whole)
-    numbers = Numbers(world, cohorts[0].early, presets.get(next(iter(grouped))).learning.steps, grouped, known)
+    if not rows:  # nothing to say something about
+        return "\n".join(parts)
+    numbers = Numbers(world, cohorts[0].early, presets.get(rows[0]["preset"]).learning.steps, grouped, known)
     return "\n".join([*parts, numbers.fill(by.deviations), *pictures(by.title)])
 
 
@@ -87,12 +95,13 @@ def names_of_arms() -> str:
     from replaysim.ingredients import is_lesion
 
     about: dict[str, str] = {}
-    for name in presets.names():
+    for name in sorted(presets.names(), key=lambda name: _SHOWN_FIRST.index(name.rpartition("/")[0])):
         if not is_lesion(name):
-            about.setdefault(name.rpartition("/")[2], presets.get(name).about)
+            group, arm = name.rsplit("/", 1)
+            about.setdefault(arm, f"{presets.get(name).about} ({group.replace('_', ' ').replace('/', ', ')})")
     return "\n".join(
         [
-            "Arms, with the numbers of the first protocol that has them (`replaysim run --list` shows all):",
+            "Arms, with the numbers of one protocol and scenario each (those of all: `replaysim run --list`):",
             "",
             *(f"- `{arm}`: {words}" for arm, words in sorted(about.items())),
             "",

@@ -82,6 +82,10 @@ def test_who_did_not_live_to_the_end_has_no_value(name: str) -> None:
     nobody = measure(short)
     assert nobody.sizes == found.sizes and nobody.isnull().all()
     assert forgetting.survivors(short) == [] and forgetting.survivors(log(R, dead)) == [12]
+    finite = log(R, R)  # an infinite loss may leave decisions finite
+    finite.attrs["animals_with_faults"] = np.array([13])
+    xr.testing.assert_identical(measure(finite).isnull(), found.isnull())
+    assert forgetting.survivors(finite) == [12]
     short.attrs["animals_with_faults"] = 12
     with pytest.raises(DataError, match="not finished: 2 of 3 contexts"):
         measure(short)

@@ -145,7 +145,7 @@ ANALYSIS = {
     "style": "",
     "figures": "comparison forgetting style",
     "figures_geometry": "figures rsa style",
-    "figures_fidelity": "comparison style",
+    "figures_fidelity": "comparison style terminal",
     "figures_replay": "comparison style",
     "figures_methods": "comparison published style",
     "methods_table": "forgetting published terminal",

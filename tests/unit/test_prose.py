@@ -38,6 +38,15 @@ def test_a_field_becomes_a_number(text: str, wanted: str) -> None:
     assert NUMBERS.fill(f"LwF: {text} %.") == f"LwF: {wanted} %.\n"
 
 
+def test_arms_are_compared_within_one_way_of_computing() -> None:
+    """As in the lists of orders, though cells show another one."""
+    low = [row("class/lwf", animal, 0.1, precision="bfloat16", device="H200") for animal in (12, 13, 14)]
+    rows = {"w/class/lwf": [*LWF, *low], "w/class/gr": GR}
+    assert (
+        Numbers("w", "none", 10, rows, KNOWN).fill("{class/lwf}, {class/gr - class/lwf}") == "10.0 ± 0.0, 40.0 ± 10.0\n"
+    )
+
+
 def test_paragraphs_are_filled_anew_and_lists_are_not() -> None:
     text = "one\ntwo-three {class/lwf@12}\n\n1. first\n   line\n2. second\n"
     assert NUMBERS.fill(text) == "one two-three 20.0\n\n1. first\n   line\n2. second\n"
