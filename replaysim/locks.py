@@ -55,8 +55,9 @@ def _locked(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     file = folder / LOCK
-    lock = FileLock(str(file), timeout=0)
-    ours = True
+    there, ours = file.exists(), True
+    # others who may write there must see that it is kept; no marker in its place, which a killed process would leave
+    lock = FileLock(str(file), timeout=0, mode=0o666, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout:
@@ -73,3 +74,6 @@ def _locked(folder: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):  # Windows removes no open file
                 file.unlink()  # while it is ours: afterwards it may be somebody else's
             lock.release()
+        elif not there:
+            with contextlib.suppress(OSError):
+                file.unlink()  # made before it turned out that it cannot be locked

@@ -19,7 +19,13 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
 from .brain import Brain, gateable
-from .consolidation import ConsolidationRule, ConsolidationState, Synapses, SynapticIntelligence
+from .consolidation import (
+    ConsolidationRule,
+    ConsolidationState,
+    Synapses,
+    SynapticIntelligence,
+    in_memory_of_its_own,
+)
 from .context_gating import ContextGates
 from .cortex import RETINA, AbstractCortex, DensePlan
 from .elastic import ElasticWeightConsolidation, OnlineElasticWeightConsolidation
@@ -27,7 +33,7 @@ from .errors import ReplaysimError, SettingError, check_number
 from .fisher import Judgement, fisher_information
 from .layout import by_input
 from .life import Condition
-from .own_cortex import check_whole, unsaved
+from .own_cortex import check_whole, same, unsaved
 from .products import layers_in
 from .shells import without_values
 from .visual_cortex import VisualPlan
@@ -140,7 +146,7 @@ def _one_pass(
         if training and total.requires_grad:
             total.backward()
     for name in unsaved(own):
-        if name in fixed and not torch.equal(fixed[name], torch.stack([own.get_buffer(name)] * ANIMALS)):
+        if name in fixed and not same(fixed[name], torch.stack([own.get_buffer(name)] * ANIMALS)):
             must = "saved with the brain, without persistent=False: the activity of the cortex changes it"
             raise SettingError(type(cortex).__name__, name, "another value after a pass", must)
 
@@ -231,6 +237,7 @@ def _consolidate(condition: Condition, naive: Brain, rule: ConsolidationRule) ->
     with _answers_for(owner, "begin", hint("begin")):
         state = own.begin(synapses)
     _check_state(owner, "begin", state, least=0)
+    state = in_memory_of_its_own(state, synapses)
     for learned in (1, 2):
         if rule.watches_steps:
             before = {name: value.detach() - 0.01 for name, value in synapses.items()}
@@ -240,6 +247,7 @@ def _consolidate(condition: Condition, naive: Brain, rule: ConsolidationRule) ->
         with _answers_for(owner, "consolidate", hint("consolidate")):
             state = own.consolidate(state, synapses, information)
         _check_state(owner, "consolidate", state, least=learned)
+        state = in_memory_of_its_own(state, synapses)
         with _answers_for(owner, "penalty", hint("penalty")):
             penalty = own.penalty(state, synapses)
         shape = tuple(penalty.shape) if isinstance(penalty, Tensor) else None

@@ -26,7 +26,7 @@ from .log import BRAINS, RunFolder, folder_named, open_log
 from .preparation import check_animals, prepare
 from .protocol import AbstractProtocol
 from .sameness import refuse_other
-from .simulation import describe, simulate
+from .simulation import Brains, describe, simulate
 
 
 class KeptBrains(Mapping[int, Brain]):
@@ -126,7 +126,7 @@ def simulate_once(
         Split CIFAR-100.
     **settings
         All others of :func:`~replaysim.simulate`. Device, workers and threads may differ from those of the
-        earlier simulation.
+        earlier simulation. ``keep`` is called where something is simulated, and not for a log that is complete.
 
     Raises
     ------
@@ -149,8 +149,16 @@ def simulate_once(
         if keep_brains and kept.folder.exists():
             tensor_files.check_folder(kept.folder)
         going_on = not overwrite and bool(settings.get("checkpoints")) and not (folder / "run.nc").is_file()
-        keep = kept.keep if keep_brains else settings.pop("keep", None)
-        result = simulate(brain, protocol, animals=seeds, out=folder, overwrite=not going_on, keep=keep, **settings)
+        theirs = settings.pop("keep", None)
+
+        def keep(brains: Brains) -> None:
+            if keep_brains:
+                kept.keep(brains)
+            if theirs is not None:
+                theirs(brains)
+
+        wanted = keep if theirs is None or callable(theirs) else theirs  # which is refused
+        result = simulate(brain, protocol, animals=seeds, out=folder, overwrite=not going_on, keep=wanted, **settings)
         return Resumed(result.log, kept, True)
 
 

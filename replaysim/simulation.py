@@ -162,6 +162,8 @@ def simulate(
     """
     for name, flag in (("overwrite", overwrite), ("checkpoints", checkpoints)):
         check_choice("simulate", name, flag, (True, False))
+    if keep is not None and not callable(keep):
+        raise SettingError("simulate", "keep", keep, "None or a function that gets the trained brains")
     seeds = check_animals(animals)
     place = None if out is None else logs.folder_named("simulate", out)
     condition = prepare(brain, protocol, learning, replay, consolidation, experience, record, device, precision, chance)

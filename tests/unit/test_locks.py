@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 import pytest
 from lives import same
@@ -97,15 +97,28 @@ def test_blocks_within_one_another(tmp_path: Path) -> None:
         simulate(out=tmp_path / "file")
 
 
-@pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(37, "No locks available")])
-def test_where_nothing_can_be_locked(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_given: Any, **_settings: Any) -> None:
-        raise error
+@pytest.mark.skipif(sys.platform == "win32", reason="flock is of other systems")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_nothing_can_be_locked(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is refused, not even by what a process left that was killed there, and nothing stays."""
+    import fcntl
 
-    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
-    with held(tmp_path), held(tmp_path):
+    def refuse(*_given: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with held(tmp_path / "new"), held(tmp_path / "new"):
+        assert elsewhere(lambda: held(tmp_path / "new").__enter__()) is None
+    assert not (tmp_path / "new").exists()
+    with held(tmp_path):
         RunFolder.create(tmp_path).write_config({})
-    assert (tmp_path / "config.json").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other systems have modes of files")
+def test_others_who_may_write_there_see_that_it_is_kept(tmp_path: Path) -> None:
+    with held(tmp_path):
+        assert (tmp_path / LOCK).stat().st_mode & 0o777 == 0o666
 
 
 def test_a_slip_leaves_no_folder(tmp_path: Path) -> None:

@@ -413,3 +413,16 @@ def test_folders_are_asked_before_anything_is_simulated(tmp_path: Path) -> None:
     assert not is_complete(brain(own), own, keep_brains=True, **wanted)
     with pytest.raises(LogError, match="other settings"):
         is_complete(brain(own), own, **wanted, chance=2)
+
+
+def test_brains_may_be_handed_over_besides(tmp_path: Path) -> None:
+    """To the folder and to the user; what is no function is refused before anything is computed."""
+    given: list[int] = []
+    settings: dict[str, Any] = {"keep_brains": True, "keep": lambda brains: given.extend(sorted(brains))}
+    assert once(tmp_path, **settings).brains.complete and given == [12, 13]
+    once(tmp_path, **settings)
+    assert given == [12, 13], "the log is complete"
+    for keep_brains in (True, False):
+        with pytest.raises(SettingError, match=r"simulate\.keep: got 3, must be None or a function"):
+            once(tmp_path / "new", keep_brains=keep_brains, keep=3)
+    assert not (tmp_path / "new").exists()
