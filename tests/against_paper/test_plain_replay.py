@@ -1,4 +1,4 @@
-"""Whole lives with chance of their own come out as those of an implementation that shares nothing with ours."""
+"""Whole lives with chance of their own come to the mean of an implementation that shares nothing with ours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ANIMALS = range(12, 20)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["brain-inspired replay", "LwF"])
-def test_lives_are_distributed_alike(kind: str) -> None:
+def test_lives_have_the_same_mean(kind: str) -> None:
     """On the digits: the same mean accuracy within three standard errors of the difference."""
     own, current = rs.SplitDigits(scenario="class"), kind == "LwF"
     settings = Settings(units=100, code=30, closed=0.5, divisor=64.0, steps=100, batch=64, rate=3e-3)
