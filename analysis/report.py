@@ -20,6 +20,7 @@ from replaysim.errors import LogError
 from replaysim.log import open_log
 
 from . import readings
+from .devices import automatic, choose_device
 from .page import Page
 from .report_behaviour import behaviour, comparison
 from .report_geometry import geometry, replay
@@ -33,7 +34,9 @@ SECTIONS: tuple[tuple[str, Section], ...] = (
 )
 
 
-def write_report(paths: Sequence[str | os.PathLike[str]], out: Path, *, overwrite: bool = False) -> Path:
+def write_report(
+    paths: Sequence[str | os.PathLike[str]], out: Path, *, overwrite: bool = False, device: str = "auto"
+) -> Path:
     """Read logs and write the page.
 
     Parameters
@@ -44,9 +47,13 @@ def write_report(paths: Sequence[str | os.PathLike[str]], out: Path, *, overwrit
         HTML file to write.
     overwrite
         Replace an earlier file.
+    device
+        Where to compute, see :func:`analysis.devices.choose_device`.
 
     Raises
     ------
+    SettingError
+        For a device that does not exist here.
     LogError
         If a log cannot be read, or the file is there already, is one of the logs, is no ``.html`` or cannot be written;
         checked before anything is computed.
@@ -65,9 +72,11 @@ def write_report(paths: Sequence[str | os.PathLike[str]], out: Path, *, overwrit
     same = [path for i, path in enumerate(paths) if Path(path).resolve() in {Path(p).resolve() for p in paths[:i]}]
     if same:
         raise LogError(f"{same[0]}: is given twice")
+    choose_device(device)
     logs = [open_log(path, load=False) for path in paths]
     try:
-        text = report(dict(zip(names(logs, paths), logs, strict=True)))
+        with automatic(device):
+            text = report(dict(zip(names(logs, paths), logs, strict=True)))
     finally:
         for log in logs:
             log.close()

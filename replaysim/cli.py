@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     )
     page.add_argument("log", type=Path, nargs="+", help="run.nc files, or folders of runs; several are compared")
     page.add_argument("--out", type=Path, default=Path("report.html"), help="file to write (default: report.html)")
+    page.add_argument("--device", default="auto", help="where to compute: cpu, cuda or auto (default: auto)")
     page.add_argument("--overwrite", action="store_true", help="replace an earlier file")
     return top
 
@@ -81,7 +82,7 @@ def _describe(given: argparse.Namespace) -> None:
 def _report(given: argparse.Namespace) -> None:
     from analysis.report import write_report
 
-    print(write_report(given.log, given.out, overwrite=given.overwrite))
+    print(write_report(given.log, given.out, overwrite=given.overwrite, device=given.device))
 
 
 def _run(given: argparse.Namespace) -> None:

@@ -166,7 +166,7 @@ ANALYSIS = {
     "page": "style",
     "report_behaviour": "comparison figures forgetting page style",
     "report_geometry": None,
-    "report": "page readings report_behaviour report_geometry",
+    "report": "devices page readings report_behaviour report_geometry",
     "__init__": "",
 }
 

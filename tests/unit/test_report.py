@@ -13,7 +13,7 @@ import xarray as xr
 from small import brain, protocol, simulate
 
 import replaysim as rs
-from analysis import readings, report
+from analysis import devices, readings, report
 from analysis.retained_geometry import retained_geometry
 from replaysim.cli import main
 
@@ -166,6 +166,18 @@ def test_other_scenarios(scenario: str) -> None:
     text = " ".join(read(report.report({"systems": log})).text)
     assert not re.search(r"\bnan\b", text)
     assert "as asked for, %" in text
+
+
+def test_a_page_is_computed_where_one_says(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(report, "report", lambda logs: asked.append(devices.choose_device().type) or "<html></html>")
+    main(["report", str(folder / "bare"), "--out", str(tmp_path / "page.html"), "--device", "cpu"])
+    assert asked == ["cpu"]
+    with pytest.raises(SystemExit):
+        main(["report", str(folder / "bare"), "--out", str(tmp_path / "other.html"), "--device", "cuda:99"])
+    assert "there is no such GPU on this machine" in capsys.readouterr().err and asked == ["cpu"]
 
 
 def test_slips(folder: Path, tmp_path: Path) -> None:
