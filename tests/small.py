@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
+from torch import Tensor, nn
 
 import replaysim as rs
 
@@ -56,3 +58,23 @@ def assert_bitwise(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> 
     assert one.keys() == other.keys()
     for name, value in one.items():
         assert value.dtype == other[name].dtype and value.tobytes() == other[name].tobytes(), name
+
+
+class Own(rs.AbstractCortex):
+    """A colleague's cortex, which is right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.areas, self.sizes, self.reentry = ("retina", "v1", "it"), {"retina": 16, "v1": 12, "it": 9}, "v1"
+        self.v1: Any = nn.Linear(16, 12)
+        self.it = nn.Linear(12, 9)
+
+    def forward(self, activity: Tensor, start: str = "retina", stop: str | None = None) -> dict[str, Tensor]:
+        evoked = {start: activity.flatten(1)}
+        for area, below in (("v1", "retina"), ("it", "v1")):
+            if below in evoked and stop not in evoked:
+                evoked[area] = self.climbed(area, evoked[below])
+        return evoked
+
+    def climbed(self, area: str, below: Tensor) -> Tensor:
+        return torch.tanh(self.get_submodule(area)(below))

@@ -5,18 +5,16 @@ from __future__ import annotations
 import csv
 import functools
 import hashlib
-import importlib.util
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import netCDF4
 import numpy as np
 import pytest
+from loading import load
 
 import replaysim as rs
 from analysis import forgetting
@@ -28,16 +26,6 @@ from replaysim.log import settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
 Study = Callable[..., str]
-
-
-def load(name: str) -> ModuleType:
-    """A study as a module."""
-    spec = importlib.util.spec_from_file_location(f"study_{name}", ROOT / "studies" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 compare_methods = load("compare_methods")

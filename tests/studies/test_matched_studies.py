@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from loading import load
 
 from replaysim import resumption
 from replaysim.errors import LogError
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("synaptic_vs_systems", "geometry_of_replay")
-
-
-def load(name: str) -> ModuleType:
-    """A study as a module."""
-    spec = importlib.util.spec_from_file_location(f"matched_{name}", ROOT / "studies" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

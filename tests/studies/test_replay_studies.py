@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from loading import load
 
 from analysis import style
 from replaysim import presets
@@ -22,18 +20,7 @@ from replaysim.checkpoints import Checkpoint
 from replaysim.cohort import Cohort
 from replaysim.hippocampus import StandAlonePlan
 
-ROOT = Path(__file__).resolve().parents[2]
 EVENTS, UNITS = (1, 2, 4, 8, 16, 32, 64, 128, 256), (10, 20, 40, 100, 200, 400, 1000)
-
-
-def load(name: str) -> ModuleType:
-    """A study as a module."""
-    spec = importlib.util.spec_from_file_location(f"replay_{name}", ROOT / "studies" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 # --- amounts

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from loading import load
 
 from analysis import survival
 from replaysim.early_areas import shipped, shipped_areas
 from replaysim.errors import DataError, LogError, SettingError
 
-ROOT = Path(__file__).resolve().parents[2]
 PHOTOGRAPHS = {"protocol": "split-cifar100"}
-
-
-def load(name: str) -> ModuleType:
-    """A study as a module."""
-    spec = importlib.util.spec_from_file_location(f"options_{name}", ROOT / "studies" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize(

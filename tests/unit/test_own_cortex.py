@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import assert_bitwise, protocol, simulate, state
+from small import Own, assert_bitwise, protocol, simulate, state
 from torch import Tensor, nn
 
 import replaysim as rs
@@ -18,26 +18,6 @@ from replaysim.crew import Crew
 from replaysim.errors import SettingError
 from replaysim.fisher import Judgement, _of_any, fisher_information
 from replaysim.standing import plastic_reentry
-
-
-class Own(rs.AbstractCortex):
-    """A colleague's cortex, which is right."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.areas, self.sizes, self.reentry = ("retina", "v1", "it"), {"retina": 16, "v1": 12, "it": 9}, "v1"
-        self.v1: Any = nn.Linear(16, 12)
-        self.it = nn.Linear(12, 9)
-
-    def forward(self, activity: Tensor, start: str = "retina", stop: str | None = None) -> dict[str, Tensor]:
-        evoked = {start: activity.flatten(1)}
-        for area, below in (("v1", "retina"), ("it", "v1")):
-            if below in evoked and stop not in evoked:
-                evoked[area] = self.climbed(area, evoked[below])
-        return evoked
-
-    def climbed(self, area: str, below: Tensor) -> Tensor:
-        return torch.tanh(self.get_submodule(area)(below))
 
 
 def plan(cortex: Any) -> rs.BrainPlan:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from small import brain, protocol, simulate, stimuli
+from small import Own, brain, protocol, simulate, stimuli
 from torch import Tensor, nn
 
 import replaysim as rs
@@ -269,25 +269,6 @@ def test_settings_of_own_rules_are_logged_or_refused() -> None:
 
 
 # --- cortices
-
-
-class Own(rs.AbstractCortex):
-    """A colleague's cortex, which is right."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.areas, self.sizes, self.reentry = ("retina", "v1", "it"), {"retina": 16, "v1": 12, "it": 9}, "v1"
-        self.v1, self.it = nn.Linear(16, 12), nn.Linear(12, 9)
-
-    def forward(self, activity: Tensor, start: str = "retina", stop: str | None = None) -> Any:
-        evoked = {start: activity.flatten(1)}
-        for area, below in (("v1", "retina"), ("it", "v1")):
-            if below in evoked and stop not in evoked:
-                evoked[area] = self.climbed(area, evoked[below])
-        return evoked
-
-    def climbed(self, area: str, below: Tensor) -> Tensor:
-        return torch.tanh(self.get_submodule(area)(below))
 
 
 class OtherSizes(Own):
