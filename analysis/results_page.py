@@ -20,15 +20,15 @@ SOURCES = {
 }
 
 
-YARDSTICK = "a9cccb3268ab"
-"""Beginning of the SHA-256 of the file with the early areas of the paper's code, which are not ours to ship."""
+YARDSTICK = "10bf17d5b79c"
+"""The early areas of the paper's code, which are not ours to ship, as ``which_areas`` names them."""
 SHIPPED = "shipped"
-"""Stands for the early areas that come with this version: in summaries, the beginning of their SHA-256."""
+"""Stands for the early areas that come with this version; summaries have the name that ``which_areas`` gives them."""
 OTHERS = {
     "e5ef14236b63": "recipe `closing` (`data/README.md`), variance of their activity 0.54",
     "4a749fdbc662": "recipe `script` (`data/README.md`), as those of the paper of 2022 were made, variance 0.62",
 }
-"""Early areas that have no column, by the beginning of the SHA-256 of their file."""
+"""Early areas that have no column; of these the SHA-256 of the file was taken, note and all, and they are gone."""
 ALL = (Cohort("none", "ours", "ours"),)
 BY_AREAS = (
     Cohort(YARDSTICK, "ours, the paper's early areas", "paper's areas"),
@@ -139,8 +139,8 @@ fail: a hundred steps are too few for classic replay, whose accuracy falls at th
         "2020. Arms that end in `_1024` divide the code divergence by the 1024 units of the re-entry area, not by the "
         "3072 elements of a photograph. The numbers of brain-inspired replay published in 2021 are those of the code "
         "of 2020, its authors say, which divides by 3072. The paper's early areas come with its code and are not ours "
-        "to ship: `--early FILE` names a file of them, written with `replaysim.early_areas.save_early_areas` (the "
-        "SHA-256 of ours begins with a9cccb3268ab).",
+        "to ship: `--early FILE` names a file of them, written with `replaysim.early_areas.save_early_areas` "
+        "(`replaysim.early_areas.which_areas(FILE)` says 10bf17d5b79c).",
         deviations="""\
 Further deviations:
 

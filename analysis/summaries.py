@@ -68,7 +68,7 @@ def rows_of(log: xr.DataTree, preset: str, *, early: str = "none", contexts: int
     preset
         Name of the arm.
     early
-        Which early areas: the first twelve hexadecimal digits of their file's SHA-256, or ``"none"``.
+        Which early areas, as :func:`replaysim.early_areas.which_areas` says it, or ``"none"``.
     contexts
         How many contexts there were, where there were fewer than the protocol has.
 

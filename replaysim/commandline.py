@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
+import shlex
 import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, TypeVar, Union
 
 from .errors import ReplaysimError
@@ -73,12 +77,48 @@ def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: A
     parser.add_argument("--" + field.name.replace("_", "-"), **given)
 
 
+def _seeds(animals: tuple[int, ...]) -> str:
+    """Seeds as :func:`parse_animals` reads them."""
+    if animals == tuple(range(animals[0], animals[-1] + 1)):
+        return f"{animals[0]}:{animals[-1] + 1}"
+    return ",".join(map(str, animals))
+
+
 def _shown(default: object) -> str:
-    if isinstance(default, tuple) and default == tuple(range(default[0], default[-1] + 1)):
-        return f"{default[0]}:{default[-1] + 1}"
+    if isinstance(default, tuple):
+        return _seeds(default)
     if isinstance(default, bool):
         return "yes" if default else "no"
     return "" if default is None else str(default)
+
+
+def arguments(settings: object) -> str:
+    """What has to be typed to get these settings from :func:`parse_settings`, as a shell would read it."""
+    words: list[str] = []
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, field.name)
+        option = field.name.replace("_", "-")
+        if value == field.default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words += [f"--{option}", _seeds(value) if isinstance(value, tuple) else str(value)]
+    return shlex.join(words)
+
+
+def load_script(path: Path) -> ModuleType:
+    """A script, such as a study, as a module; always the same one."""
+    name = f"script_{path.stem}"
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ == str(path):
+        return known
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 def run_study(main: Callable[[T], None], cls: type[T], argv: Sequence[str] | None = None) -> None:

@@ -17,6 +17,7 @@ from .cortex import RETINA
 from .early_areas import EarlyAreas
 from .errors import DataError, check_choice, check_number
 from .retina import Light, adapt
+from .tensor_files import fingerprint
 from .visual_cortex import VisualCortex
 
 STIMULI_AT_ONCE = 500
@@ -78,7 +79,7 @@ def keep(
             f"keep: stimuli have shape {stimuli.shape}, must be (stimulus, {', '.join(map(str, shape))}) "
             f"or (stimulus, {areas.sizes[RETINA]})"
         )
-    key = (_of_stimuli(stimuli), _of_areas(areas), light, float(scale), area, str(device), dtype)
+    key = (_of_stimuli(stimuli), fingerprint(areas.state_dict()), light, float(scale), area, str(device), dtype)
     found = _kept.pop(key, None)
     if found is None:
         found = _evoked(stimuli, areas, light, scale, area, torch.device(device), dtype, progress)
@@ -102,14 +103,6 @@ def _of_stimuli(stimuli: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _of_areas(areas: EarlyAreas) -> str:
-    digest = hashlib.sha256()
-    for name, value in sorted(areas.state_dict().items()):
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        digest.update(value.cpu().numpy().tobytes())
-    return digest.hexdigest()
-
-
 @torch.no_grad()
 def _evoked(
     stimuli: np.ndarray,
@@ -130,7 +123,8 @@ def _evoked(
     with bar, exact_arithmetic():
         for first in range(0, len(stimuli), STIMULI_AT_ONCE):
             block = slice(first, first + STIMULI_AT_ONCE)
-            seen = torch.from_numpy(np.array(stimuli[block])).to(device, dtype) / scale
+            alike = np.array(stimuli[block], order="C")  # some CPUs sum in another order in another memory layout
+            seen = torch.from_numpy(alike).to(device, dtype) / scale
             seen = seen.reshape(len(seen), *areas.shapes[RETINA])
             seen = seen if light is None else adapt(seen, light)
             activity[block] = still(seen, stop=area)[area].flatten(1).cpu().numpy()

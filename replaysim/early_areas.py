@@ -293,10 +293,23 @@ def shipped() -> Path:
 
 
 def shipped_areas() -> str:
-    """Which early areas come with replaysim: the first twelve hexadecimal digits of their file's SHA-256."""
+    """Which early areas come with replaysim, as :func:`which_areas` says it."""
     return which_areas(None)
 
 
 def which_areas(file: str | Path | None) -> str:
-    """Which early areas a file holds, likewise; None: those that come with replaysim."""
-    return tensor_files.fingerprint(shipped() if file is None else file)[:12]
+    """Which early areas a file holds: the first twelve hexadecimal digits of their :func:`checksum`."""
+    return checksum(file)[:12]
+
+
+def checksum(file: str | Path | None) -> str:
+    """SHA-256 of the synapses and the normalisation in a file; None: of those that come with replaysim.
+
+    The same areas have the same one wherever they lie, and whatever was noted about them.
+
+    Raises
+    ------
+    MissingDataError, LogError
+        If there is no such file, or it cannot be read.
+    """
+    return tensor_files.fingerprint(tensor_files.read(shipped() if file is None else file, KIND)[0])

@@ -1,26 +1,24 @@
 """Fingerprints: SHA-256 of what a configuration only names, so that others of the same name are told apart.
 
-Stimuli and files of early areas are too large for a log's configuration; but two sets of stimuli may have one name and
-shape, and a file may be replaced by another. Their checksums stand in the configuration, and are compared.
+Stimuli and early areas are too large for a log's configuration; but two sets of stimuli may have one name and shape,
+and a file may be replaced by another. Their checksums stand in the configuration, and are compared.
 """
 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from . import tensor_files
 from .brain import BrainPlan
-from .early_areas import shipped
+from .early_areas import checksum
 from .hippocampus import StandAlonePlan
 from .stimuli import StimulusSet
 from .visual_cortex import NAIVE, VisualPlan
 
 _KNOWN: WeakKeyDictionary[StimulusSet, str] = WeakKeyDictionary()
-EARLY = {"early_areas": ("cortex",), "hippocampal_early_areas": ("hippocampus", "areas")}
+EARLY = {"early_synapses": ("cortex",), "hippocampal_early_synapses": ("hippocampus", "areas")}
 """Entries for files of early areas, and where in the description of a brain the file is named (``developed``)."""
 
 
@@ -30,8 +28,8 @@ def fingerprints(brain: BrainPlan, stimuli: StimulusSet) -> dict[str, str]:
     Returns
     -------
     dict
-        ``stimuli``; and, where they come from a file, ``early_areas`` of the cortex and ``hippocampal_early_areas`` of
-        a hippocampus beside it.
+        ``stimuli``; and, where they come from a file, ``early_synapses`` of the cortex and
+        ``hippocampal_early_synapses`` of a hippocampus beside it.
 
     Raises
     ------
@@ -42,7 +40,7 @@ def fingerprints(brain: BrainPlan, stimuli: StimulusSet) -> dict[str, str]:
     beside = brain.hippocampus.areas if isinstance(brain.hippocampus, StandAlonePlan) else None
     for name, plan in zip(EARLY, (brain.cortex, beside), strict=True):
         if isinstance(plan, VisualPlan) and plan.developed != NAIVE:
-            found[name] = tensor_files.fingerprint(shipped() if plan.developed is None else Path(plan.developed))
+            found[name] = checksum(plan.developed)
     return found
 
 

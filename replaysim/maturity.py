@@ -52,7 +52,8 @@ def evoked(
     areas.eval()
     try:
         for first in range(0, len(images), batch):
-            seen = adapt(images[first : first + batch].to(synapses.device), light).to(synapses.dtype)
+            alike = images[first : first + batch].contiguous()  # as in early_activity.keep
+            seen = adapt(alike.to(synapses.device), light).to(synapses.dtype)
             activity[first : first + batch] = areas(seen, stop=area)[area].flatten(1)
     finally:
         areas.train(mode)

@@ -68,7 +68,7 @@ class ProtocolOptions(ComputingOptions):
     quick: bool = dataclasses.field(default=False, metadata={"help": "a few steps only, to see that everything works"})
 
     def check(self, owner: str, *counts: str) -> None:
-        """Raise :class:`SettingError` for a count (these, too) below 1, or early areas not there or for nobody."""
+        """Raise an error for a count (these, too) below 1, and for early areas not there, unreadable or for nobody."""
         check_counts(owner, self, (*_COUNTS, *counts))
         if self.early is None:
             return
@@ -76,6 +76,9 @@ class ProtocolOptions(ComputingOptions):
             raise SettingError(owner, "early", str(self.early), "left out: digits need no early areas")
         if not self.early.is_file():
             raise SettingError(owner, "early", str(self.early), "a file that is there")
+        from .early_areas import which_areas
+
+        which_areas(self.early)  # raises for a file of something else
 
     @property
     def world(self) -> str:
@@ -89,7 +92,7 @@ class ProtocolOptions(ComputingOptions):
 
     @property
     def areas(self) -> str:
-        """Which early areas: the first twelve hexadecimal digits of their file's SHA-256, or ``none``."""
+        """Which early areas, by what they hold; or ``none``."""
         from .early_areas import which_areas
 
         return which_areas(self.early) if self.photographs else "none"

@@ -2,10 +2,13 @@
 
 With ``simulate(precision="bfloat16")`` dense and convolutional layers multiply in bfloat16 (8 significant bits) while
 animals learn and replay: drives, and the gradients that go back through a layer, are products of rounded factors, added
-up in float32 and rounded themselves. Everything else is computed in float32: biases, non-linearities, normalisation,
-draws of codes, densities of memory modes, losses, consolidation, the optimiser and the synapses that it moves. So is
-all looking: tests, electrodes, the Fisher information, and the activity of frozen early areas that is computed once and
-kept. Replayed memories are recorded as the animal learned from them.
+up in float32 and rounded themselves. A CPU without instructions for bfloat16 multiplies the rounded factors in float32,
+in which products of 8 significant bits are exact: the same rounding, at the speed of float32.
+
+Everything else is computed in float32: biases, non-linearities, normalisation, draws of codes, densities of memory
+modes, losses, consolidation, the optimiser and the synapses that it moves. So is all looking: tests, electrodes, the
+Fisher information, and the activity of frozen early areas that is computed once and kept. Replayed memories are
+recorded as the animal learned from them.
 """
 
 from __future__ import annotations
@@ -37,37 +40,51 @@ class Bfloat16Layers(TorchFunctionMode):
     attention) are left alone, so that the densities of memory modes and penalties lose nothing.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.lacking = lacks_instructions()
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Called by torch instead of each of its functions."""
         given = kwargs or {}
         if func is functional.linear:
-            return _linear(*args, **given)
+            return self._linear(*args, **given)
         if func in (functional.conv2d, functional.conv_transpose2d):
-            return _convolved(func, *args, **given)
+            return self._convolved(func, *args, **given)
         return func(*args, **given)
 
+    def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        if not _single(input, weight):
+            return functional.linear(input, weight, bias)
+        drive = _rounded(functional.linear(*self._factors(input, weight)))
+        return drive if bias is None else drive + bias
 
-def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    if not _single(input, weight):
-        return functional.linear(input, weight, bias)
-    drive = functional.linear(input.bfloat16(), weight.bfloat16()).float()
-    return drive if bias is None else drive + bias
+    def _convolved(
+        self,
+        func: Callable[..., Tensor],
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        *args: Any,
+        **given: Any,
+    ) -> Tensor:
+        if not _single(input, weight):
+            return func(input, weight, bias, *args, **given)
+        drive = _rounded(func(*self._factors(input, weight), None, *args, **given))
+        return drive if bias is None else drive + bias[:, None, None]
+
+    def _factors(self, *factors: Tensor) -> tuple[Tensor, ...]:
+        """Rounded; in float32 again where they would be multiplied bit by bit."""
+        if self.lacking and factors[0].device.type == "cpu":
+            return tuple(_rounded(factor) for factor in factors)
+        return tuple(factor.bfloat16() for factor in factors)
 
 
-def _convolved(
-    func: Callable[..., Tensor],
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    *args: Any,
-    **given: Any,
-) -> Tensor:
-    if not _single(input, weight):
-        return func(input, weight, bias, *args, **given)
-    drive = func(input.bfloat16(), weight.bfloat16(), None, *args, **given).float()
-    return drive if bias is None else drive + bias[:, None, None]
+def _rounded(values: Tensor) -> Tensor:
+    """Float32 of 8 significant bits; what goes back through it is rounded, too."""
+    return values.bfloat16().float()
 
 
 def _single(*factors: Tensor) -> bool:
@@ -79,25 +96,38 @@ def layers_in(precision: str) -> AbstractContextManager[Any]:
     return Bfloat16Layers() if precision == "bfloat16" else nullcontext()
 
 
-def warn_where_slow(precision: str, device: str, here: Mapping[str, bool] | None = None, level: int = 2) -> None:
-    """Warn where a CPU would have to imitate products in bfloat16, one by one.
+def lacks_instructions(here: Mapping[str, bool] | None = None) -> bool:
+    """Whether the CPU says that it cannot multiply in bfloat16.
+
+    Parameters
+    ----------
+    here
+        Capabilities of the CPU; default: as torch reports them.
+    """
+    if here is None:
+        here = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not tell
+    return bool(here) and not any(here.get(name) for name in INSTRUCTIONS)
+
+
+def multiplied_in(precision: str, device: str) -> str:
+    """In what the rounded factors of layers are multiplied on a device: ``"float32"`` or ``"bfloat16"``."""
+    lacking = torch.device(device).type == "cpu" and lacks_instructions()
+    return "float32" if lacking and precision == "bfloat16" else precision
+
+
+def warn_where_slow(precision: str, device: str, level: int = 2) -> None:
+    """Warn where mixed precision rounds and gains no time.
 
     Parameters
     ----------
     precision, device
         As :func:`~replaysim.simulation.simulate` takes them.
-    here
-        Capabilities of the CPU; default: as torch reports them.
     level
         Whose call the warning is about: 1 is this function, 2 its caller.
     """
-    if precision != "bfloat16" or torch.device(device).type != "cpu":
-        return
-    if here is None:
-        here = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not tell
-    if here and not any(here.get(name) for name in INSTRUCTIONS):
+    if multiplied_in(precision, device) != precision:
         warnings.warn(
-            "precision 'bfloat16': this CPU reports no instructions for it and has to imitate them: 'float32' may be "
-            "faster",
+            "precision 'bfloat16': this CPU reports no instructions for it and multiplies rounded factors in float32, "
+            "which is no faster than 'float32'",
             stacklevel=level + 1,
         )

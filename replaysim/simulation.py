@@ -126,7 +126,7 @@ def simulate(
     precision
         ``"float32"``, ``"float64"``, or ``"bfloat16"``, mixed precision: float32, but dense and convolutional layers
         multiply in bfloat16 while animals learn and replay, which is faster where the processor has instructions for
-        it; see :mod:`replaysim.products`.
+        it (elsewhere rounded factors are multiplied in float32, at its speed); see :mod:`replaysim.products`.
     workers
         Processes on a CPU; default: as many as have a core for each of their threads. Animals are spread over them by a
         fixed rule.

@@ -77,19 +77,17 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
         raise LogError(f"{path!s}: no folder that can be written ({reason}); choose another place") from error
 
 
-def fingerprint(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file.
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of what named tensors hold, whatever the file they came from and the note in it.
 
-    Raises
-    ------
-    LogError
-        If there is no such file, or it cannot be read.
+    Counters, such as that of the batches which a normalisation has seen, decide nothing and do not count.
     """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError) as error:
-        raise LogError(f"{path!s} cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        if value.is_floating_point():
+            digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+            digest.update(value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def read_note(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:

@@ -55,7 +55,8 @@ class Settings(PresetOptions):
         default="paper",
         metadata={
             "help": "comma-separated names of arms; paper: all of the two papers (those of the later one end in "
-            "_frozen or _1024); or all: also those of no paper (_unscaled), and the lesions"
+            "_frozen or _1024); 2020: those of the earlier one; or all: also those of no paper (_unscaled), and the "
+            "lesions"
         },
     )
     animals: tuple[int, ...] = field(
@@ -143,8 +144,9 @@ def chosen(settings: Settings) -> list[str]:
     every = presets.names(settings.prefix)
     if settings.arms == "all":
         return every
-    if settings.arms == "paper":
-        return [n for n in every if not is_lesion(n) and "_unscaled" not in n]
+    if settings.arms in ("paper", "2020"):
+        others = ("_unscaled", *(("_frozen", "_1024", "_faithful") if settings.arms == "2020" else ()))
+        return [n for n in every if not is_lesion(n) and not any(word in n for word in others)]
     return [presets.get(settings.prefix + arm.strip()).name for arm in settings.arms.split(",")]
 
 

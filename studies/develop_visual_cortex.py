@@ -158,7 +158,7 @@ def table(found: dict[str, Any]) -> str:
 def main(settings: Settings) -> None:
     """Let early areas develop, or read some, and ask them."""
     from analysis.origins import BEGINNING, origin_line
-    from replaysim.early_areas import load_early_areas
+    from replaysim.early_areas import load_early_areas, which_areas
     from replaysim.errors import SettingError
     from replaysim.preparation import check_device
     from replaysim.provenance import here_and_now
@@ -179,7 +179,8 @@ def main(settings: Settings) -> None:
     if settings.evaluate is None or settings.out is not None:
         file = settings.evaluate or out / "early_areas.safetensors"
         made = origin_line(here_and_now(settings.device)).removeprefix(BEGINNING)
-        found |= {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "made": made.partition(": ")[2]}
+        found |= {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "areas": which_areas(file)}
+        found["made"] = made.partition(": ")[2]
         out.mkdir(parents=True, exist_ok=True)
         (out / "maturity.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print(f"\nEarly areas:  {file}\nAll numbers:  {out / 'maturity.json'}")

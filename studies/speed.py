@@ -185,20 +185,26 @@ def timed_step(animals: tuple[int, ...], task: Task, repeats: int, device: str =
 
 def bfloat16_step(animals: tuple[int, ...], task: Task, repeats: int, device: str = "cpu") -> list[tuple[str, str]]:
     """Measure a step whose layers multiply in bfloat16 against one in float32, in turn; lines of a table."""
+    from replaysim.products import multiplied_in
+
     (_, step), (_, low) = (make_step(animals, task, device, precision) for precision in ("float32", "bfloat16"))
+    multiplied = multiplied_in("bfloat16", device)
     for _ in range(BEFORE):
         step()
         low()
-        matrix_rate(device, "bfloat16")
+        matrix_rate(device, multiplied)
     seconds, pairs, fractions = [], [], []
     for _ in range(repeats):
         high, own = (time_of(one, device) / len(animals) for one in (step, low))
         seconds.append(own)
         pairs.append(high / own)
-        fractions.append(task.work / own / matrix_rate(device, "bfloat16"))
+        fractions.append(task.work / own / matrix_rate(device, multiplied))
     return [
         (f"time of a step, layers in bfloat16 (median of {repeats})", f"{1e3 * statistics.median(seconds):.4g} ms"),
-        ("fraction of the rate of bfloat16 products (median of pairs)", f"{100 * statistics.median(fractions):.0f} %"),
+        (
+            f"fraction of the rate of {multiplied} products (median of pairs)",
+            f"{100 * statistics.median(fractions):.0f} %",
+        ),
         ("layers in bfloat16 against float32 (median of pairs)", f"{statistics.median(pairs):.2f} times as fast"),
     ]
 

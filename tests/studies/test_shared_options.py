@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import seeing
 import xarray as xr
 from loading import load
 
@@ -23,8 +24,7 @@ PHOTOGRAPHS = {"protocol": "split-cifar100"}
 )
 def test_lives_that_cannot_be_compared_lie_apart(name: str, first: str, tmp_path: Path) -> None:
     settings = load(name).Settings
-    other = tmp_path / "areas.safetensors"
-    other.write_bytes(b"none that could be read")
+    other = Path(seeing.developed(tmp_path))
     own = settings(**PHOTOGRAPHS, early=other)
     assert own.areas != shipped_areas() and re.fullmatch("[0-9a-f]{12}", own.areas)
     assert settings(**PHOTOGRAPHS).folder == Path("runs") / name / first

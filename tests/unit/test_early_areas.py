@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from replaysim import development_state, early_areas
 from replaysim.commandline import run_study
 from replaysim.development import Development, develop
-from replaysim.early_areas import EarlyAreas, load_early_areas, save_early_areas, shipped
+from replaysim.early_areas import EarlyAreas, load_early_areas, save_early_areas, shipped, which_areas
 from replaysim.errors import DataError, LogError, MissingDataError, SettingError
 from replaysim.glimpses import draw_glimpses, glimpse
 from replaysim.maturity import Discriminant, evoked, recognition, unit_variance
@@ -445,6 +445,7 @@ def test_study(
     printed("--quick", "--test", "--evaluate", str(grown), "--out", str(kept))
     asked = json.loads((kept / "maturity.json").read_text(encoding="utf-8"))
     assert asked["sha256"] == found["sha256"] == hashlib.sha256(grown.read_bytes()).hexdigest()
+    assert asked["areas"] == found["areas"] == which_areas(grown)
     assert asked["variance"] == pytest.approx(found["variance"], rel=1e-5) and 0 <= asked["discriminant_test"] <= 1
     assert "commit" in asked["made"] and str(tmp_path) not in json.dumps(asked["made"])
     assert "cifar10_test" not in asked

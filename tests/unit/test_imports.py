@@ -32,7 +32,7 @@ ALLOWED = {
     "tensor_files": "errors",
     "early_areas": "errors cortex tensor_files",
     "visual_cortex": "errors cortex early_areas",
-    "early_activity": "arithmetic errors cortex early_areas retina visual_cortex",
+    "early_activity": "arithmetic errors cortex early_areas retina tensor_files visual_cortex",
     "recipes": "errors early_areas",
     "glimpses": "rng",
     "optimiser_state": "",

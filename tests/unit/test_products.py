@@ -13,15 +13,26 @@ from lives import EVERYTHING, LEARNING, LIVES, electrodes
 from torch import Tensor
 from torch.func import vmap
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import replaysim as rs
 from replaysim.cohort import Cohort
 from replaysim.errors import LogError, SettingError
-from replaysim.products import Bfloat16Layers, warn_where_slow
+from replaysim.products import Bfloat16Layers, lacks_instructions, multiplied_in, warn_where_slow
 from replaysim.resumption import simulate_once
 
 IMITATED = pytest.mark.filterwarnings("ignore:precision 'bfloat16'")
 U = 2.0**-8  # unit roundoff of bfloat16
+
+
+WITHOUT = {"avx2": True, "avx512_bf16": False}
+
+
+@pytest.fixture(params=["this CPU", "no instructions"])
+def cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products as they are here, and as they are on a CPU that cannot multiply in bfloat16."""
+    if request.param == "no instructions":
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: WITHOUT, raising=False)
 
 
 def rounded(values: Tensor) -> Tensor:
@@ -33,6 +44,7 @@ def drawn(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
+@pytest.mark.usefixtures("cpu")
 def test_a_dense_layer_is_the_product_of_rounded_factors() -> None:
     """Oracle: the same in float64, of which torch keeps 8 bits; the bias is added as it is."""
     activity, weight = drawn(7, 300).requires_grad_(), drawn(5, 300).requires_grad_()
@@ -56,6 +68,7 @@ def test_a_dense_layer_is_the_product_of_rounded_factors() -> None:
     assert float((bare.detach().double() - exact).abs().max()) > 1e-3, "this is another product"
 
 
+@pytest.mark.usefixtures("cpu")
 @pytest.mark.parametrize("transposed", [False, True])
 def test_a_convolution_is_rounded_likewise(transposed: bool) -> None:
     activity, weight, bias = drawn(2, 3, 8, 8), drawn(*((3, 4) if transposed else (4, 3)), 3, 3), 1e-4 * drawn(4)
@@ -75,6 +88,7 @@ def test_what_is_no_layer_or_no_float32_is_left_alone() -> None:
     assert torch.equal(found[0], one.double() @ one.double().T) and torch.equal(found[1], one @ other)
 
 
+@pytest.mark.usefixtures("cpu")
 def test_animals_are_batched() -> None:
     activity, weight, bias = drawn(3, 7, 300), drawn(3, 5, 300), drawn(3, 5)
     with Bfloat16Layers():
@@ -83,6 +97,7 @@ def test_animals_are_batched() -> None:
     torch.testing.assert_close(together, alone, rtol=U, atol=1e-4)
 
 
+@pytest.mark.usefixtures("cpu")
 def test_layers_are_called_by_keyword_too() -> None:
     activity, weight = drawn(7, 300), drawn(5, 300)
     image, kernel = drawn(2, 3, 8, 8), drawn(4, 3, 3, 3)
@@ -153,16 +168,42 @@ def test_a_log_of_another_precision_is_not_gone_on_with(tmp_path: Any) -> None:
 
 
 def test_a_cpu_without_instructions_for_it_is_warned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False}, raising=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: WITHOUT, raising=False)
     with pytest.warns(UserWarning, match="this CPU reports no instructions for it") as caught:
         small.simulate(precision="bfloat16", learning=rs.Learning(1, 6))
     assert caught[0].filename.endswith("small.py"), "it is about the call of simulate"
+    assert [multiplied_in(p, d) for p in ("bfloat16", "float64") for d in ("cpu", "meta")] == [
+        *("float32", "bfloat16"),
+        *("float64", "float64"),
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_where_slow("float32", "cpu")
         warn_where_slow("bfloat16", "meta")
-        for here in ({"avx512_bf16": True}, {}):
-            warn_where_slow("bfloat16", "cpu", here)
+        for here in ({**WITHOUT, "avx512_bf16": True}, {}):  # older versions of torch say nothing
+            monkeypatch.setattr(torch.cpu, "get_capabilities", lambda here=here: here)
+            assert not lacks_instructions() and multiplied_in("bfloat16", "cpu") == "bfloat16"
+            warn_where_slow("bfloat16", "cpu")
+
+
+def test_a_cpu_without_instructions_multiplies_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would multiply bit by bit, hundreds of times slower, and in transposed convolutions add up in bfloat16."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: WITHOUT, raising=False)
+    seen: list[torch.dtype] = []
+
+    class Watched(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func._schema.name in ("aten::mm", "aten::addmm", "aten::convolution", "aten::convolution_backward"):
+                seen.extend(a.dtype for a in args if isinstance(a, Tensor))
+            return func(*args, **(kwargs or {}))
+
+    leaves = drawn(7, 30).requires_grad_(), drawn(5, 30).requires_grad_(), drawn(2, 3, 8, 8), drawn(4, 3, 3, 3)
+    leaves[3].requires_grad_()
+    with Watched():
+        with Bfloat16Layers():
+            total = functional.linear(*leaves[:2]).sum() + functional.conv2d(*leaves[2:]).sum()
+        total.backward()
+    assert len(seen) >= 9 and set(seen) == {torch.float32}
 
 
 def test_an_unknown_precision_is_refused() -> None:

@@ -154,9 +154,11 @@ def test_other_early_areas_in_the_same_file_are_another_simulation(tmp_path: Pat
     moved = file.rename(tmp_path / "moved.safetensors")
     assert not see(out, str(moved)).simulated, "the same areas in another place"
     areas, about = load_early_areas(moved)
+    noted = save_early_areas(areas, tmp_path / "noted.safetensors", {**about, "said": "more"})
+    assert not see(out, str(noted)).simulated, "the same areas, with another note"
     areas.get_parameter("early_1.synapses.weight").data += 0.1
     save_early_areas(areas, file, about)
-    with pytest.raises(LogError, match=r"sha256\.early_areas is "):
+    with pytest.raises(LogError, match=r"sha256\.early_synapses is "):
         see(out, str(file))
     assert not see(out, str(moved)).simulated
     with pytest.raises(LogError, match=r"developed is .*, not naive"):

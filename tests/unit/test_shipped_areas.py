@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from replaysim.early_areas import load_early_areas, shipped
+from replaysim.early_areas import checksum, load_early_areas, shipped
 from replaysim.errors import MissingDataError
 from replaysim.maturity import Discriminant, evoked, unit_variance
 from replaysim.retina import LIGHT
@@ -45,6 +45,7 @@ def cells(beginning: str) -> list[str]:
 def test_the_table_shows_what_was_measured() -> None:
     found = kept("renewed")
     assert hashlib.sha256(FILE.read_bytes()).hexdigest() == found["sha256"] and found["sha256"] in TEXT
+    assert checksum(FILE) in TEXT
     assert cells("linear discriminant on CIFAR-100")[1] == f"{100 * found['discriminant_held_out']:.1f} %"
     assert cells("the same, test photographs")[1] == f"{100 * found['discriminant_test']:.1f} %"
     least, most = (found[f"variance_{end}"] for end in ("least", "most"))
