@@ -259,7 +259,7 @@ def draw(
     )
 
 
-def main(settings: Settings) -> None:
+def make(settings: Settings) -> None:
     """Simulate every condition, measure, print the tables, draw the figures."""
     import xarray as xr
 
@@ -284,13 +284,13 @@ def main(settings: Settings) -> None:
     print(f"Measures: {settings.folder / 'geometry.nc'}   logs: {settings.folder}/*/run.nc   (xarray.open_datatree)")
 
 
-def run(settings: Settings) -> None:
-    """:func:`main`, with analyses on the device of the simulations."""
+def main(settings: Settings) -> None:
+    """:func:`make`, with analyses on the device of the simulations."""
     from analysis.devices import automatic
 
     with automatic(settings.device):
-        main(settings)
+        make(settings)
 
 
 if __name__ == "__main__":
-    run_study(run, Settings)
+    run_study(main, Settings)

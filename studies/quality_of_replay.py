@@ -254,7 +254,7 @@ def draw_images(real: xr.DataArray, first: Mapping[str, Portion], stem: Path) ->
     return style.save(figures_fidelity.image_grid(images, (side, side)), stem)
 
 
-def main(settings: Settings) -> None:
+def make(settings: Settings) -> None:
     """Simulate every arm, recall, judge, print the table, draw the figures."""
     import xarray as xr
 
@@ -299,13 +299,13 @@ def main(settings: Settings) -> None:
     print(f"Measures: {settings.folder / 'quality.nc'}   logs: {settings.folder}/*/animals_*/run.nc")
 
 
-def run(settings: Settings) -> None:
-    """:func:`main`, with analyses on the device of the simulations."""
+def main(settings: Settings) -> None:
+    """:func:`make`, with analyses on the device of the simulations."""
     from analysis.devices import automatic
 
     with automatic(settings.device):
-        main(settings)
+        make(settings)
 
 
 if __name__ == "__main__":
-    run_study(run, Settings)
+    run_study(main, Settings)

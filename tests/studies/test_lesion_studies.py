@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from loading import run
 
 from replaysim import presets
 from replaysim.brain_files import describe_plan
 from replaysim.errors import SettingError
 from replaysim.lesion_arms import folder_name, lesion_arms
 
-ROOT = Path(__file__).resolve().parents[2]
 
-
-def study(name: str, *arguments: str, data: Path | None = None, quick: bool = True) -> subprocess.CompletedProcess[str]:
-    short = ["--quick"] if quick else []
-    command = [sys.executable, str(ROOT / "studies" / f"{name}.py"), *short, "--workers", "1", *arguments]
-    environment = {**os.environ, **({} if data is None else {"REPLAYSIM_DATA": str(data)})}
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
+def study(name: str, *arguments: str, data: Path | None = None, quick: bool = True) -> CompletedProcess[str]:
+    return run(name, *(["--quick"] if quick else []), "--workers", "1", *arguments, data=data)
 
 
 @pytest.fixture(scope="module")
@@ -260,18 +254,8 @@ def test_gates_that_close_everything_are_left_out(tmp_path: Path, stand_in: Path
 def test_quality_of_photographs(tmp_path: Path, stand_in: Path) -> None:
     """Memories of early areas and of the retina enter the embedding network, each where it belongs."""
     arms = "+ internal,- internal"
-    options = (
-        "--protocol",
-        "split-cifar100",
-        "--arms",
-        arms,
-        "--steps",
-        "2",
-        "--animals",
-        "12",
-        "--out",
-        str(tmp_path),
-    )
+    few = ("--steps", "2", "--animals", "12", "--stimuli", "5")
+    options = ("--protocol", "split-cifar100", "--arms", arms, *few, "--out", str(tmp_path))
     done = study("quality_of_replay", *options, data=stand_in)
     assert done.returncode == 0, done.stderr
     assert "all: the paper's measures, of 400 real stimuli and as many memories" in done.stdout

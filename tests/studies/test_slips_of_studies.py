@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import torch
+from loading import run
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def study(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "studies" / f"{name}.py"), "--quick", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+def study(name: str, *arguments: str) -> CompletedProcess[str]:
+    return run(name, "--quick", *arguments)
 
 
 CUDA = () if torch.cuda.is_available() else ("cuda",)

@@ -16,6 +16,7 @@ import numpy as np
 import pretended
 import pytest
 import xarray as xr
+from loading import run
 
 from analysis.comparison import paired_difference
 from analysis.forgetting import final_accuracy
@@ -24,7 +25,8 @@ from replaysim import products, steps
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def study(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A study in a process of its own, as a user starts it."""
     command = [sys.executable, str(ROOT / "studies" / f"{name}.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
@@ -32,7 +34,7 @@ def study(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("study") / "digits"
-    done = study("synaptic_vs_systems", "--quick", "--animals", "12:14", "--workers", "1", "--out", str(out))
+    done = run("synaptic_vs_systems", "--quick", "--animals", "12:14", "--workers", "1", "--out", str(out))
     assert done.returncode == 0, done.stderr
     return out, done.stdout
 
@@ -52,13 +54,13 @@ def test_comparison_leaves_logs_table_and_figure(compared: tuple[Path, str]) -> 
 
 def test_comparison_does_not_overwrite(compared: tuple[Path, str]) -> None:
     out, _ = compared
-    done = study("synaptic_vs_systems", "--quick", "--animals", "12:15", "--out", str(out))
+    done = run("synaptic_vs_systems", "--quick", "--animals", "12:15", "--out", str(out))
     assert done.returncode == 2
     assert "--overwrite" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_slips_are_sentences() -> None:
-    done = study("synaptic_vs_systems", "--quick", "--animals", "12,12", "--out", "nowhere")
+    done = run("synaptic_vs_systems", "--quick", "--animals", "12,12", "--out", "nowhere")
     assert done.returncode == 2
     assert "given twice" in done.stderr and "Traceback" not in done.stderr
     assert not (ROOT / "nowhere").exists()
@@ -66,20 +68,20 @@ def test_slips_are_sentences() -> None:
 
 def test_tuning_keeps_every_trial(tmp_path: Path) -> None:
     out = tmp_path / "tuning.csv"
-    done = study("tune_digits", "--quick", "--animals", "0:2", "--workers", "1", "--out", str(out))
+    done = run("tune_digits", "--quick", "--animals", "0:2", "--workers", "1", "--out", str(out))
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
     assert [row["mechanism"] for row in rows] == ["systems", "joint", "synaptic"]
     assert all(0 <= float(row["accuracy"]) <= 1 for row in rows)
     before = out.read_text(encoding="utf-8")
-    again = study("tune_digits", "--quick", "--animals", "0:2", "--workers", "1", "--out", str(out))
+    again = run("tune_digits", "--quick", "--animals", "0:2", "--workers", "1", "--out", str(out))
     assert again.returncode == 0 and "accuracy" not in again.stdout, "what is kept is not computed again"
     assert out.read_text(encoding="utf-8") == before
 
 
 def test_geometry_study_leaves_measures_and_figures(tmp_path: Path) -> None:
     out = tmp_path / "geometry"
-    done = study("geometry_of_replay", "--quick", "--animals", "12:14", "--workers", "1", "--out", str(out))
+    done = run("geometry_of_replay", "--quick", "--animals", "12:14", "--workers", "1", "--out", str(out))
     assert done.returncode == 0, done.stderr
     assert (out / "table.txt").read_text(encoding="utf-8").strip() in done.stdout
     kept = xr.open_datatree(out / "geometry.nc")
@@ -96,7 +98,8 @@ def test_geometry_study_leaves_measures_and_figures(tmp_path: Path) -> None:
 
 def test_quality_study_leaves_measures_and_figures(tmp_path: Path) -> None:
     out = tmp_path / "quality"
-    done = study("quality_of_replay", "--quick", "--animals", "12:14", "--workers", "1", "--out", str(out))
+    few = ("--quick", "--stimuli", "20", "--workers", "1", "--out", str(out))
+    done = run("quality_of_replay", *few, "--animals", "12:14")
     assert done.returncode == 0, done.stderr
     assert (out / "table.txt").read_text(encoding="utf-8").strip() in done.stdout
     assert "real stimuli" in done.stdout and "plain" in done.stdout
@@ -113,19 +116,19 @@ def test_quality_study_leaves_measures_and_figures(tmp_path: Path) -> None:
         "embedding_network/brains/1000000.safetensors",
     ):
         assert (out / name).stat().st_size > 5_000
-    assert "log-likelihood: of 200 real test stimuli at the re-entry area, by importance sampling of 100" in done.stdout
+    assert "log-likelihood: of 20 real test stimuli at the re-entry area, by importance sampling of 100" in done.stdout
     (out / "plain" / "animals_12-13" / "quality.nc").write_bytes(b"damaged")
-    options = ("--quick", "--workers", "1", "--arms", "plain", "--out", str(out))
-    again = study("quality_of_replay", *options, "--animals", "12:14")
+    options = (*few, "--arms", "plain")
+    again = run("quality_of_replay", *options, "--animals", "12:14")
     assert again.returncode == 2 and "quality.nc: cannot be read; remove it" in again.stderr, again.stderr
     (out / "plain" / "animals_12-13" / "quality.nc").unlink()
-    more = study("quality_of_replay", *options, "--animals", "12:15")
+    more = run("quality_of_replay", *options, "--animals", "12:15")
     assert more.returncode == 0 and "over 3 animals" in more.stdout, more.stderr
     assert {path.parent.name for path in (out / "plain").glob("*/quality.nc")} == {"animals_12-13", "animals_14"}
 
 
 def test_gallery_is_drawn_from_the_kept_logs(tmp_path: Path) -> None:
-    done = study("gallery", "--out", str(tmp_path))
+    done = script("gallery", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "gallery.md").read_text(encoding="utf-8")
     assert page == (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8"), "run studies/gallery.py"
@@ -135,6 +138,12 @@ def test_gallery_is_drawn_from_the_kept_logs(tmp_path: Path) -> None:
 
 STUDIES = sorted(path.stem for path in (ROOT / "studies").glob("*.py") if path.stem not in ("gallery", "results"))
 """Those that ask something; the other two put together what these have left."""
+
+
+@pytest.mark.parametrize("name", [*STUDIES, "gallery", "results"])
+def test_every_study_is_a_script(name: str) -> None:
+    done = script(name, "--help")
+    assert done.returncode == 0 and "--out" in done.stdout.replace("--repeats", "--out"), done.stderr
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -147,13 +156,13 @@ def test_every_study_says_what_it_asks_and_what_it_takes(name: str) -> None:
 
 
 def test_speed_of_analyses_prints_its_table() -> None:
-    done = study("speed", "--analysis", "--quick")
+    done = script("speed", "--analysis", "--quick")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("% of the rate") == 6 and "class RDMs and CKA" in done.stdout
 
 
 def test_speed_prints_its_table() -> None:
-    done = study("speed", "--quick")
+    done = script("speed", "--quick")
     assert done.returncode == 0, done.stderr
     assert "1.74 GFLOP" in done.stdout
     assert "fraction of that rate" in done.stdout
@@ -217,14 +226,14 @@ def test_a_timed_step_stays_on_its_device(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.gpu
 @pytest.mark.parametrize("what", [(), ("--photographs",)])
 def test_speed_of_a_gpu(what: tuple[str, ...]) -> None:
-    done = study("speed", "--quick", "--device", "cuda", *what)
+    done = script("speed", "--quick", "--device", "cuda", *what)
     assert done.returncode == 0, done.stderr
     assert "one animal of 5, cuda (median" in done.stdout and "same device, interleaved" in done.stdout
     assert "workers" not in done.stdout
 
 
 def test_results_are_made_from_the_summary() -> None:
-    done = study("results", "--check")
+    done = run("results", "--check")
     assert done.returncode == 0, done.stderr
 
 
@@ -244,7 +253,7 @@ def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_quick_arms_do_not_enter_the_summary(small_mnist: Path) -> None:
     summary = small_mnist / "summary.csv"
     options = ("--out", str(small_mnist / "runs"), "--summary", str(summary), "--workers", "1", "--arms", "nothing")
-    done = study("compare_methods", "--quick", "--scenario", "task", "--animals", "12,14", *options)
+    done = run("compare_methods", "--quick", "--scenario", "task", "--animals", "12,14", *options)
     assert done.returncode == 0, done.stderr
     folder = small_mnist / "runs" / "split_mnist" / "task" / "quick" / "nothing" / "chance_0"
     assert (folder / "animals_12_14" / "run.nc").exists()
@@ -254,7 +263,7 @@ def test_quick_arms_do_not_enter_the_summary(small_mnist: Path) -> None:
 @pytest.mark.slow
 def test_replay_beats_stiff_synapses_on_the_digits(tmp_path: Path) -> None:
     """Class scenario, ten animals: replay minus SI above 50 points (lower bound), joint training at least 95 %."""
-    done = study("synaptic_vs_systems", "--animals", "12:22", "--out", str(tmp_path))
+    done = run("synaptic_vs_systems", "--animals", "12:22", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     logs = {name: xr.open_datatree(tmp_path / name / "run.nc") for name in ("synaptic", "systems", "joint")}
     accuracy = {name: final_accuracy(log) for name, log in logs.items()}
