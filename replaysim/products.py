@@ -14,7 +14,7 @@ recorded as the animal learned from them.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -96,16 +96,10 @@ def layers_in(precision: str) -> AbstractContextManager[Any]:
     return Bfloat16Layers() if precision == "bfloat16" else nullcontext()
 
 
-def lacks_instructions(here: Mapping[str, bool] | None = None) -> bool:
-    """Whether the CPU says that it cannot multiply in bfloat16.
-
-    Parameters
-    ----------
-    here
-        Capabilities of the CPU; default: as torch reports them.
-    """
-    if here is None:
-        here = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not tell
+def lacks_instructions() -> bool:
+    """Whether the CPU says that it cannot multiply in bfloat16."""
+    tell = getattr(torch.cpu, "get_capabilities", None)  # older versions of torch have none
+    here: dict[str, bool] = {} if tell is None else tell()
     return bool(here) and not any(here.get(name) for name in INSTRUCTIONS)
 
 
