@@ -173,13 +173,12 @@ either.
 The domain scenario has been lived for 300 steps per context only, by one animal. No mechanism
 ({domain/nothing_frozen@12, 300 steps} %), joint training ({domain/joint_frozen@12, 300 steps} %), LwF
 ({domain/lwf_frozen@12, 300 steps} %) and exact replay ({domain/exact_replay_frozen@12, 300 steps} %) are then within 2
-points of what the paper of 2022 has after 5000 ({published domain/nothing_frozen}, {published domain/joint_frozen}, {published
-domain/lwf_frozen}, {published domain/exact_replay_frozen}), with a spread between animals that one cannot show. EWC and
-SI have the strengths of the class scenario, 1, as no source of ours says others, and do nothing
+points of what the paper of 2022 has after 5000 ({published domain/nothing_frozen}, {published domain/joint_frozen},
+{published domain/lwf_frozen}, {published domain/exact_replay_frozen}), with a spread between animals that one cannot
+show. EWC and SI have the strengths of the class scenario, 1, as no source of ours says others, and do nothing
 ({domain/ewc_frozen@12, 300 steps} and {domain/si_frozen@12, 300 steps} %; published after 5000: {published
-domain/ewc_frozen} and {published domain/si_frozen}).
-LwF without the factor of the squared temperature, which the next paragraph is about, comes to
-{domain/lwf_unscaled_frozen@12, 300 steps} %: the factor matters little here.
+domain/ewc_frozen} and {published domain/si_frozen}). LwF without the factor of the squared temperature, which the next
+paragraph is about, comes to {domain/lwf_unscaled_frozen@12, 300 steps} %: the factor matters little here.
 
 Not explained: in the class scenario, the two arms that learn from soft targets and are compared with the paper of 2022
 miss its numbers by 7 to 9 points, LwF with frozen early areas (`lwf_frozen`) and `brain_inspired_1024`; in the task
