@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from replaysim.errors import DataError
 
 from .comparison import summarise
-from .style import MM, STYLE, colour
+from .style import MM, STYLE, colour, wrapped
 
 GOES_ON, ANEW = "goes on", "drawn anew"
 """What becomes of synapses before a context; the words of the table of ``studies/amount_of_replay.py``."""
@@ -68,8 +68,8 @@ def lesion_effects(
             handles.values(), handles, ncols=len(handles), frameon=False, loc="outside lower center", handlelength=2.6
         )
         n = max(one.sizes["animal"] for one in values.values())
-        words = f"dots: {n} animals, grey lines join the same one; bars: mean ± s.e."
-        figure.suptitle(f"{title}; {words}" if title else words, fontsize=8)
+        words = f"dots: {n} animals, grey lines join the same one; bars: mean ± s.e." if n > 1 else "one animal"
+        figure.suptitle(wrapped(f"{title}; {words}" if title else words, figure), fontsize=8)
         return figure
 
 
@@ -160,8 +160,9 @@ def amount_of_replay(
             title=f"{GOES_ON}: the brain learns on from where it was; {ANEW}: all its synapses, before every context",
             title_fontsize=7,
         )
-        words = f"mean ± s.e., thin lines: {n} animals" + ("; triangle: the usual value" if usual else "")
-        figure.suptitle(f"{title}; {words}" if title else words, fontsize=8)
+        words = f"mean ± s.e., thin lines: {n} animals" if n > 1 else "one animal"
+        words += "; triangle: the usual value" if usual else ""
+        figure.suptitle(wrapped(f"{title}; {words}" if title else words, figure), fontsize=8)
         return figure
 
 

@@ -60,6 +60,9 @@ def write_report(
     """
     if out.suffix.lower() not in (".html", ".htm"):
         raise LogError(f"{out}: a report is a page; choose a name that ends in .html")
+    for path in paths:
+        if not Path(path).exists():
+            raise LogError(f"{path}: no such file or folder")
     inside = [path for path in paths if out.resolve() in _files(Path(path))]
     if inside:
         raise LogError(f"{out}: is a file of the log {inside[0]}; choose another name with --out")

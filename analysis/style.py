@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -94,3 +95,8 @@ def save(figure: Figure, stem: str | Path, *, kinds: Sequence[str] = ("png", "sv
     except OSError as error:
         raise LogError(f"cannot write the figure {stem}: {error}") from error
     return written
+
+
+def wrapped(text: str, figure: Figure) -> str:
+    """A title in as many lines as a figure is wide for, at eight points."""
+    return textwrap.fill(text, int(figure.get_figwidth() * 72 / 4.2))  # points, of a character of the usual width

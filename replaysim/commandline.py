@@ -28,7 +28,7 @@ def parse_animals(text: str) -> tuple[int, ...]:
         else:
             seeds = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of 12:22, 12,14,15 or 12") from None
+        raise argparse.ArgumentTypeError(f"{text!r}: write 12:22 (22 not included), 12,14,15 or 12") from None
     if not seeds:
         raise argparse.ArgumentTypeError(f"{text!r} holds no animal")
     twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
@@ -65,7 +65,10 @@ def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: A
         hint = options[0]
     shown = _shown(field.default)
     about = field.metadata.get("help", "")
-    given: dict[str, Any] = {"default": field.default, "help": f"{about} (default: {shown})" if shown else about}
+    given: dict[str, Any] = {
+        "default": field.default,
+        "help": f"{about} (default: {shown})" if shown and "(default" not in about else about,
+    }
     if hint is bool:
         given["action"] = argparse.BooleanOptionalAction
     elif typing.get_origin(hint) is Literal:

@@ -73,7 +73,9 @@ class ProtocolOptions(ComputingOptions):
         if self.early is None:
             return
         if not self.photographs:
-            raise SettingError(owner, "early", str(self.early), "left out: digits need no early areas")
+            raise SettingError(
+                owner, "early", str(self.early), "left out: only photographs are seen through early areas"
+            )
         if not self.early.is_file():
             raise SettingError(owner, "early", str(self.early), "a file that is there")
         from .early_areas import which_areas

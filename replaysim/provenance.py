@@ -94,7 +94,7 @@ def settings_of(attributes: Mapping[Any, Any], where: object) -> dict[str, Any]:
         state = "is missing" if text is None else "is damaged"
         raise LogError(
             f"{where}: its attribute config_json {state}, so that nobody knows with which settings it was made; "
-            "choose another folder, or replace it with overwrite=True (in a script: --overwrite)"
+            "choose another folder, or replace it with overwrite=True (on a command line: --overwrite)"
         )
     return found
 

@@ -76,7 +76,7 @@ class KeptBrains(Mapping[int, Brain]):
             if whose != f"the brain of animal {animal}":
                 raise LogError(
                     f"{path}: is not the brain of animal {animal} ({whose}) and would be replaced; move it, choose "
-                    "another folder, or replace it with overwrite=True (in a script: --overwrite)"
+                    "another folder, or replace it with overwrite=True (on a command line: --overwrite)"
                 )
 
     def __getitem__(self, animal: int) -> Brain:

@@ -125,7 +125,7 @@ class RunFolder:
             )
             raise LogError(
                 f"{folder.path}: there is a log already ({names}); choose another folder, or replace it with "
-                "overwrite=True (in a script: --overwrite)"
+                "overwrite=True (on a command line: --overwrite)"
             )
         folder._remove([*folder._brains(), *there])  # brains, too: they never lie beside the log of others
         return folder
@@ -199,7 +199,8 @@ class RunFolder:
         trees = [piece for part in parts for piece in part.values()]
         attrs = self._attributes() | {str(k): v for tree in trees[:1] for k, v in tree.attrs.items()}
         if not attrs:
-            below = sorted(str(p.parent) for p in self.path.glob(f"*/{_CONFIG}"))[:5]
+            levels = (sorted(self.path.glob("*/" * depth + _CONFIG)) for depth in range(1, 7))
+            below = [str(p.parent) for p in next((found for found in levels if found), [])[:5]]
             hint = f"; there are logs in {', '.join(below)}" if below else ""
             raise LogError(
                 f"{self.path}: holds no log of replaysim (no {RUN}, no {_CONFIG}, no {_ANIMALS}/*/*.nc){hint}"

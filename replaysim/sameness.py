@@ -18,7 +18,7 @@ def refuse_other(folder: Path, there: Mapping[str, Any], wanted: Mapping[str, An
     if other:
         raise LogError(
             f"{folder}: holds a log of other settings ({'; '.join(other[:3])}); choose another folder, or replace it "
-            "with overwrite=True (in a script: --overwrite)"
+            "with overwrite=True (on a command line: --overwrite)"
         )
 
 

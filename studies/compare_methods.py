@@ -147,7 +147,20 @@ def chosen(settings: Settings) -> list[str]:
     if settings.arms in ("paper", "2020"):
         others = ("_unscaled", *(("_frozen", "_1024", "_faithful") if settings.arms == "2020" else ()))
         return [n for n in every if not is_lesion(n) and not any(word in n for word in others)]
-    return [presets.get(settings.prefix + arm.strip()).name for arm in settings.arms.split(",")]
+    return [settings.prefix + known(settings, arm.strip(), every) for arm in settings.arms.split(",")]
+
+
+def known(settings: Settings, arm: str, every: list[str]) -> str:
+    """The arm, or a :class:`SettingError` that says which there are, and where this one is."""
+    from replaysim import presets
+    from replaysim.errors import SettingError
+
+    if settings.prefix + arm in every:
+        return arm
+    own = [name.removeprefix(settings.prefix) for name in every]
+    elsewhere = [name.split("/")[1] for name in presets.names(f"{settings.world}/") if name.endswith(f"/{arm}")]
+    hint = f" ({arm} is an arm of the {' and the '.join(elsewhere)} scenario)" if elsewhere else ""
+    raise SettingError("compare_methods", "arms", arm, f"'paper', '2020', 'all', or of {', '.join(own)}{hint}")
 
 
 def live(settings: Settings, name: str, chance: int) -> list[Portion]:
@@ -212,7 +225,8 @@ def tell(name: str, chance: int, lives: xr.Dataset) -> None:
     """Print a line about a finished life."""
     mean = 100 * float(lives["final"].mean())
     life = f", chance {chance}" if chance else ""
-    print(f"{name}{life}: {mean:.2f} %, mean of {lives.sizes['animal']} animals", flush=True)
+    counted = "one animal" if lives.sizes["animal"] == 1 else f"mean of {lives.sizes['animal']} animals"
+    print(f"{name}{life}: {mean:.2f} %, {counted}", flush=True)
 
 
 def title(settings: Settings) -> str:

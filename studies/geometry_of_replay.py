@@ -278,7 +278,7 @@ def make(settings: Settings) -> None:
     kept = {f"/cortex/{name}": one for name, one in cortical.items()}
     kept |= {f"/replay/{name}": one for name, one in replay.items()}
     xr.DataTree.from_dict(kept).to_netcdf(settings.folder / "geometry.nc")
-    world = f"{settings.protocol}, {settings.scenario} scenario"
+    world = f"{settings.protocol}, {settings.scenario} scenario{', QUICK: says nothing' if settings.quick else ''}"
     saved = draw(logs, cortical, replay, settings.folder / "geometry", world=world)
     print("\nFigures:  " + "  ".join(str(path) for path in saved if path.suffix == ".png"))
     print(f"Measures: {settings.folder / 'geometry.nc'}   logs: {settings.folder}/*/run.nc   (xarray.open_datatree)")

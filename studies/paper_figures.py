@@ -56,7 +56,9 @@ PANELS: dict[str, list[tuple[str, dict[str, Any]]]] = {
 class Settings(ComputingOptions):
     """Can the results of the paper be made again, a figure by one command?"""
 
-    figure: Literal["3", "4", "5", "6", "8", "9"] = field(default="3", metadata={"help": "number in the paper"})
+    figure: Literal["3", "4", "5", "6", "8", "9"] | None = field(
+        default=None, metadata={"help": "number in the paper; has to be given"}
+    )
     animals: tuple[int, ...] | None = field(
         default=None, metadata={"help": "seeds of the animals, e.g. 12:15 (15 not included; default: the paper's)"}
     )
@@ -71,6 +73,10 @@ class Settings(ComputingOptions):
     quick: bool = field(default=False, metadata={"help": "a few steps only, to see that everything works"})
 
     def __post_init__(self) -> None:
+        from replaysim.errors import SettingError
+
+        if self.figure is None:
+            raise SettingError("paper_figures", "figure", None, f"one of {', '.join(PANELS)} (--figure 3)")
         panels(self)  # a slip in the last panel is said before the first is made
 
 
@@ -92,6 +98,7 @@ def panels(settings: Settings) -> list[Panel]:
     """
     from replaysim.errors import SettingError
 
+    assert settings.figure is not None
     own = {
         option.name: getattr(settings, option.name)
         for option in dataclasses.fields(settings)

@@ -86,7 +86,7 @@ def main(settings: Settings) -> None:
     text = "\n".join([text, "", *origin_lines(logs.values())])
     print("\n" + text)
     (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
-    title = f"{setup.protocol.name}, {settings.scenario} scenario"
+    title = f"{setup.protocol.name}, {settings.scenario} scenario{', QUICK: says nothing' if settings.quick else ''}"
     saved = figures.save(figures.synaptic_vs_systems(logs, title=title), settings.folder / "retention")
     print("\nFigure:  " + "  ".join(str(path) for path in saved))
     print(f"Logs:    {settings.folder}/*/run.nc   (xarray.open_datatree)")

@@ -180,7 +180,7 @@ def test_an_animal_that_dies_at_the_end_is_left_out(
     monkeypatch.setattr(forgetting, "final_accuracy", dying)
     printed = study(animals=(12, 13), arms="nothing", scenario="class", steps=2)
     assert "nothing: left out, losses became infinite: animals 13\n" in printed
-    assert "mean of 1 animals" in printed and "nan" not in printed
+    assert "one animal\n" in printed and "nan" not in printed
 
 
 @pytest.mark.filterwarnings("ignore:precision 'bfloat16'")  # where the CPU has no instructions
@@ -363,11 +363,12 @@ def test_nothing_to_draw(study: Study) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"arms": "magic"}, "presets.name"),
+        ({"arms": "magic"}, r"compare_methods\.arms: got 'magic', must be 'paper', '2020', 'all', or of nothing"),
+        ({"arms": "xdg"}, r"xdg is an arm of the task scenario"),
         ({"chances": 0}, "chances: got 0"),
         ({"first_chance": -1}, "first_chance: got -1"),
         ({"steps": 0}, "steps: got 0"),
-        ({"early": Path("x")}, "left out: digits need no early areas"),
+        ({"early": Path("x")}, "left out: only photographs are seen through early areas"),
         ({"protocol": "split-cifar100", "early": Path("not/there")}, "a file that is there"),
         ({"protocol": "permuted-mnist", "scenario": "class"}, "'domain' in permuted MNIST"),
     ],

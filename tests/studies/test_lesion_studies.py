@@ -184,13 +184,17 @@ def test_arms_that_enter_summaries_are_the_presets_of_that_name(
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("lesions", ("--early", "zz"), "early: got 'zz', must be left out: digits need no early areas"),
+        (
+            "lesions",
+            ("--early", "zz"),
+            "early: got 'zz', must be left out: only photographs are seen through early areas",
+        ),
         ("lesions", ("--protocol", "split-cifar100", "--early", "zz"), "must be a file that is there"),
         ("lesions", ("--at-once", "0"), "lesions.at_once: got 0, must be a whole number >= 1"),
         ("lesions", ("--steps", "0"), "lesions.steps: got 0"),
         ("lesions", ("--animals", "4,4"), "given twice: 4"),
         ("lesions", ("--device", "tpu"), "device: got 'tpu'"),
-        ("quality_of_replay", ("--early", "zz"), "left out: digits need no early areas"),
+        ("quality_of_replay", ("--early", "zz"), "left out: only photographs are seen through early areas"),
         ("quality_of_replay", ("--animals", "4,4"), "given twice: 4"),
         ("quality_of_replay", ("--workers", "0"), "quality_of_replay.workers: got 0"),
         ("quality_of_replay", ("--device", "tpu"), "device: got 'tpu'"),

@@ -71,6 +71,7 @@ def test_early_areas_are_for_photographs_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("figure", "given", "words"),
     [
+        (None, {}, r"figure: got None, must be one of 3, 4, 5, 6, 8, 9"),
         ("5", {"early": Path("none")}, r"early: got 'none', must be left out"),
         ("8", {"early": Path("none")}, r"early: got 'none', must be a file that is there"),
         ("6", {"early": Path(__file__)}, r"cannot be read as a safetensors file"),
@@ -79,7 +80,7 @@ def test_early_areas_are_for_photographs_only(tmp_path: Path) -> None:
         ("9", {"workers": 0}, r"workers: got 0"),
     ],
 )
-def test_slips_are_said_before_anything_begins(figure: str, given: dict[str, Any], words: str) -> None:
+def test_slips_are_said_before_anything_begins(figure: str | None, given: dict[str, Any], words: str) -> None:
     with pytest.raises(ReplaysimError, match=words):
         study.Settings(figure=figure, **given)
 

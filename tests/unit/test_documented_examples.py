@@ -100,7 +100,7 @@ def test_early_areas_of_other_channels() -> None:
     names = run("Your own early visual areas")
     early = names["result"].brains[0].cortex.early  # the second life was that of the trained areas
     assert [early.shapes[area] for area in early.areas] == [(3, 16, 16), (8, 16, 16), (16, 8, 8), (32, 4, 4)]
-    assert names["path"].parent.resolve() == Path.cwd().resolve()
+    assert names["path"].parent.resolve() == (Path.cwd() / "runs").resolve()
     for name, value in names["areas"].state_dict().items():
         assert torch.equal(early.state_dict()[name], value), name
 

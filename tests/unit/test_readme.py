@@ -45,7 +45,7 @@ def test_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     identity = names["result"].log["behaviour/class_identity"].sel(animal=12).values.tolist()
     wanted = names["dreamer"].recall(classes=[identity.index(3), identity.index(3), identity.index(8)])
     assert torch.equal(names["memories"], wanted) and names["decided"].shape == (3,)
-    kept = rs.load_brain(Path("dreamer.safetensors"))
+    kept = rs.load_brain(Path("runs/dreamer.safetensors"))
     assert torch.equal(kept.recall(classes=[0, 4]), names["dreamer"].recall(classes=[0, 4]))
     assert {path.parent.name for path in Path("runs").glob("*/run.nc")} == {"nothing", "synaptic", "systems"}
 

@@ -190,6 +190,8 @@ def test_slips(folder: Path, tmp_path: Path) -> None:
         report.write_report([folder / "bare"], tmp_path / "nowhere" / "page.html")
     with pytest.raises(rs.LogError, match="no such file or folder"):
         report.write_report([tmp_path / "nothing.nc"], tmp_path / "new.html")
+    with pytest.raises(rs.LogError, match=r"nothing\.nc: no such file or folder"):
+        report.write_report([tmp_path / "nothing.nc"], page)
     assert not (tmp_path / "new.html").exists()
 
 
