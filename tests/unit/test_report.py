@@ -225,6 +225,14 @@ def test_names_of_conditions(folder: Path) -> None:
         rs.open_log(folder)
 
 
+def test_logs_that_lie_deeper_are_named(folder: Path, tmp_path: Path) -> None:
+    """Studies keep theirs up to five levels below the folder that they are given."""
+    shutil.copytree(folder / "bare", tmp_path / "world" / "scenario" / "full" / "arm" / "chance_0" / "animals_12")
+    for above in (tmp_path, tmp_path / "world", tmp_path / "world" / "scenario" / "full"):
+        with pytest.raises(rs.LogError, match=r"there are logs in .*full/arm/chance_0/animals_12$"):
+            rs.open_log(above)
+
+
 def test_scenarios_are_not_mixed(folder: Path) -> None:
     task = simulate("task", animals=(12, 13)).log
     page = report.report(
