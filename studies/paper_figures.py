@@ -7,9 +7,9 @@ Question
 Expected
     What the studies that make the panels expect, each in its own words. What came out so far: ``docs/results.md``.
 Run time
-    The sum of what these studies say: Figures 3 and 4 are days on 2 CPU cores, hours for a few animals (``--animals
-    12:15``); Figures 5, 6, 8 and 9 are for a large GPU (``--device cuda --precision bfloat16``). With ``--steps 100``
-    a figure shows what short lives look like, and says so.
+    The sum of what these studies say: on 2 CPU cores about six hours for Figure 3, and sixty for Figure 4 (``--animals
+    12:15``: three animals instead of ten or twenty); Figures 5, 6, 8 and 9 are for a large GPU (``--device cuda
+    --precision bfloat16``). With ``--steps 100`` a figure shows what short lives look like, and says so.
 Hardware
     Figures 3 and 4: any. The others: a large GPU, on which all animals of an arm are one computation.
 
