@@ -7,7 +7,6 @@ varies it (frozen early areas, a slip of the published code) changes the line, n
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from replaysim.errors import DataError
 
 from .comparison import summarise
 from .published import Published
-from .style import FEW, MM, SPARE, STYLE, panel
+from .style import FEW, MM, SPARE, STYLE, panel, wrapped
 
 METHODS = {
     "exact_replay": "#332288",
@@ -56,7 +55,6 @@ VARIANTS = {
 COVERING: dict[str, tuple[float, ...]] = {"brain_inspired_si": (5, 2)}
 """Lines with gaps, as they often lie on another one, which is seen through them."""
 _PER_ROW = 7  # entries of a legend beside each other
-_WIDE = 126  # characters in a line of a title
 
 
 def look(method: str, position: int = 0) -> dict[str, Any]:
@@ -191,6 +189,6 @@ def compare_methods(
         alone = all(one.size == 1 for one in finals.values())
         shown = "one animal, which has no s.e.;" if alone else f"mean ± s.e.; dots, and numbers in brackets: {counted};"
         words = f"{shown}{varied} dotted: chance"
-        lines = [*textwrap.wrap(title, _WIDE), *textwrap.wrap(words, _WIDE)]
+        lines = [wrapped(text, figure) for text in (title, words) if text]
         figure.suptitle("\n".join(lines), fontsize=8)
         return figure

@@ -109,8 +109,8 @@ def _compared(page: Page, finals: Mapping[str, xr.DataArray]) -> None:
         [_difference(found.sel(pair=pair)) for pair in found["pair"].values],
         caption="Differences in final accuracy within animals: mean, 95 % interval by Student's t and by bootstrap "
         "over animals, mean / standard deviation, two-sided sign-flip permutation test, alone and corrected for the "
-        f"number of pairs. With {n} animals no p can be below {least:.3f}; corrected, the clearest of "
-        f"differences has {min(1.0, least * found.sizes['pair']):.3f}.",
+        f"number of pairs. With {n} animals no p can be below {least:.3f}, and corrected none "
+        f"below {min(1.0, least * found.sizes['pair']):.3f}.",
     )
 
 

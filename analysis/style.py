@@ -99,4 +99,4 @@ def save(figure: Figure, stem: str | Path, *, kinds: Sequence[str] = ("png", "sv
 
 def wrapped(text: str, figure: Figure) -> str:
     """A title in as many lines as a figure is wide for, at eight points."""
-    return textwrap.fill(text, int(figure.get_figwidth() * 72 / 4.2))  # points, of a character of the usual width
+    return textwrap.fill(text, round(figure.get_figwidth() * 72 / 4.05))  # points; of a character, on average
