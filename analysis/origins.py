@@ -62,3 +62,16 @@ def origin_lines(logs: Iterable[xr.DataTree]) -> list[str]:
         rows: list[Any] = rows_of(log, "")
         runs.number(rows)
     return runs.lines()
+
+
+def listed(seeds: Iterable[int]) -> str:
+    """Seeds as one reads them: ``12–17``, or ``12, 14, 15`` where some between are missing."""
+    known = list(seeds)
+    whole = len(known) > 1 and known == list(range(known[0], known[-1] + 1))
+    return f"{known[0]}–{known[-1]}" if whole else ", ".join(map(str, known))
+
+
+def heading(about: str, seeds: Iterable[int]) -> str:
+    """First line of a table: what it is about, and who the animals are."""
+    known = list(seeds)
+    return f"{about}, animal{'s' * (len(known) > 1)} {listed(known)}"

@@ -12,7 +12,7 @@ from . import precisions
 from .bounds import Bound, bound_on, scatter, verdict
 from .csv_tables import ALL_CONTEXTS
 from .orders import Order, gap_between, lives_of, verdicts
-from .origins import Row, Runs
+from .origins import Row, Runs, listed
 from .published import MEAN, Known, Published
 
 YARDSTICK = 12
@@ -72,7 +72,7 @@ def ours(
     values = next(iter(lives.values())) if single else [statistics.fmean(v) for v in lives.values()]
     found = statistics.fmean(values)
     error = f" ± {statistics.stdev(values) / len(values) ** 0.5:.2f}" if len(values) > 1 else ""
-    which = [_seeds(list(lives))]
+    which = [listed(lives)]
     most = max(len(v) for v in lives.values())
     which += [f"{most} lives"] if most > 1 else []
     which += [f"losses of {lost} more became infinite"] if lost else []
@@ -93,13 +93,6 @@ def signed(difference: float) -> str:
     """Points with their sign; none where they are 0.0."""
     text = f"{difference:+.1f}"
     return "0.0" if float(text) == 0 else text
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    if len(seeds) == 1:
-        return str(seeds[0])
-    whole = list(seeds) == list(range(seeds[0], seeds[-1] + 1))
-    return f"{seeds[0]}–{seeds[-1]}" if whole else ", ".join(map(str, seeds))
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ UNITS = {"digits": (10, 40, 100, 200, 400), "split-mnist": (10, 20, 40, 100, 200
 AXES = {"events": "events replayed per step", "units": "units of an area of the hippocampus"}
 TARGETS = {"classic": "hard", "brain-inspired": "soft"}
 
+NAME = "amount_of_replay"
+
 
 @dataclass(frozen=True)
 class Settings(MatchedOptions):
@@ -254,11 +256,13 @@ def main(settings: Settings) -> None:
     import replaysim as rs
     from analysis import figures_replay, style
     from analysis.forgetting import chance_level
-    from analysis.origins import origin_lines
+    from analysis.origins import heading, origin_lines
     from replaysim import presets
     from replaysim.preparation import check_animals, check_device
+    from replaysim.study_folder import check_owner, keep_table
 
     check_animals(settings.animals), check_device(settings.device)
+    check_owner(settings.folder, NAME)
     setup = presets.matched(settings.protocol, settings.scenario, quick=settings.quick)
     if settings.steps is not None:
         setup = replace(setup, learning=replace(setup.learning, steps=settings.steps))
@@ -271,9 +275,18 @@ def main(settings: Settings) -> None:
     portions = [portion for one in lived.values() for portion in one.portions]
     chance = chance_level(portions[0].log)
     found = {brain: measure(brain, setup, settings, portions) for brain in settings.brains}
-    text = "\n".join([table(found, references, chance), "", *origin_lines(one.log for one in portions)])
-    print("\n" + text)
-    (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
+    title = f"{settings.protocol}, {settings.scenario} scenario, {setup.learning.steps} steps per context"
+    title += ", QUICK: says nothing" if settings.quick else ""
+    text = "\n".join(
+        [
+            heading(title, settings.animals),
+            "",
+            table(found, references, chance),
+            "",
+            *origin_lines(one.log for one in portions),
+        ]
+    )
+    keep_table(settings.folder, NAME, text)
     kept = {
         f"/{brain.replace('-', '_')}/{axis}": values.astype(float).rename("final_accuracy").to_dataset()
         for brain, curves in found.items()
@@ -287,7 +300,7 @@ def main(settings: Settings) -> None:
         chance=chance,
         references=references,
         usual={labels["events"]: setup.learning.batch, labels["units"]: setup.units[0]},
-        title=f"{settings.protocol}, {settings.scenario} scenario, {setup.learning.steps} steps per context",
+        title=title,
     )
     saved = style.save(figure, settings.folder / "amount")
     print("\nFigure:  " + "  ".join(str(path) for path in saved))

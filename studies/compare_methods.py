@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 PUBLISHED = Path(__file__).resolve().parents[1] / "docs" / "results" / "published.csv"
 WORDS = {"split_mnist": "Split MNIST", "permuted_mnist": "Permuted MNIST", "split_cifar100": "Split CIFAR-100"}
 
+NAME = "compare_methods"
+
 
 @dataclass(frozen=True)
 class Settings(PresetOptions):
@@ -256,8 +258,11 @@ def published_beside(settings: Settings) -> dict[str, Published]:
 def main(settings: Settings) -> None:
     """Simulate what is missing, summarise, print the table, draw the figure."""
     from analysis import figures_methods, methods_table, style, summaries
+    from analysis.origins import heading
     from replaysim.errors import LogError
+    from replaysim.study_folder import check_owner, keep_table
 
+    check_owner(settings.folder, NAME)
     beside = published_beside(settings)
 
     if not settings.quick:
@@ -266,11 +271,10 @@ def main(settings: Settings) -> None:
     outcomes, what = methods_table.counted({name: one for name, one in found.items() if one is not None})
     if not outcomes:
         raise LogError(f"nothing is complete in {settings.folder}{': leave out --draw' if settings.draw else ''}")
-    text = methods_table.table(outcomes, what, title(settings), beside)
+    text = methods_table.table(outcomes, what, heading(title(settings), settings.animals), beside)
     lacking = [name for name, one in found.items() if one is None]
     text += f"\nno complete life: {', '.join(lacking)}" if lacking else ""
-    print("\n" + text)
-    (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
+    keep_table(settings.folder, NAME, text)
     first = next(iter(outcomes.values()))
     figure = figures_methods.compare_methods(
         {name: one["final"] for name, one in outcomes.items()},

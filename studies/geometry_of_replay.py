@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 AREA = "association_2"
 
+NAME = "geometry_of_replay"
+
 
 @dataclass(frozen=True)
 class Settings(MatchedOptions):
@@ -264,21 +266,23 @@ def make(settings: Settings) -> None:
     import xarray as xr
 
     from analysis.forgetting import chance_level
-    from analysis.origins import origin_lines
+    from analysis.origins import heading, origin_lines
     from replaysim import presets
+    from replaysim.study_folder import check_owner, keep_table
+
+    check_owner(settings.folder, NAME)
 
     setup = presets.matched(settings.protocol, settings.scenario, quick=settings.quick)
     logs = survivors(simulate_all(setup, settings))
     cortical, replay = cortical_measures(logs), replay_measures(logs)
-    text = cortical_table(cortical, chance_level(logs["nothing"]))
+    world = f"{settings.protocol}, {settings.scenario} scenario{', QUICK: says nothing' if settings.quick else ''}"
+    text = f"{heading(world, settings.animals)}\n\n{cortical_table(cortical, chance_level(logs['nothing']))}"
     text += f"\n\n{replay_table(replay)}" if replay else "\n\nIn the domain scenario no replay event names a class."
     text = "\n".join([text, "", *origin_lines(logs.values())])
-    print("\n" + text)
-    (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
+    keep_table(settings.folder, NAME, text)
     kept = {f"/cortex/{name}": one for name, one in cortical.items()}
     kept |= {f"/replay/{name}": one for name, one in replay.items()}
     xr.DataTree.from_dict(kept).to_netcdf(settings.folder / "geometry.nc")
-    world = f"{settings.protocol}, {settings.scenario} scenario{', QUICK: says nothing' if settings.quick else ''}"
     saved = draw(logs, cortical, replay, settings.folder / "geometry", world=world)
     print("\nFigures:  " + "  ".join(str(path) for path in saved if path.suffix == ".png"))
     print(f"Measures: {settings.folder / 'geometry.nc'}   logs: {settings.folder}/*/run.nc   (xarray.open_datatree)")

@@ -54,6 +54,8 @@ GROUPS = {
 }
 LAST = "last context"
 
+NAME = "lesions"
+
 
 @dataclass(frozen=True)
 class Settings(PresetOptions):
@@ -218,11 +220,13 @@ def main(settings: Settings) -> None:
 
     from analysis import summaries
     from analysis.forgetting import chance_level, final_accuracy
-    from analysis.origins import origin_lines
+    from analysis.origins import heading, origin_lines
     from replaysim.portions import gather
     from replaysim.preparation import check_animals, check_device
+    from replaysim.study_folder import check_owner, keep_table
 
     check_animals(settings.animals), check_device(settings.device)
+    check_owner(settings.folder, NAME)
     if not settings.quick:
         summaries.check(settings.kept)
     accuracy, chance, logs = {}, 0.0, []
@@ -231,13 +235,13 @@ def main(settings: Settings) -> None:
         accuracy[name] = gather(found, settings.animals, final_accuracy)
         chance = chance_level(found[0].log)
         logs += [portion.log for portion in found]
-    text = "\n".join([table(accuracy, chance), "", *origin_lines(logs)])
-    print("\n" + text)
-    (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
+    title = ", ".join([settings.protocol, f"{settings.known} scenario", *settings.rhythm, *settings.remarks])
+    about = heading(title, settings.animals)
+    text = "\n".join([about, "", table(accuracy, chance), "", *origin_lines(logs)])
+    keep_table(settings.folder, NAME, text)
     arms = xr.Variable("arm", list(accuracy))
     kept = xr.concat(list(accuracy.values()), arms, coords="minimal", compat="override", join="outer")
     kept.assign_attrs(chance=chance).to_netcdf(settings.folder / "accuracy.nc")
-    title = ", ".join([settings.protocol, f"{settings.known} scenario", *settings.rhythm, *settings.remarks])
     saved = draw(accuracy, chance, title, settings.folder / "lesions")
     print("\nFigure:  " + "  ".join(str(path) for path in saved))
     print(f"Logs:    {settings.folder}/*/animals_*/run.nc   (xarray.open_datatree)")

@@ -58,6 +58,8 @@ ARMS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 EMBEDDING_ANIMAL = 1_000_000  # never an animal of the study
 
+NAME = "quality_of_replay"
+
 
 @dataclass(frozen=True)
 class Settings(ProtocolOptions, MatchedOptions):
@@ -259,15 +261,17 @@ def make(settings: Settings) -> None:
     import xarray as xr
 
     from analysis import figures_fidelity, style
-    from analysis.origins import origin_lines
+    from analysis.origins import heading, origin_lines
     from analysis.quality import table
     from analysis.survival import alive
     from replaysim.embedding import real_stimuli
     from replaysim.errors import LogError
     from replaysim.lesion_arms import folder_name
     from replaysim.preparation import check_animals, check_device
+    from replaysim.study_folder import check_owner, keep_table
 
     check_animals(settings.animals), check_device(settings.device)
+    check_owner(settings.folder, NAME)
     arms = arms_of(settings)
     protocol = next(iter(arms.values())).protocol
     real, embedding = real_stimuli(protocol), train_embedding(next(iter(arms.values())), settings)
@@ -286,12 +290,20 @@ def make(settings: Settings) -> None:
     if not found:
         raise LogError("losses became infinite in all animals of all arms: nobody is left to be judged")
     dead = [name for name in arms if name not in found]
-    text = "\n".join([table(found), *(f"{name}: no animal lived to the end" for name in dead), "", *origin_lines(logs)])
-    print("\n" + text)
-    (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
+    title = ", ".join([settings.protocol, "class scenario", *settings.rhythm, *settings.remarks])
+    text = "\n".join(
+        [
+            heading(title, settings.animals),
+            "",
+            table(found),
+            *(f"{name}: no animal lived to the end" for name in dead),
+            "",
+            *origin_lines(logs),
+        ]
+    )
+    keep_table(settings.folder, NAME, text)
     kept = xr.DataTree.from_dict({f"/{folder_name(name)}": one for name, one in found.items()})
     kept.to_netcdf(settings.folder / "quality.nc")
-    title = ", ".join([settings.protocol, "class scenario", *settings.rhythm, *settings.remarks])
     saved = style.save(figures_fidelity.quality_of_arms(found, title=title), settings.folder / "quality")
     if not settings.photographs:
         saved += draw_images(real, first, settings.folder / "images")

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 FACTORIAL = ("nothing", "synaptic", "systems", "both")
 
+NAME = "synaptic_vs_systems"
+
 
 @dataclass(frozen=True)
 class Settings(MatchedOptions):
@@ -67,9 +69,12 @@ def conditions(setup: Matched) -> dict[str, dict[str, Any]]:
 def main(settings: Settings) -> None:
     """Simulate every condition that is not complete, print the comparison, draw the figure."""
     from analysis import figures
-    from analysis.origins import origin_lines
+    from analysis.origins import heading, origin_lines
     from replaysim import presets
     from replaysim.conditions import simulate_each
+    from replaysim.study_folder import check_owner, keep_table
+
+    check_owner(settings.folder, NAME)
 
     setup = presets.matched(settings.protocol, settings.scenario, quick=settings.quick)
     logs = simulate_each(
@@ -82,11 +87,9 @@ def main(settings: Settings) -> None:
         device=settings.device,
         workers=settings.workers,
     )
-    text = report(logs, setup)
-    text = "\n".join([text, "", *origin_lines(logs.values())])
-    print("\n" + text)
-    (settings.folder / "table.txt").write_text(text + "\n", encoding="utf-8")
     title = f"{setup.protocol.name}, {settings.scenario} scenario{', QUICK: says nothing' if settings.quick else ''}"
+    text = "\n".join([heading(title, settings.animals), "", report(logs, setup), "", *origin_lines(logs.values())])
+    keep_table(settings.folder, NAME, text)
     saved = figures.save(figures.synaptic_vs_systems(logs, title=title), settings.folder / "retention")
     print("\nFigure:  " + "  ".join(str(path) for path in saved))
     print(f"Logs:    {settings.folder}/*/run.nc   (xarray.open_datatree)")

@@ -106,6 +106,7 @@ ALLOWED = {
     "portions": "errors brain crew log preparation protocol resumption",
     "conditions": "errors resumption",
     "options": "errors early_areas portions",
+    "study_folder": "errors provenance",
     "commandline": "errors",
     "cli": "errors commandline describe presets",
     "__main__": "cli",

@@ -615,3 +615,18 @@ def test_what_is_shown_of_stimuli_is_short() -> None:
     """In a notebook, too, which shows whatever ends a cell."""
     shown = repr(rs.SplitDigits(scenario="task"))
     assert "name='digits'" in shown and "scenario='task'" in shown and len(shown) < 400
+
+
+def test_thinned_stimuli_are_some_of_every_class_with_their_labels() -> None:
+    whole = stimuli.load("digits")
+    few = whole.thinned(10)
+    assert (few.name, few.classes, few.scale, few.light) == ("digits_thinned", whole.classes, whole.scale, whole.light)
+    for part in ("train", "test"):
+        label = getattr(whole, f"{part}_label")
+        rows = sorted(row for c in range(10) for row in np.flatnonzero(label == c)[::10])
+        assert np.array_equal(getattr(few, part), getattr(whole, part)[rows])
+        assert np.array_equal(getattr(few, f"{part}_label"), label[rows])
+    assert np.array_equal(whole.thinned(1).train, whole.train)
+    assert len(whole.thinned(10_000).train) == whole.n_classes
+    with pytest.raises(SettingError, match="every"):
+        whole.thinned(0)
