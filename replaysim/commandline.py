@@ -112,6 +112,7 @@ def arguments(settings: object) -> str:
 
 def load_script(path: Path) -> ModuleType:
     """A script, such as a study, as a module; always the same one."""
+    path = path.resolve()
     name = f"script_{path.stem}"
     known = sys.modules.get(name)
     if known is not None and known.__file__ == str(path):

@@ -7,19 +7,22 @@ and a file may be replaced by another. Their checksums stand in the configuratio
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from .brain import BrainPlan
-from .early_areas import checksum
+from .early_areas import checksum, shipped
 from .hippocampus import StandAlonePlan
 from .stimuli import StimulusSet
 from .visual_cortex import NAIVE, VisualPlan
 
 _KNOWN: WeakKeyDictionary[StimulusSet, str] = WeakKeyDictionary()
 EARLY = {"early_synapses": ("cortex",), "hippocampal_early_synapses": ("hippocampus", "areas")}
-"""Entries for files of early areas, and where in the description of a brain the file is named (``developed``)."""
+"""Entries for early areas, and where in the description of a brain their file is named (``developed``)."""
+FILES = {"early_synapses": "early_areas", "hippocampal_early_synapses": "hippocampal_early_areas"}
+"""Entries for the files themselves, all that logs of earlier versions have."""
 
 
 def fingerprints(brain: BrainPlan, stimuli: StimulusSet) -> dict[str, str]:
@@ -29,7 +32,8 @@ def fingerprints(brain: BrainPlan, stimuli: StimulusSet) -> dict[str, str]:
     -------
     dict
         ``stimuli``; and, where they come from a file, ``early_synapses`` of the cortex and
-        ``hippocampal_early_synapses`` of a hippocampus beside it.
+        ``hippocampal_early_synapses`` of a hippocampus beside it, and of the files ``early_areas`` and
+        ``hippocampal_early_areas``.
 
     Raises
     ------
@@ -40,7 +44,9 @@ def fingerprints(brain: BrainPlan, stimuli: StimulusSet) -> dict[str, str]:
     beside = brain.hippocampus.areas if isinstance(brain.hippocampus, StandAlonePlan) else None
     for name, plan in zip(EARLY, (brain.cortex, beside), strict=True):
         if isinstance(plan, VisualPlan) and plan.developed != NAIVE:
-            found[name] = checksum(plan.developed)
+            file = shipped() if plan.developed is None else Path(plan.developed)
+            found[name] = checksum(file)
+            found[FILES[name]] = hashlib.sha256(file.read_bytes()).hexdigest()
     return found
 
 

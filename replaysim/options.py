@@ -78,9 +78,9 @@ class ProtocolOptions(ComputingOptions):
             )
         if not self.early.is_file():
             raise SettingError(owner, "early", str(self.early), "a file that is there")
-        from .early_areas import which_areas
+        from .visual_cortex import VisualPlan
 
-        which_areas(self.early)  # raises for a file of something else
+        VisualPlan((1,), developed=str(self.early)).build()  # raises for a file of something else, or of other areas
 
     @property
     def world(self) -> str:

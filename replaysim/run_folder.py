@@ -199,8 +199,8 @@ class RunFolder:
         trees = [piece for part in parts for piece in part.values()]
         attrs = self._attributes() | {str(k): v for tree in trees[:1] for k, v in tree.attrs.items()}
         if not attrs:
-            levels = (sorted(self.path.glob("*/" * depth + _CONFIG)) for depth in range(1, 7))
-            below = [str(p.parent) for p in next((found for found in levels if found), [])[:5]]
+            levels = (sorted(filter(_holds_log, self.path.glob("*/" * depth))) for depth in range(1, 7))
+            below = [str(path) for path in next((found for found in levels if found), [])[:5]]
             hint = f"; there are logs in {', '.join(below)}" if below else ""
             raise LogError(
                 f"{self.path}: holds no log of replaysim (no {RUN}, no {_CONFIG}, no {_ANIMALS}/*/*.nc){hint}"
@@ -297,6 +297,11 @@ class RunFolder:
 
 def _is_draft(file: Path) -> bool:
     return DRAFT.search(file.name) is not None or file.name.startswith(f".{CHECKPOINT}-")
+
+
+def _holds_log(folder: Path) -> bool:
+    """Whether a folder looks like one of a log; others, too, have files named config.json."""
+    return (folder / _CONFIG).is_file() and ((folder / RUN).is_file() or (folder / _ANIMALS).is_dir())
 
 
 def _is_log(file: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import LogError
-from .fingerprints import EARLY
+from .fingerprints import EARLY, FILES
 
 _MAY_LACK = ("computation", "sha256")  # of a configuration: compared where both say something
 
@@ -26,14 +26,18 @@ def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     """Where two configurations differ, as words.
 
     Where and how something was computed does not count, but its precision does. Checksums count where both have them,
-    which logs of earlier versions do not; the same early areas may then lie in another place.
+    which logs of earlier versions do not; the same early areas may then lie in another place, and their file may be
+    another one where both logs know what it holds.
     """
     one, other = _what(there), _what(wanted)
     for part in _MAY_LACK:
         known = {n: (one[part][n], other[part][n]) for n in one[part].keys() & other[part].keys()}
         one[part], other[part] = ({n: pair[i] for n, pair in sorted(known.items())} for i in (0, 1))
-    for name in one["sha256"].keys() & EARLY.keys():
-        one, other = (_without(config, "brain", *EARLY[name], "developed") for config in (one, other))
+    for name, file in FILES.items():
+        if {name, file} & one["sha256"].keys():
+            one, other = (_without(config, "brain", *EARLY[name], "developed") for config in (one, other))
+        if name in one["sha256"]:
+            one, other = (_without(config, "sha256", file) for config in (one, other))
     return _differences(one, other, "")
 
 

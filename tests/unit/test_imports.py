@@ -105,7 +105,7 @@ ALLOWED = {
     "tensor_files",
     "portions": "errors brain crew log preparation protocol resumption",
     "conditions": "errors resumption",
-    "options": "errors early_areas portions",
+    "options": "errors early_areas portions visual_cortex",
     "study_folder": "errors provenance",
     "commandline": "errors",
     "cli": "errors commandline describe presets",

@@ -187,7 +187,7 @@ def test_a_cpu_without_instructions_for_it_is_warned(monkeypatch: pytest.MonkeyP
 
 
 def test_a_cpu_without_instructions_multiplies_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would multiply bit by bit, hundreds of times slower, and in transposed convolutions add up in bfloat16."""
+    """It would multiply many times slower, and in transposed convolutions add up in bfloat16."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: WITHOUT, raising=False)
     seen: list[torch.dtype] = []
 

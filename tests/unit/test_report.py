@@ -13,7 +13,7 @@ import xarray as xr
 from small import brain, protocol, simulate
 
 import replaysim as rs
-from analysis import devices, readings, report
+from analysis import devices, readings, report, report_behaviour
 from analysis.retained_geometry import retained_geometry
 from replaysim.cli import main
 
@@ -231,6 +231,29 @@ def test_logs_that_lie_deeper_are_named(folder: Path, tmp_path: Path) -> None:
     for above in (tmp_path, tmp_path / "world", tmp_path / "world" / "scenario" / "full"):
         with pytest.raises(rs.LogError, match=r"there are logs in .*full/arm/chance_0/animals_12$"):
             rs.open_log(above)
+
+
+def test_other_files_named_config_are_no_logs(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings" / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(rs.LogError) as told:
+        rs.open_log(tmp_path)
+    assert "there are logs" not in str(told.value)
+    shutil.copytree(folder / "bare", tmp_path / "deeper" / "arm")
+    with pytest.raises(rs.LogError, match=r"there are logs in .*deeper/arm$"):
+        rs.open_log(tmp_path)
+
+
+def test_the_least_p_is_that_of_the_most_animals() -> None:
+    def accuracy(*values: float) -> xr.DataArray:
+        return xr.DataArray(list(values), {"animal": range(12, 12 + len(values))}, ("animal",))
+
+    finals = {"a": accuracy(*[0.9] * 6), "b": accuracy(*[0.1] * 6), "c": accuracy(0.5, *[np.nan] * 5)}
+    page = report.Page("a page", "made for a test")
+    report_behaviour._compared(page, finals)
+    text = " ".join(read(page.html()).text)
+    assert "With 6 animals no p can be below 0.031, and corrected none below 0.094" in text
+    assert "0.031 0.094 6" in text, "as of the pair that has six"
 
 
 def test_scenarios_are_not_mixed(folder: Path) -> None:

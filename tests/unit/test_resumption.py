@@ -173,6 +173,24 @@ def change(log: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
     (log / "config.json").write_text(text if isinstance(text, str) else json.dumps(text), encoding="utf-8")
 
 
+def test_logs_of_earlier_versions_know_the_file_of_early_areas_only(tmp_path: Path) -> None:
+    file, out = Path(seeing.developed(tmp_path)), tmp_path / "log"
+    assert see(out, str(file)).simulated
+
+    def earlier(config: dict[str, Any]) -> dict[str, Any]:
+        return config | {"sha256": {n: v for n, v in config["sha256"].items() if n != "early_synapses"}}
+
+    change(out, earlier)
+    assert not see(out, str(file)).simulated
+    moved = file.rename(tmp_path / "moved.safetensors")
+    assert not see(out, str(moved)).simulated, "the same file in another place"
+    areas, about = load_early_areas(moved)
+    areas.get_parameter("early_1.synapses.weight").data += 0.1
+    save_early_areas(areas, file, about)
+    with pytest.raises(LogError, match=r"sha256\.early_areas is "):
+        see(out, str(file))
+
+
 def test_logs_of_earlier_versions_lack_checksums(tmp_path: Path) -> None:
     once(tmp_path)
     change(tmp_path, lambda config: {n: v for n, v in config.items() if n != "sha256"})
