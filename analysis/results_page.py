@@ -83,7 +83,8 @@ Of all arms; further ones stand with their protocol, and go on counting from the
 8. Adam adds its epsilon after the bias correction, as torch does today; the published code ran on one that added it
    before, a difference of rounding but for the smallest gradients.
 9. The network in whose activity the quality of replay is judged learned from unchanged photographs; the paper's also
-   saw shifted and mirrored ones.
+   saw shifted and mirrored ones. Memories are asked for equally often of every class; the paper drew the classes at
+   random.
 """
 WORLDS = {
     "split_mnist": World(

@@ -287,6 +287,10 @@ def _inspired(protocol: str, scenario: str) -> list[Preset]:
     elif protocol == "permuted_mnist":
         slip = ", replaying through the gates of the new context, too, as the code of 2020 did"
         found.append(arm(f"{BRAIN}_faithful", numbers.closed, slip, faithful=True))
+        if numbers.with_si is not None:
+            closed, c = numbers.with_si
+            words, stiff = f", synaptic intelligence, c = {c:g}{slip}", SynapticIntelligence(c)
+            found.append(arm(f"{BRAIN}_si_faithful", closed, words, stiff, faithful=True))
     return found
 
 

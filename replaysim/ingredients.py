@@ -66,7 +66,8 @@ def lesion(
     Raises
     ------
     SettingError
-        For ingredients that there are not, and unless exactly one of ``without`` and ``only`` is given.
+        For ingredients that there are not, unless exactly one of ``without`` and ``only`` is given, and for
+        ``faithful`` where the published code makes no slip.
     """
     if not isinstance(protocol, str) or protocol not in SCENARIOS:
         got = protocol if isinstance(protocol, str) else type(protocol).__name__
@@ -88,6 +89,9 @@ def lesion(
     settings = _brain(protocol, kind, present, share if "gating" in present else 0.0, faithful)
     name = f"{kind}_{'_'.join(listed)}" if listed else (BRAIN if kind == "without" else PAIR)
     name += "" if closed is None else f"_closed_{closed:g}"
+    if faithful and not (slips(protocol, scenario) and _gated(settings)):
+        why = "left out: the published code makes its slips in animals with gates, in the task scenario and in permuted"
+        raise SettingError("lesion", "faithful", f"{name}, {scenario} scenario", f"{why} MNIST")
     targets = SOFT if "distillation" in present else HARD
     return preset(
         protocol,
@@ -147,7 +151,7 @@ def _brain(protocol: str, kind: str, present: Iterable[str], closed: float, fait
 
 def _about(protocol: str, kind: str, listed: tuple[str, ...], settings: dict[str, Any], faithful: bool) -> str:
     whole = "brain-inspired replay without" if kind == "without" else "classic generative replay with only"
-    words = [f"{whole} {' and '.join(listed) or 'nothing'}"]
+    words = [f"{whole} {' and '.join(listed)}" if listed else whole.rpartition(" with")[0]]
     words.append(f"gates closed {settings['closed']:g}" if _gated(settings) else "no gates")
     if protocol == "split_cifar100":
         words.append(f"early areas {settings['early']}")

@@ -78,9 +78,12 @@ class ProtocolOptions(ComputingOptions):
             )
         if not self.early.is_file():
             raise SettingError(owner, "early", str(self.early), "a file that is there")
+        import torch
+
         from .visual_cortex import VisualPlan
 
-        VisualPlan((1,), developed=str(self.early)).build()  # raises for a file of something else, or of other areas
+        with torch.random.fork_rng(devices=[]):  # growing draws initial synapses
+            VisualPlan((1,), developed=str(self.early)).build()  # raises for a file of something else, or other areas
 
     @property
     def world(self) -> str:

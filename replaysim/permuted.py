@@ -179,8 +179,8 @@ def padded(owner: str, stimuli: StimulusSet, pad: int) -> PaddedStimuli:
         return stimuli
     if len(stimuli.shape) != 2 or stimuli.shape[0] != stimuli.shape[1]:
         raise DataError(
-            f"{owner}: permutations of non-square stimuli are not defined: those of {stimuli.name!r} have shape "
-            f"{stimuli.shape}, must be square images (row, column)"
+            f"{owner}: permutations of non-square stimuli, or of several channels, are not defined: those of "
+            f"{stimuli.name!r} have shape {stimuli.shape}, must be square images (row, column)"
         )
     made = _MADE.setdefault(stimuli, {})
     if pad not in made:

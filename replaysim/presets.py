@@ -46,8 +46,8 @@ QUICK = Learning(steps=20, batch=32, rate=1e-3)
 """For trying out and for tests: far from the paper."""
 QUICK_UNITS = (200, 200)
 QUICK_CONTEXTS = 3
-QUICK_PHOTOGRAPHS = 10
-"""Of so many photographs of a class one is seen: early areas that learn see all at every test."""
+QUICK_PHOTOGRAPHS = (50, 10)
+"""Of each class, to learn from and to test with: early areas that learn see all of the latter at every test."""
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def plan(
     protocol = make() if contexts is None else make(n_contexts=contexts)
     if quick and preset.sees_photographs:
         assert isinstance(protocol, SplitProtocol)
-        protocol = replace(protocol, stimuli=protocol.stimuli.thinned(QUICK_PHOTOGRAPHS))
+        protocol = replace(protocol, stimuli=protocol.stimuli.limited(*QUICK_PHOTOGRAPHS))
     return protocol, preset.brain(protocol, **own), learning
 
 

@@ -89,26 +89,27 @@ class StimulusSet:
         """Number of classes."""
         return len(self.classes)
 
-    def thinned(self, every: int) -> StimulusSet:
-        """Every so many-th stimulus of each class, beginning with its first, to see that something works at all.
+    def limited(self, train: int, test: int) -> StimulusSet:
+        """At most so many stimuli of each class, the first, to see that something works at all.
 
         Parameters
         ----------
-        every
-            From 1; with 10, a tenth of the stimuli to learn from and of those to test with remains.
+        train, test
+            From 1.
 
         Returns
         -------
         StimulusSet
-            Named ``<name>_thinned``.
+            Named ``<name>_limited``.
         """
-        check_number("StimulusSet.thinned", "every", every, least=1, whole=True)
-        learned, tested = (
-            np.sort(np.concatenate([np.flatnonzero(label == c)[:: int(every)] for c in range(self.n_classes)]))
-            for label in (self.train_label, self.test_label)
-        )
-        train, test = (self.train[learned], self.train_label[learned]), (self.test[tested], self.test_label[tested])
-        return StimulusSet(f"{self.name}_thinned", *train, *test, self.classes, self.scale, self.light)
+        kept = []
+        for part, label, most in (("train", self.train_label, train), ("test", self.test_label, test)):
+            check_number("StimulusSet.limited", part, most, least=1, whole=True)
+            of_each = [np.flatnonzero(label == c)[: int(most)] for c in range(self.n_classes)]
+            kept.append(np.sort(np.concatenate(of_each)))
+        learned, tested = kept
+        some = (self.train[learned], self.train_label[learned], self.test[tested], self.test_label[tested])
+        return StimulusSet(f"{self.name}_limited", *some, self.classes, self.scale, self.light)
 
     def held_out(self, fraction: float = 0.2, seed: int = 0) -> StimulusSet:
         """Split the training stimuli in two, to tune settings without a look at the test set.

@@ -112,7 +112,13 @@ class VisualPlan:
         channels, image = tuple(early.shapes[area][0] for area in early.areas[1:]), early.shapes[RETINA]
         for name, given, held in (("channels", self.channels, channels), ("image", self.image, image)):
             if given != held:
-                raise SettingError("VisualPlan", name, given, f"{held}, those of the early areas in {path}")
+                raise SettingError(
+                    "VisualPlan",
+                    "developed",
+                    str(path),
+                    f"a file of early areas with {name} {given}, those of the brain's plan, or 'naive'; these have "
+                    f"{held} (a plan for others: docs/extending.md, Your own early visual areas)",
+                )
         return copy.deepcopy(early)
 
 

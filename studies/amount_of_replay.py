@@ -243,6 +243,7 @@ def table(
         "drawn anew: all its synapses are, before every context but the first, so that only replay carries over",
     ]
     if "brain-inspired" in found:
+        lines.append("brain-inspired, left empty: the share of closed gates would close all of so few units")
         lines.append(
             "units, brain-inspired: the hippocampus stands beside the cortex, with all other ingredients as they are"
         )

@@ -147,7 +147,7 @@ def chosen(settings: Settings) -> list[str]:
     if settings.arms == "all":
         return every
     if settings.arms in ("paper", "2020"):
-        others = ("_unscaled", *(("_frozen", "_1024", "_faithful") if settings.arms == "2020" else ()))
+        others = ("_unscaled", *(("_frozen", "_1024") if settings.arms == "2020" else ()))
         return [n for n in every if not is_lesion(n) and not any(word in n for word in others)]
     return [settings.prefix + known(settings, arm.strip(), every) for arm in settings.arms.split(",")]
 

@@ -50,7 +50,7 @@ class Settings:
     """What do early visual areas learn before their critical period closes?"""
 
     recipe: Literal["weights", "script", "closing", "restless", "renewed"] = field(
-        default="weights",
+        default="renewed",
         metadata={
             "help": "weights: batches of 128, rate 1e-3, gains begin uniform; script: 256, 1e-4, ones; closing: as "
             "weights, but plasticity fades; restless: as weights, at twice the rate; "

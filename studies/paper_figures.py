@@ -7,8 +7,8 @@ Question
 Expected
     What the studies that make the panels expect, each in its own words. What came out so far: ``docs/results.md``.
 Run time
-    The sum of what these studies say: on 2 CPU cores about six hours for Figure 3, and sixty for Figure 4 (``--animals
-    12:15``: three animals instead of ten or twenty); Figures 5, 6, 8 and 9 are for a large GPU (``--device cuda
+    The sum of what these studies say: on 2 CPU cores about twelve hours for Figure 3, and sixty for Figure 4
+    (``--animals 12:15``: three animals instead of twenty); Figures 5, 6, 8 and 9 are for a large GPU (``--device cuda
     --precision bfloat16``). With ``--steps 100`` a figure shows what short lives look like, and says so.
 Hardware
     Figures 3 and 4: any. The others: a large GPU, on which all animals of an arm are one computation.
@@ -38,12 +38,12 @@ def methods(protocol: str, animals: tuple[int, ...], *scenarios: str) -> list[tu
 
 
 PANELS: dict[str, list[tuple[str, dict[str, Any]]]] = {
-    "3": methods("split-mnist", TEN, "task", "class"),
+    "3": methods("split-mnist", TWENTY, "task", "class"),
     "4": [("amount_of_replay", {"protocol": "split-mnist", "animals": TWENTY})],
     "5": methods("permuted-mnist", FIVE, "domain"),
     "6": methods("split-cifar100", TEN, "task", "class"),
     "8": [
-        ("lesions", {"protocol": "permuted-mnist", "animals": FIVE}),
+        ("lesions", {"protocol": "permuted-mnist", "faithful": True, "animals": FIVE}),
         ("lesions", {"protocol": "split-cifar100", "scenario": "task", "faithful": True, "animals": TEN}),
         ("lesions", {"protocol": "split-cifar100", "scenario": "class", "animals": TEN}),
     ],
@@ -54,7 +54,10 @@ PANELS: dict[str, list[tuple[str, dict[str, Any]]]] = {
 
 @dataclass(frozen=True)
 class Settings(ComputingOptions):
-    """Can the results of the paper be made again, a figure by one command?"""
+    """Can the results of the paper be made again, a figure by one command?
+
+    An option that a study of the figure does not have is refused before anything is made.
+    """
 
     figure: Literal["3", "4", "5", "6", "8", "9"] | None = field(
         default=None, metadata={"help": "number in the paper; has to be given"}

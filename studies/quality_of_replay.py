@@ -157,7 +157,9 @@ def train_embedding(arm: Arm, settings: Settings) -> Embedding:
         out=settings.folder / "embedding_network",
         overwrite=settings.overwrite,
         keep_brains=True,
+        checkpoints=True,
         device=settings.device,
+        threads=settings.threads,  # but float32, however precisely the others live: it is what measures them
         label="embedding",
     )
     return Embedding(lived.brains[EMBEDDING_ANIMAL], lived.log.attrs["id"])

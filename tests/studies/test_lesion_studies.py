@@ -88,6 +88,19 @@ def test_arms_with_the_slips_of_the_published_code() -> None:
             lesion_arms(protocol, scenario, faithful=True)
 
 
+def test_slips_that_the_published_code_does_not_make() -> None:
+    for protocol, scenario, lesioned in (
+        ("split_cifar100", "class", {"without": {"modes"}}),
+        ("split_cifar100", "task", {"without": {"modes"}}),
+        ("split_mnist", "domain", {"only": {"gating"}}),
+        ("permuted_mnist", "domain", {"without": {"gating"}}),
+    ):
+        with pytest.raises(SettingError, match=rf"lesion\.faithful: got '.*, {scenario} scenario', must be left out"):
+            presets.lesion(protocol, scenario, **lesioned, faithful=True)
+    assert presets.lesion("permuted_mnist", "domain", only={"gating"}, faithful=True).name.endswith("_faithful")
+    assert presets.lesion("split_mnist", "class", only=()).about.startswith("classic generative replay, no gates")
+
+
 def test_arms_that_there_are_not() -> None:
     with pytest.raises(SettingError, match="'domain' in permuted MNIST"):
         lesion_arms("permuted_mnist", "class")

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import seeing
+import torch
 import xarray as xr
 from loading import load
 
 from analysis import survival
-from replaysim.early_areas import shipped, shipped_areas
+from replaysim.early_areas import EarlyAreas, save_early_areas, shipped, shipped_areas
 from replaysim.errors import DataError, LogError, SettingError
 
 PHOTOGRAPHS = {"protocol": "split-cifar100"}
@@ -24,7 +24,8 @@ PHOTOGRAPHS = {"protocol": "split-cifar100"}
 )
 def test_lives_that_cannot_be_compared_lie_apart(name: str, first: str, tmp_path: Path) -> None:
     settings = load(name).Settings
-    other = Path(seeing.developed(tmp_path))
+    with torch.random.fork_rng(devices=[]):
+        other = save_early_areas(EarlyAreas(), tmp_path / "areas.safetensors")
     own = settings(**PHOTOGRAPHS, early=other)
     assert own.areas != shipped_areas() and re.fullmatch("[0-9a-f]{12}", own.areas)
     assert settings(**PHOTOGRAPHS).folder == Path("runs") / name / first

@@ -8,10 +8,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import replaysim as rs
+from replaysim.early_areas import load_early_areas
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 HEADINGS = (
@@ -20,6 +22,7 @@ HEADINGS = (
     "Your own rule of synaptic consolidation",
     "Another kind of replay",
     "Your own early visual areas",
+    "The early areas of the paper",
 )
 
 
@@ -109,8 +112,17 @@ def test_what_is_said_of_early_areas_that_fit_no_others() -> None:
     names = run("Your own early visual areas")
     plan, protocol = names["naive"], names["protocol"]
     shipped = replace(plan, cortex=replace(plan.cortex, developed=None))
-    with pytest.raises(rs.SettingError, match=r"channels: got .* must be \(16, 32, 64, 128, 256\)"):
+    with pytest.raises(rs.SettingError, match=r"channels \(8, 16, 32\).* these have \(16, 32, 64, 128, 256\)"):
         rs.simulate(shipped, protocol, animals=[0])
     usual = rs.brain_inspired(protocol)
-    with pytest.raises(rs.SettingError, match=r"image: got \(3, 16, 16\), must be \(3, 32, 32\)"):
+    with pytest.raises(rs.SettingError, match=r"image \(3, 16, 16\).* these have \(3, 32, 32\)"):
         rs.simulate(usual, protocol, animals=[0])
+
+
+def test_arrays_of_published_areas_become_a_file() -> None:
+    names = run("The early areas of the paper")
+    areas, _about = load_early_areas("runs/paper_early_areas.safetensors")
+    published, state = names["published"], areas.state_dict()
+    assert len(published) == len(state)
+    assert np.allclose(state["early_3.synapses.weight"], published["conv3.conv.weight"])
+    assert np.allclose(state["early_4.normalisation.running_var"], published["conv4.norm.running_var"])

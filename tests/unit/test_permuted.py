@@ -60,7 +60,7 @@ def photographs(**changes: Any) -> StimulusSet:
         (
             lambda: rs.PermutedProtocol(IMAGES[:, :4], LABELS),
             DataError,
-            r"PermutedProtocol: permutations of non-square stimuli .* 'permuted_own' have shape \(4, 5\), must be",
+            r"PermutedProtocol: permutations of non-square stimuli, .* 'permuted_own' have shape \(4, 5\), must be",
         ),
         (lambda: rs.PermutedProtocol(IMAGES.reshape(60, 25), LABELS), DataError, r"non-square .* shape \(25,\)"),
         (lambda: rs.PermutedProtocol(photographs()), DataError, r"non-square .* 'photographs' have shape \(3, 4, 4\)"),

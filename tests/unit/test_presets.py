@@ -81,6 +81,7 @@ EXTRA = {
         "online_ewc",
         "brain_inspired_si",
         "brain_inspired_faithful",
+        "brain_inspired_si_faithful",
         "without_feedback_faithful",
         "without_distillation_faithful",
         "only_gating_faithful",
@@ -148,7 +149,7 @@ def test_every_arm_is_there() -> None:
             wanted |= {f"{arm}_frozen" for arm in (*CLASSIFIERS, "gr", "exact_replay")}
         found = {name.removeprefix(f"{group}/") for name in presets.names(f"{group}/")}
         assert found == wanted, group
-    assert len(presets.names()) == 128
+    assert len(presets.names()) == 129
 
 
 @pytest.mark.parametrize("name", presets.names())

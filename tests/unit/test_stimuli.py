@@ -617,16 +617,16 @@ def test_what_is_shown_of_stimuli_is_short() -> None:
     assert "name='digits'" in shown and "scenario='task'" in shown and len(shown) < 400
 
 
-def test_thinned_stimuli_are_some_of_every_class_with_their_labels() -> None:
-    whole = stimuli.load("digits")
-    few = whole.thinned(10)
-    assert (few.name, few.classes, few.scale, few.light) == ("digits_thinned", whole.classes, whole.scale, whole.light)
-    for part in ("train", "test"):
+def test_limited_stimuli_are_the_first_of_every_class_with_their_labels() -> None:
+    whole = load("digits")
+    few = whole.limited(7, 3)
+    assert (few.name, few.classes, few.scale, few.light) == ("digits_limited", whole.classes, whole.scale, whole.light)
+    for part, most in (("train", 7), ("test", 3)):
         label = getattr(whole, f"{part}_label")
-        rows = sorted(row for c in range(10) for row in np.flatnonzero(label == c)[::10])
+        rows = sorted(row for c in range(10) for row in np.flatnonzero(label == c)[:most])
+        assert len(rows) == 10 * most
         assert np.array_equal(getattr(few, part), getattr(whole, part)[rows])
         assert np.array_equal(getattr(few, f"{part}_label"), label[rows])
-    assert np.array_equal(whole.thinned(1).train, whole.train)
-    assert len(whole.thinned(10_000).train) == whole.n_classes
-    with pytest.raises(SettingError, match="every"):
-        whole.thinned(0)
+    assert np.array_equal(whole.limited(10_000, 10_000).train, whole.train)
+    with pytest.raises(SettingError, match=r"StimulusSet\.limited\.test: got 0"):
+        whole.limited(1, 0)
