@@ -127,9 +127,28 @@ def _below(settings: Any, out: Path) -> Any:
     return settings if out == Path("runs") else dataclasses.replace(settings, out=out / usual.relative_to("runs"))
 
 
+def check_places(made: list[Panel]) -> None:
+    """Raise an error for stimuli that are not to be had, and for results that could not be kept.
+
+    Said before the first panel is made, which may take days.
+    """
+    from analysis import summaries
+    from replaysim.stimuli import load
+    from replaysim.study_folder import check_owner
+
+    for stimuli in sorted({panel.settings.protocol.partition("-")[2] for panel in made}):
+        load(stimuli)
+    for panel in made:
+        check_owner(panel.settings.folder, panel.name)
+        summary = getattr(panel.settings, "kept", None)
+        if summary is not None and not panel.settings.quick:
+            summaries.check(summary)
+
+
 def main(settings: Settings) -> None:
     """Make one panel after the other, and say where they are."""
     made = panels(settings)
+    check_places(made)
     for panel in made:
         print(f"\npython studies/{panel.name}.py {arguments(panel.settings)}\n", flush=True)
         panel.study.main(panel.settings)

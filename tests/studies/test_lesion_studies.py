@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from loading import run
+from loading import load, run
 
 from replaysim import presets
 from replaysim.brain_files import describe_plan
@@ -266,6 +267,27 @@ def test_gates_that_close_everything_are_left_out(tmp_path: Path, stand_in: Path
     assert done.returncode == 0, done.stderr
     assert "not with [10] units, of which gates would close all" in done.stdout
     assert (tmp_path / "amount.png").stat().st_size > 10_000
+
+
+def test_the_embedding_network_learns_for_twenty_epochs(
+    tmp_path: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPLAYSIM_DATA", str(stand_in))
+    module, asked = load("quality_of_replay"), []
+
+    def simulate_once(_brain: Any, protocol: Any, **given: Any) -> Any:
+        asked.append((protocol, given))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("replaysim.resumption.simulate_once", simulate_once)
+    settings = module.Settings(protocol="split-cifar100", arms="intact", out=tmp_path)
+    (arm,) = module.arms_of(settings).values()
+    arm = arm._replace(learning=replace(arm.learning, batch=32))
+    with pytest.raises(KeyboardInterrupt):
+        module.train_embedding(arm, settings)
+    ((protocol, given),) = asked
+    assert protocol.n_contexts == 1 and given["checkpoints"]
+    assert given["learning"].steps == 20 * (len(protocol.stimuli.train) // 32) > 0
 
 
 def test_quality_of_photographs(tmp_path: Path, stand_in: Path) -> None:

@@ -105,9 +105,9 @@ def test_slips_are_said_before_anything_begins(figure: str | None, given: dict[s
         study.Settings(figure=figure, **given)
 
 
-def test_all_panels_are_made_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def few_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images that pass for those of MNIST, eight of a class to learn from and two to test with."""
     chance = np.random.default_rng(0)
     arrays: dict[str, Any] = {"classes": np.array([str(c) for c in range(10)])}
     for part, each in (("train", 8), ("test", 2)):
@@ -115,6 +115,33 @@ def test_all_panels_are_made_and_named(
         arrays[f"x_{part}"] = chance.integers(0, 256, (each * 10, 28, 28), dtype=np.uint8)
     np.savez(tmp_path / "mnist.npz", **arrays)
     monkeypatch.setenv("REPLAYSIM_DATA", str(tmp_path))
+
+
+@pytest.mark.parametrize("wrong", ["stimuli", "summary", "owner"])
+@pytest.mark.usefixtures("few_digits")
+def test_the_last_panel_is_prepared_before_the_first_is_made(
+    wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = study.Settings(figure="8", out=tmp_path / "runs")
+    *_, last = study.panels(settings)
+    if wrong == "summary":
+        monkeypatch.setattr("replaysim.stimuli.load", lambda name: None)
+        last.settings.kept.mkdir(parents=True)
+    elif wrong == "owner":
+        monkeypatch.setattr("replaysim.stimuli.load", lambda name: None)
+        last.settings.folder.mkdir(parents=True)
+        (last.settings.folder / "study.txt").write_text("gallery\n", encoding="utf-8")
+    for panel in study.panels(settings):
+        monkeypatch.setattr(panel.study, "main", lambda _settings: pytest.fail("a panel was made"))
+    words = {"stimuli": "cifar100", "summary": "is a folder", "owner": "of the study gallery"}
+    with pytest.raises(ReplaysimError, match=words[wrong]):
+        study.main(settings)
+
+
+@pytest.mark.usefixtures("few_digits")
+def test_all_panels_are_made_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     few = [(name, {**asked, "arms": "nothing"}) for name, asked in study.PANELS["3"]]
     monkeypatch.setitem(study.PANELS, "3", few)
     settings = study.Settings(figure="3", animals=(12,), steps=2, quick=True, out=tmp_path / "runs", workers=1)
