@@ -14,7 +14,8 @@ from loading import load
 
 from replaysim.commandline import arguments, parse_settings
 from replaysim.early_areas import EarlyAreas, save_early_areas
-from replaysim.errors import ReplaysimError, SettingError
+from replaysim.errors import MissingDataError, ReplaysimError, SettingError
+from replaysim.study_folder import keep_table
 
 study = load("paper_figures")
 FIGURES = tuple(study.PANELS)
@@ -118,22 +119,22 @@ def few_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["stimuli", "summary", "owner"])
-@pytest.mark.usefixtures("few_digits")
 def test_the_last_panel_is_prepared_before_the_first_is_made(
     wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def load(name: str) -> None:
+        if wrong == "stimuli" and name == "cifar100":
+            raise MissingDataError("no cifar100")
+
+    monkeypatch.setattr("replaysim.stimuli.load", load)
     settings = study.Settings(figure="8", out=tmp_path / "runs")
-    *_, last = study.panels(settings)
-    if wrong == "summary":
-        monkeypatch.setattr("replaysim.stimuli.load", lambda name: None)
-        last.settings.kept.mkdir(parents=True)
-    elif wrong == "owner":
-        monkeypatch.setattr("replaysim.stimuli.load", lambda name: None)
-        last.settings.folder.mkdir(parents=True)
-        (last.settings.folder / "study.txt").write_text("gallery\n", encoding="utf-8")
-    for panel in study.panels(settings):
+    for panel in (made := study.panels(settings)):
         monkeypatch.setattr(panel.study, "main", lambda _settings: pytest.fail("a panel was made"))
-    words = {"stimuli": "cifar100", "summary": "is a folder", "owner": "of the study gallery"}
+    if wrong == "summary":
+        made[-1].settings.kept.mkdir(parents=True)
+    elif wrong == "owner":
+        keep_table(made[-1].settings.folder, "gallery", "a table")
+    words = {"stimuli": "no cifar100", "summary": "is a folder", "owner": "of the study gallery"}
     with pytest.raises(ReplaysimError, match=words[wrong]):
         study.main(settings)
 
