@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import re
 import shlex
+import statistics
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,3 +80,34 @@ def test_commands_are_understood(script: str, options: str, monkeypatch: pytest.
 
 def test_there_are_commands() -> None:
     assert len({script for script, _ in COMMANDS}) >= 6
+
+
+def test_the_table_of_results_is_that_of_what_is_kept() -> None:
+    """Cells of the table of Split CIFAR-100, published and ours, and which are marked as missed."""
+    kept, published = (
+        list(csv.DictReader((ROOT / f"docs/results/{name}.csv").read_text(encoding="utf-8").splitlines()))
+        for name in ("split_cifar100", "published")
+    )
+    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", TEXT, flags=re.MULTILINE)
+    assert len(rows) == 9
+    for arm, line in rows:
+        cells = [cell.strip() for cell in line.split("|")]
+        for scenario, theirs, ours in (("class", *cells[:2]), ("task", *cells[2:])):
+            preset = f"split_cifar100/{scenario}/{arm}"
+            known = [row for row in published if (row["preset"], row["steps"], row["what"]) == (preset, "5000", "mean")]
+            lives = defaultdict(list)
+            for row in kept:
+                like = (row["preset"], row["steps"], row["early"], row["precision"], row["device"] != "cpu")
+                if like == (preset, "5000", "10bf17d5b79c", "bfloat16", True):
+                    lives[row["animal"]].append(100 * float(row["accuracy"]))
+            if not known:
+                assert (theirs, ours, len(lives)) == ("", "", 0), preset
+                continue
+            (one,) = known
+            mean = float(one["value"])
+            assert theirs == f"{mean:.1f}" + (f" ± {float(one['error']):.1f}" if one["error"] else "")
+            found = [statistics.fmean(values) for values in lives.values()]
+            assert sorted(lives) == ["12", "13", "14"]
+            error = statistics.stdev(found) / len(found) ** 0.5
+            missed = " *" * (abs(round(statistics.fmean(found), 2) - mean) > 1.5)
+            assert ours == f"{statistics.fmean(found):.1f} ± {error:.1f}{missed}", preset
