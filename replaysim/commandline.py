@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import inspect
 import shlex
 import sys
 import types
@@ -49,7 +50,13 @@ def parse_settings(cls: type[T], argv: Sequence[str] | None = None) -> T:
         Arguments; default: those of the program.
     """
     hints = typing.get_type_hints(cls)
-    parser = argparse.ArgumentParser(description=(cls.__doc__ or "").strip(), allow_abbrev=False)
+    about = (sys.modules[cls.__module__].__doc__ or "").partition("\n")[2].strip("\n")  # run time and all
+    parser = argparse.ArgumentParser(
+        description=inspect.cleandoc(cls.__doc__ or ""),
+        epilog=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         _add(parser, field, hints[field.name])
     values = vars(parser.parse_args(argv))

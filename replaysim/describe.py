@@ -90,7 +90,7 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
     for name, value in config.items():
         if name in ("animals", "label", "replaysim_schema") or value in (None, "", [], {}):
             continue
-        yield _row(name, _flat(value))
+        yield _row("life (chance)" if name == "chance" else name, _flat(value))
 
 
 def _flat(value: Any) -> str:
@@ -145,7 +145,7 @@ def _accuracy(behaviour: xr.Dataset) -> Iterator[str]:
         chance = float(behaviour["chance"].isel(contexts_learned=last).sel(answers=answers).mean())
         error = f" ± {per_animal.std(ddof=1) / np.sqrt(per_animal.size):.4f}" if per_animal.size > 1 else ""
         count = f"{per_animal.size} animal" + "s" * (per_animal.size > 1)
-        yield _row(str(answers), f"{per_animal.mean():.4f}{error}   ({count}; chance {chance:.4f})")
+        yield _row(str(answers), f"{per_animal.mean():.4f}{error}   ({count}; guessing {chance:.4f})")
 
 
 def _parsed(text: object) -> dict[str, Any]:

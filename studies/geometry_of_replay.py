@@ -220,8 +220,15 @@ def draw(
             .rename(other_snapshot="contexts learned")
             for name, one in cortical.items()
         }
+        naive = cortical["nothing"]["retained"].isel(snapshot=0, other_snapshot=slice(1, None))
         figures_geometry.measure_over(
-            kept, "contexts learned", grid[0, 0], label="geometry of context 1 kept (ρ)", limits=(None, 1.02)
+            kept,
+            "contexts learned",
+            grid[0, 0],
+            label="geometry of context 1 kept (ρ)",
+            floor=naive.rename(other_snapshot="contexts learned"),
+            floor_label="that of the naive\nanimal (nothing)",
+            limits=(None, 1.02),
         )
         beside = grid[0, 0].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         beside.set_in_layout(False)  # there is room, as the panels below have colour bars

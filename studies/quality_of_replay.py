@@ -255,7 +255,9 @@ def draw_images(real: xr.DataArray, first: Mapping[str, Portion], stem: Path) ->
     for name, portion in first.items():
         one = next(memories(KeptBrains(portion.brains.folder, portion.animals[:1]), len(chosen)))
         images[name] = one[np.argsort(one["original_class"].values)]
-    return style.save(figures_fidelity.image_grid(images, (side, side)), stem)
+    animals = " and ".join(sorted({f"animal {portion.animals[0]}" for portion in first.values()}))
+    title = f"one image of each class: a real one, and memories of {animals}"
+    return style.save(figures_fidelity.image_grid(images, (side, side), title=title), stem)
 
 
 def make(settings: Settings) -> None:
