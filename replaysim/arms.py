@@ -285,7 +285,7 @@ def _inspired(protocol: str, scenario: str) -> list[Preset]:
         slip = ", with the published code's slip in the gates of current trials"
         found.append(arm(f"{BRAIN}_faithful", numbers.closed, slip, faithful=True))
     elif protocol == "permuted_mnist":
-        slip = ", replaying through the gates of the new context, too, as the code of 2020 did"
+        slip = ", replaying through the new context's gates, too (code of 2020)"
         found.append(arm(f"{BRAIN}_faithful", numbers.closed, slip, faithful=True))
         if numbers.with_si is not None:
             closed, c = numbers.with_si

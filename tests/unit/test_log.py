@@ -1098,7 +1098,7 @@ def test_describe(tmp_path: Path) -> None:
     assert max(len(line) for line in text.splitlines()) <= 110
     final = tree["behaviour/accuracy"].sel(answers="all").isel(contexts_learned=-1).mean("context").values.astype(float)
     error = np.std(final, ddof=1) / 2**0.5
-    assert f"{final.mean():.4f} ± {error:.4f}   (2 animals; chance 0.5000)" in text
+    assert f"{final.mean():.4f} ± {error:.4f}   (2 animals; guessing 0.5000)" in text
     assert "accuracy after 3 of 3 contexts" in text
     write_atomically(tree, tmp_path / "run.nc")
     assert describe(tmp_path / "run.nc") == f"{tmp_path / 'run.nc'}\n{text}"
@@ -1109,7 +1109,7 @@ def test_describe_what_is_there() -> None:
     text = describe(one)
     assert "a log without a title" in text
     assert "accuracy after 2 of 3 contexts" in text
-    assert "(1 animal; chance" in text, "the slower animal has not come that far"
+    assert "(1 animal; guessing" in text, "the slower animal has not come that far"
     empty = describe(assemble([], {}))
     assert "accuracy" not in empty
     unknown = behaviour([12], 1)
