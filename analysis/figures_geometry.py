@@ -207,7 +207,6 @@ def measure_over(
     label: str,
     reference: xr.DataArray | None = None,
     floor: xr.DataArray | None = None,
-    floor_label: str = "other classes",
     limits: tuple[float | None, float | None] | None = None,
 ) -> Axes:
     """A measure of every condition against contexts learned, memory age or another dimension.
@@ -220,7 +219,7 @@ def measure_over(
         (animal, dim): mean with standard error, thin lines for animals.
     reference
         (animal, dim): what is best possible, e.g. waking against waking; a grey band from the least to the greatest.
-    floor, floor_label
+    floor
         (animal, dim): what means nothing, e.g. against other classes; a dotted line at its mean.
     """
     with mpl.rc_context(STYLE):
@@ -239,7 +238,7 @@ def measure_over(
             )
             ax.plot(mean[dim].values, mean.values, color="0.55", lw=1, zorder=0, label="waking against waking")
         if floor is not None:
-            ax.plot(floor[dim].values, floor.mean("animal").values, color="0.3", lw=0.8, ls=":", label=floor_label)
+            ax.plot(floor[dim].values, floor.mean("animal").values, color="0.3", lw=0.8, ls=":", label="other classes")
         if limits:
             ax.set_ylim(*limits)
         cut = ax.get_ylim()[0] > 0

@@ -220,16 +220,12 @@ def draw(
             .rename(other_snapshot="contexts learned")
             for name, one in cortical.items()
         }
-        naive = cortical["nothing"]["retained"].isel(snapshot=0, other_snapshot=slice(1, None))
         figures_geometry.measure_over(
-            kept,
-            "contexts learned",
-            grid[0, 0],
-            label="geometry of context 1 kept (ρ)",
-            floor=naive.rename(other_snapshot="contexts learned"),
-            floor_label="that of the naive\nanimal (nothing)",
-            limits=(None, 1.02),
+            kept, "contexts learned", grid[0, 0], label="geometry of context 1 kept (ρ)", limits=(None, 1.02)
         )
+        for name, one in cortical.items():
+            naive = one["retained"].isel(snapshot=0, other_snapshot=slice(1, None)).mean("animal")
+            grid[0, 0].plot(naive["other_snapshot"].values, naive.values, color=style.colour(name, 0), ls=":", lw=0.8)
         beside = grid[0, 0].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         beside.set_in_layout(False)  # there is room, as the panels below have colour bars
         if not replay:
@@ -254,8 +250,8 @@ def draw(
         for ax, letter in zip(grid.ravel(), "abcd", strict=True):
             ax.set_title(letter, loc="left", fontweight="bold")
         n = next(iter(cortical.values())).sizes["animal"]
-        words = f"a, c, d: {AREA}; b: retina, waking: two halves of the stimuli; mean ± s.e., thin: {n} animals"
-        figure.suptitle(f"{world}; {words}", fontsize=8)
+        words = f"a, c, d: {AREA} (dotted: geometry of the naive animal); b: retina, waking: two halves of the stimuli"
+        figure.suptitle(style.wrapped(f"{world}; {words}; mean ± s.e., thin: {n} animals", figure), fontsize=8)
     written = style.save(figure, stem)
     matrices = {}
     for name, log in logs.items():
