@@ -1,4 +1,4 @@
-"""The folder of a study: one study writes into it, and its a file says which.
+"""The folder of a study: one study writes into it, and a file in it says which.
 
 Logs in a folder are kept whatever is run next. Tables and figures are made again by every run of their study; another
 study would replace them by its own of the same names, and is refused.

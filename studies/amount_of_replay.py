@@ -218,7 +218,7 @@ def table(
     def cell(values: xr.DataArray) -> str:
         return mean_and_error(values, width=10)
 
-    lines = []
+    lines, empty = [], False
     for axis, label in AXES.items():
         head = f"{label:38s}" + "".join(f"{word:>17s}" for _ in found for word in ("goes on", "drawn anew"))
         above = f"{'':38s}" + "".join(f"{brain:>25s}{'':9s}" for brain in found)
@@ -228,6 +228,7 @@ def table(
             cells = ""
             for curves in found.values():
                 there = amount in curves[axis][axis].values
+                empty |= not there
                 at = curves[axis].sel({axis: amount}) if there else None
                 cells += "".join(
                     f"{'':17s}" if at is None else cell(at.sel(reinitialised=anew)) for anew in (False, True)
@@ -242,8 +243,9 @@ def table(
         f"final accuracy, %, mean ± standard error over {n} animals. goes on: the brain learns on from where it was;",
         "drawn anew: all its synapses are, before every context but the first, so that only replay carries over",
     ]
+    if empty:
+        lines.append("left empty: the share of closed gates would close all of so few units")
     if "brain-inspired" in found:
-        lines.append("brain-inspired, left empty: the share of closed gates would close all of so few units")
         lines.append(
             "units, brain-inspired: the hippocampus stands beside the cortex, with all other ingredients as they are"
         )
