@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar, Union
 
+from .allocation import keep_memory
 from .errors import ReplaysimError
 
 T = TypeVar("T")
@@ -143,6 +144,7 @@ def run_study(main: Callable[[T], None], cls: type[T], argv: Sequence[str] | Non
 
 def exit_with(action: Callable[[], None]) -> None:
     """Run; on a user's slip or Ctrl-C say so in one line and leave with exit code 2 or 130."""
+    keep_memory()
     try:
         action()
     except ReplaysimError as error:

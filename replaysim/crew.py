@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .allocation import keep_memory
 from .checkpoints import Checkpoint
 from .errors import LogError, check_number
 from .life import Condition, Outcome, Progress, live
@@ -186,6 +187,7 @@ def _in_worker(
     master: int,
 ) -> tuple[Outcome, dict[str, Piece]]:
     _check_wanted(master)
+    keep_memory()
     torch.set_num_threads(threads)
     counts = np.load(counters, mmap_mode="r+")
 

@@ -53,7 +53,6 @@ def test_photographs_from_the_command_to_the_table(
         return speed.live(arm, stored, device)
 
     monkeypatch.setattr(presets, "get", small)
-    monkeypatch.setattr(speed, "LIVES", speed.LIVES[:2])  # the others are slower
     monkeypatch.setattr(speed, "memory_of_a_life", memory)
     monkeypatch.setattr(speed, "matrix_rate", lambda *_given: 1e9)
     monkeypatch.setattr(

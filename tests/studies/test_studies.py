@@ -170,7 +170,7 @@ def test_speed_prints_its_table() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arm", ["brain_inspired", "gr", "ewc"])
+@pytest.mark.parametrize("arm", ["brain_inspired", "gr"])
 def test_a_life_with_all_photographs_fits_into_four_gigabytes(arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "studies")
     speed = importlib.import_module("speed")
