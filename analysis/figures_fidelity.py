@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from replaysim.errors import DataError
 
 from .comparison import summarise
-from .style import MM, STYLE, colour, panel
+from .style import MM, STYLE, colour, panel, wrapped
 from .terminal import reach
 
 GREY = "0.55"
@@ -173,8 +173,8 @@ def quality_of_conditions(
         for ax, letter in zip(axes, "abcdef", strict=False):
             ax.set_title(letter, loc="left", fontweight="bold")
         n = reach((one.sizes["animal"] for one in every.values()), "–")
-        words = f"thick: mean, thin lines and dots: {n} animals; bars: ± s.e.; grey: {real}"
-        figure.suptitle(f"{title}; {words}" if title else words, fontsize=8)
+        words = f"thick: mean, thin lines and dots: {n} animal{'s' * (n != '1')}; bars: ± s.e.; grey: {real}"
+        figure.suptitle(wrapped(f"{title}; {words}" if title else words, figure), fontsize=8)
         return figure
 
 
@@ -210,5 +210,5 @@ def image_grid(
                 ax.spines[:].set_visible(False)
             row[0].set_ylabel(name, rotation=0, ha="right", va="center")
         if title:
-            figure.suptitle(title, fontsize=8)
+            figure.suptitle(wrapped(title, figure), fontsize=8)
         return figure
