@@ -95,6 +95,20 @@ def read_measures(path: Path) -> xr.Dataset:
         raise DataError(f"{path}: cannot be read; remove it, and the arm is judged again ({error})") from error
 
 
+def together(parts: Sequence[xr.Dataset], animals: Sequence[int]) -> xr.Dataset:
+    """Measures of several portions, in the order of the animals."""
+    whole = xr.concat(
+        parts,
+        "animal",
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        join="exact",
+        combine_attrs="drop_conflicts",
+    )
+    return whole.sel(animal=[animal for animal in animals if animal in whole["animal"]])
+
+
 def table(found: Mapping[str, xr.Dataset]) -> str:
     """Mean and standard error over animals of every measure and arm; real against real in the last line."""
     first = next(iter(found.values()))

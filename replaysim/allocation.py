@@ -1,8 +1,8 @@
 """Memory of a process: what tensors give back is kept for the next ones, not returned to the system at once.
 
 A step makes and drops tensors of many megabytes. The C library of Linux asks the system for such blocks one by one and
-returns them when they are dropped, so that at every step each page is fetched, and cleared, again: a sixth of the time
-of a step whose early areas learn, more of the tests. Kept memory is reused instead. What is computed does not change.
+returns them when they are dropped, so that at every step each page is fetched, and cleared, again: a fifth of the time
+of a step whose early areas learn (docs/decisions.md). Kept memory is reused instead; what is computed does not change.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ animals expect them: log-likelihood, and error of reconstruction, at the area at
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -225,22 +225,6 @@ def seen(stimuli: xr.DataArray, embedding: Embedding) -> Seen:
     return Seen(embedding.activity(stimuli), embedding.decisions(stimuli))
 
 
-def together(parts: list[xr.Dataset], animals: Sequence[int]) -> xr.Dataset:
-    """Measures of several portions, in the order of the animals."""
-    import xarray as xr
-
-    whole = xr.concat(
-        parts,
-        "animal",
-        data_vars="minimal",
-        coords="minimal",
-        compat="override",
-        join="exact",
-        combine_attrs="drop_conflicts",
-    )
-    return whole.sel(animal=[animal for animal in animals if animal in whole["animal"]])
-
-
 def draw_images(real: xr.DataArray, first: Mapping[str, Portion], stem: Path) -> list[Path]:
     """A real and a replayed image of every class and arm, where stimuli are square and grey."""
     import numpy as np
@@ -266,7 +250,7 @@ def make(settings: Settings) -> None:
 
     from analysis import figures_fidelity, style
     from analysis.origins import heading, origin_lines
-    from analysis.quality import table
+    from analysis.quality import table, together
     from analysis.survival import alive
     from replaysim.embedding import real_stimuli
     from replaysim.errors import LogError
@@ -295,16 +279,9 @@ def make(settings: Settings) -> None:
         raise LogError("losses became infinite in all animals of all arms: nobody is left to be judged")
     dead = [name for name in arms if name not in found]
     title = ", ".join([settings.protocol, "class scenario", *settings.rhythm, *settings.remarks])
-    text = "\n".join(
-        [
-            heading(title, settings.animals),
-            "",
-            table(found),
-            *(f"{name}: no animal lived to the end" for name in dead),
-            "",
-            *origin_lines(logs),
-        ]
-    )
+    lines = [heading(title, settings.animals), "", table(found)]
+    lines += [f"{name}: no animal lived to the end" for name in dead]
+    text = "\n".join([*lines, "", *origin_lines(logs)])
     keep_table(settings.folder, NAME, text)
     kept = xr.DataTree.from_dict({f"/{folder_name(name)}": one for name, one in found.items()})
     kept.to_netcdf(settings.folder / "quality.nc")

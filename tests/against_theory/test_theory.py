@@ -154,7 +154,7 @@ def test_stiff_synapses_beat_none_in_every_animal() -> None:
             rs.simulate(
                 plan,
                 own,
-                animals=range(12, 15),
+                animals=range(12, 17),
                 learning=presets.DIGITS.learning,
                 consolidation=rule,
                 workers=1,
@@ -163,6 +163,6 @@ def test_stiff_synapses_beat_none_in_every_animal() -> None:
         )
         for name, rule in rules.items()
     }
-    for name, animal in itertools.product(("SI", "EWC"), range(12, 15)):
+    for name, animal in itertools.product(("SI", "EWC"), range(12, 17)):
         gain = float(accuracy[name].sel(animal=animal) - accuracy["nothing"].sel(animal=animal))
         assert gain > 0, f"{name}, animal {animal}: {gain}"

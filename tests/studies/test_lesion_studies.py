@@ -241,7 +241,7 @@ def test_lesions_of_the_papers_protocols(stand_in: Path, tmp_path: Path, protoco
 
 
 def test_amount_of_replay(tmp_path: Path) -> None:
-    options = ("--animals", "12", "--brain", "both", "--out", str(tmp_path))
+    options = ("--animals", "12:14", "--brain", "both", "--out", str(tmp_path))
     done = study("amount_of_replay", *options)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "table.txt").read_text(encoding="utf-8").strip() in done.stdout
@@ -250,7 +250,7 @@ def test_amount_of_replay(tmp_path: Path) -> None:
         for axis, amounts in (("events", [1, 16]), ("units", [10, 200])):
             found = kept[f"{brain}/{axis}/final_accuracy"]
             assert found[axis].values.tolist() == amounts
-            assert found.sizes == {"reinitialised": 2, axis: 2, "animal": 1} and found.notnull().all()
+            assert found.sizes == {"reinitialised": 2, axis: 2, "animal": 2} and found.notnull().all()
     usual = kept["classic/events/final_accuracy"].sel(events=16), kept["classic/units/final_accuracy"].sel(units=200)
     assert np.array_equal(usual[0], usual[1]), "the same condition on both axes"
     kept.close()
