@@ -70,17 +70,15 @@ class Adam(torch.optim.Adam):
         """Show no gradient whose square overflows; its own is left as it is, for whoever observes the step."""
         if self._bounded:
             moments(self)  # are there before the first step
-        (first, second), rates = _MOMENTS, self.param_groups[0]["betas"]
+        (first, second), (near, far) = _MOMENTS, self.param_groups[0]["betas"]
         for shown in self._bounded:
             if shown.grad is None or shown.dtype != torch.float32:
                 continue
             whole, state = shown.grad, self.state[shown]
             shown.grad = held = whole.clamp(-_LARGEST, _LARGEST)
-            for moment, rate, more in (
-                (first, rates[0], (1 - rates[0]) * whole - (1 - rates[0]) * held),
-                (second, rates[1], (1 - rates[1]) * whole * whole - (1 - rates[1]) * held * held),
-            ):
-                state[moment].add_(more, alpha=1 / rate)  # nothing, but of steep ones
+            rest = whole - held  # nothing, but of steep ones; few passes, as traffic is all that they cost
+            state[first].add_(rest, alpha=(1 - near) / near)
+            state[second].addcmul_(rest.mul_((1 - far) / far), whole + held)  # scaled first: its square would overflow
 
 
 def _as_stored(values: Tensor) -> Tensor:
