@@ -108,7 +108,7 @@ def neighbour_measures(
     return {
         "precision": _fraction(flags["precise"]),
         "recall": _fraction(flags["recalled"]),
-        "density": (found.inside * theirs.weight).sum().double() / (k_density * len(generated)),
+        "density": _share((found.inside * theirs.weight).sum(), k_density * len(generated)),
         "coverage": _fraction(found.covered[ours.inverse]),
         **flags,
     }
@@ -116,7 +116,12 @@ def neighbour_measures(
 
 def _fraction(flags: Tensor) -> Tensor:
     """How many are true; not their mean, which a GPU rounds otherwise than a CPU."""
-    return flags.count_nonzero().double() / len(flags)
+    return _share(flags.count_nonzero(), len(flags))
+
+
+def _share(count: Tensor, of: int) -> Tensor:
+    """A count as a fraction, the same to the last bit everywhere: a GPU would multiply by the inverse of a number."""
+    return count.double() / torch.full_like(count, of, dtype=torch.float64)
 
 
 def radii(x: Tensor, ks: Sequence[int], memory: int | None = None) -> Tensor:

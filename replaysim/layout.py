@@ -71,14 +71,18 @@ class Adam(torch.optim.Adam):
         if self._bounded:
             moments(self)  # are there before the first step
         (first, second), (near, far) = _MOMENTS, self.param_groups[0]["betas"]
-        for shown in self._bounded:
-            if shown.grad is None or shown.dtype != torch.float32:
-                continue
-            whole, state = shown.grad, self.state[shown]
-            shown.grad = held = whole.clamp(-_LARGEST, _LARGEST)
-            rest = whole - held  # nothing, but of steep ones; few passes, as traffic is all that they cost
-            state[first].add_(rest, alpha=(1 - near) / near)
-            state[second].addcmul_(rest.mul_((1 - far) / far), whole + held)  # scaled first: its square would overflow
+        given = [(s, s.grad) for s in self._bounded if s.grad is not None and s.dtype == torch.float32]
+        if not given:
+            return
+        stiff, whole = (list(part) for part in zip(*given, strict=True))
+        held = torch._foreach_clamp_max(torch._foreach_clamp_min(whole, -_LARGEST), _LARGEST)
+        rest = torch._foreach_sub(whole, held)  # nothing, but of steep ones; all layers at once, in few passes
+        torch._foreach_add_([self.state[shown][first] for shown in stiff], rest, alpha=(1 - near) / near)
+        torch._foreach_mul_(rest, (1 - far) / far)  # before it meets what would make its square overflow
+        moments_of = [self.state[shown][second] for shown in stiff]
+        torch._foreach_addcmul_(moments_of, rest, torch._foreach_add(whole, held))
+        for shown, bounded in zip(stiff, held, strict=True):
+            shown.grad = bounded
 
 
 def _as_stored(values: Tensor) -> Tensor:

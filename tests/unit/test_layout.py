@@ -62,4 +62,4 @@ def test_a_gpu_makes_the_same_steps(name: str) -> None:
     for own, plain in zip(there, here, strict=True):  # inf on one device can be NaN on another, by the order of a sum
         assert torch.equal(own.isfinite(), plain.isfinite())
         finite = (one.nan_to_num(0.0, 0.0, 0.0) for one in (own, plain))
-        torch.testing.assert_close(*finite, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(*finite, rtol=2e-5, atol=1e-6)  # there, 1 - 0.999 is that of float32: off by 1.3e-5
