@@ -16,7 +16,9 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from . import retinotopy
 from .errors import DataError, SettingError, check_choice, check_number
+from .products import halved_on_gpu
 
 GAINS = ("ones", "uniform")
 
@@ -50,6 +52,8 @@ class DescendingArea(nn.Module):
 
     def forward(self, activity: Tensor) -> Tensor:
         """Activity (trial, channel, row, column), evoked by that of the area above, (trial, channel, row, column)."""
+        if halved_on_gpu(activity):
+            return retinotopy.step(activity, self.synapses, self.normalisation)
         drive = self.synapses(activity)
         return drive if self.normalisation is None else torch.relu(self.normalisation(drive))
 

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import tensor_files
+from . import retinotopy, tensor_files
 from .cortex import RETINA
 from .errors import DataError, LogError, MissingDataError, SettingError, check_choice, check_number
+from .products import halved_on_gpu
 
 CHANNELS = (16, 32, 64, 128, 256)
 IMAGE = (3, 32, 32)
@@ -67,6 +68,8 @@ class EarlyArea(nn.Module):
             batch used; otherwise neither, in whatever mode the module is.
         """
         synapses, normalisation = self.synapses, self.normalisation
+        if plastic and halved_on_gpu(activity):
+            return retinotopy.step(activity, synapses, normalisation)
         if plastic:
             drive = synapses(activity)
             return drive if normalisation is None else torch.relu(normalisation(drive))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from torch.overrides import TorchFunctionMode
 
 FLOATS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 """Precision to the type of synapses and activity."""
+_OPEN: ContextVar[int] = ContextVar("layers that multiply in bfloat16", default=0)
 INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 """Capabilities of a CPU that multiplies in bfloat16, as torch names them."""
 
@@ -43,6 +45,17 @@ class Bfloat16Layers(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.lacking = lacks_instructions()
+
+    def __enter__(self) -> Bfloat16Layers:
+        """From here on."""
+        super().__enter__()
+        _OPEN.set(_OPEN.get() + 1)
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        """Until here."""
+        _OPEN.set(_OPEN.get() - 1)
+        super().__exit__(*raised)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
@@ -94,6 +107,11 @@ def _single(*factors: Tensor) -> bool:
 def layers_in(precision: str) -> AbstractContextManager[Any]:
     """Within which layers multiply in this precision."""
     return Bfloat16Layers() if precision == "bfloat16" else nullcontext()
+
+
+def halved_on_gpu(activity: Tensor) -> bool:
+    """Whether layers that this activity climbs multiply in bfloat16 on a GPU, as things are."""
+    return bool(_OPEN.get()) and activity.device.type == "cuda" and activity.dtype == torch.float32
 
 
 def lacks_instructions() -> bool:
