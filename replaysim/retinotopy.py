@@ -9,7 +9,7 @@ normalised area is rounded when it leaves, not when the next layer multiplies it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 _aten = torch.ops.aten
+_LANES = 8  # channels below that a GPU's matrix units take at once
 
 
 class Geometry(NamedTuple):
@@ -105,10 +106,11 @@ class _Step(torch.autograd.Function):
         """Keep what the gradient needs."""
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
-        bias, gain, mean, variance = inputs[2], inputs[3], inputs[5], inputs[6]
-        ctx.geometry, ctx.how, ctx.factors = inputs[7:]
+        activity, weight, bias, gain, _shift, mean, variance, ctx.geometry, ctx.how, ctx.factors = inputs
+        ctx.channels = activity.shape[-3]
+        ctx.kernels = (*(1,) * (5 - weight.dim()), *weight.shape)
         still = (mean, variance) if ctx.how is not None and not ctx.how.trains else (None, None)
-        ctx.save_for_backward(bias, gain, *still, *output[1:])
+        ctx.save_for_backward(bias, gain, *still, *output)
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
@@ -116,12 +118,12 @@ class _Step(torch.autograd.Function):
         nothing = (None,) * 10
         if slope is None:
             return nothing
-        saved = ctx.saved_tensors
-        if slope.dim() == 4:
-            saved = tuple(v if v is None else v[None] for v in saved)
-            found = _backward(ctx, slope[None], *saved)
-            return (*(v if v is None else v[0] for v in found), *nothing[5:])
-        return (*_backward(ctx, slope, *saved), *nothing[5:])
+        kept = _Kept(*ctx.saved_tensors)
+        if slope.dim() == 5:
+            return (*_backward(ctx, slope, kept), *nothing[5:])
+        alone = _Kept._make(value if value is None else value[None] for value in kept)
+        found = _backward(ctx, slope[None], alone)
+        return (*(value if value is None else value[0] for value in found), *nothing[5:])
 
     @staticmethod
     def vmap(_info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, tuple[int, ...]]:
@@ -149,81 +151,111 @@ def _forward(
     factors: torch.dtype,
 ) -> tuple[Tensor, ...]:
     """Activity (animal, trial, channel, row, column); for its gradient, factors, drive, normalised, statistics."""
-    below, kernels = _by_place(activity, factors), _by_place(weight, factors)
+    axis = 1 if geometry.transposed else 2  # of kernels, along which the channels below lie
+    below, kernels = _by_place(activity, factors, 2), _by_place(weight, factors, axis)
     drives = [_convolved(x, w, geometry) for x, w in zip(below, kernels, strict=True)]
     drive = torch.stack([each.permute(0, 2, 3, 1) for each in drives]).permute(0, 1, 4, 2, 3)
-    above = _like(drive, activity.dtype)
+    above, nothing = _like(drive, activity.dtype), drive.new_empty(len(drive), 0)
     if how is None:
-        torch.add(drive, bias[:, None, :, None, None], out=above)
-        nothing = drive.new_empty(len(drive), 0)
+        torch.add(drive, _everywhere(bias), out=above)
         return above, below, kernels, drive, nothing, nothing, nothing
     assert gain is not None and shift is not None and mean is not None and variance is not None
-    centre = mean if how.trains else mean - bias  # of a drive without its bias, which a batch's own mean takes away
-    normal = torch.empty_like(drive)
-    kept = gain.new_empty(2, *gain.shape) if how.trains else gain.new_empty(2, len(gain), 0)
+    if not how.trains:
+        scale = gain * torch.rsqrt(variance + how.epsilon)
+        torch.mul(drive, _everywhere(scale), out=above).add_(_everywhere(shift + (bias - mean) * scale)).relu_()
+        return above, below, kernels, drive, nothing, nothing, nothing
+    normal, kept = torch.empty_like(drive), gain.new_empty(2, *gain.shape)
     for a in range(len(drive)):
         _aten.native_batch_norm.out(
-            drive[a], gain[a], shift[a], centre[a], variance[a], how.trains, how.momentum, how.epsilon,
+            drive[a], gain[a], shift[a], mean[a], variance[a], True, how.momentum, how.epsilon,
             out=normal[a], save_mean=kept[0, a], save_invstd=kept[1, a],
         )  # fmt: skip
-    if how.trains:
-        mean.add_(bias, alpha=how.momentum)
+    mean.add_(bias, alpha=how.momentum)  # of the drive without its bias, which a batch's own mean takes away
     above.copy_(normal.relu_())
     return above, below, kernels, drive, normal, kept[0], kept[1]
 
 
-def _backward(
-    ctx: Any,
-    slope: Tensor,
-    bias: Tensor,
-    gain: Tensor | None,
-    mean: Tensor | None,
-    variance: Tensor | None,
-    below: Tensor,
-    kernels: Tensor,
-    drive: Tensor,
-    normal: Tensor,
-    centre: Tensor,
-    scale: Tensor,
-) -> tuple[Tensor | None, ...]:
+class _Kept(NamedTuple):
+    """What a gradient needs."""
+
+    bias: Tensor
+    gain: Tensor | None
+    mean: Tensor | None
+    """Running estimate, and"""
+    variance: Tensor | None
+    """that of the variance; where they are used."""
+    above: Tensor
+    below: Tensor
+    kernels: Tensor
+    drive: Tensor
+    normal: Tensor
+    centre: Tensor
+    """Mean of the batch, and"""
+    inverse: Tensor
+    """one over its deviation."""
+
+
+class _Slopes(NamedTuple):
+    """Gradients of"""
+
+    drive: Sequence[Tensor]
+    """the drive of each animal without its bias,"""
+    bias: Tensor
+    gain: Tensor | None
+    shift: Tensor | None
+
+
+def _backward(ctx: Any, slope: Tensor, kept: _Kept) -> tuple[Tensor | None, ...]:
     """Gradients of activity, synapses, biases, gains and shifts of all animals."""
-    how, animals = ctx.how, range(len(drive))
-    steep = _by_place(slope, ctx.factors)
-    if how is None:
-        slopes, biased, gained, shifted = list(steep), slope.sum((1, 3, 4)), None, None
-    else:
-        assert gain is not None
-        steep = _aten.threshold_backward(steep, normal, 0)
-        still = None if mean is None else mean - bias
-        found = [
-            _aten.native_batch_norm_backward(
-                steep[a], drive[a], gain[a], None if still is None else still[a], None if variance is None else
-                variance[a], centre[a], scale[a], how.trains, how.epsilon, [True, True, True],
-            )
-            for a in animals
-        ]  # fmt: skip
-        slopes = [each[0] for each in found]
-        gained, shifted = (torch.stack([each[i] for each in found]) for i in (1, 2))
-        biased = torch.zeros_like(bias)  # a batch's own mean takes it away
-        if not how.trains:
-            biased = torch.stack([each.sum((0, 2, 3), dtype=bias.dtype) for each in slopes])
+    slopes = _through_normalisation(ctx, slope, kept)
     wanted = [bool(ctx.needs_input_grad[0]), True, False]
     stride, padding, transposed = ctx.geometry
-    pairs = [
-        _aten.convolution_backward(
-            slopes[a], below[a], kernels[a], None, stride, padding, (1, 1), transposed, (0, 0), 1, wanted
+    down = _like(kept.below[:, :, : ctx.channels], slope.dtype) if wanted[0] else None
+    learned = torch.empty(ctx.kernels, dtype=kept.bias.dtype, device=slope.device)
+    for a in range(len(learned)):
+        activity, kernels, _ = _aten.convolution_backward(
+            slopes.drive[a],
+            kept.below[a],
+            kept.kernels[a],
+            None,
+            stride,
+            padding,
+            (1, 1),
+            transposed,
+            (0, 0),
+            1,
+            wanted,
         )
-        for a in animals
-    ]
-    down = None
-    if wanted[0]:
-        down = _like(below, slope.dtype)
-        for a in animals:
-            down[a].copy_(pairs[a][0])
-    learned = torch.empty(kernels.shape, dtype=bias.dtype, device=bias.device)
-    for a in animals:
-        learned[a].copy_(pairs[a][1])
-    return down, learned, biased, gained, shifted
+        if down is not None:
+            down[a].copy_(activity[:, : ctx.channels])
+        learned[a].copy_(kernels[: learned.shape[1], : learned.shape[2]])
+    return down, learned, *slopes[1:]
+
+
+def _through_normalisation(ctx: Any, slope: Tensor, kept: _Kept) -> _Slopes:
+    """Gradients of what comes before the activity."""
+    how, gain, places = ctx.how, kept.gain, (1, 3, 4)
+    if how is None:
+        return _Slopes(_by_place(slope, ctx.factors).unbind(), slope.sum(places), None, None)
+    assert gain is not None
+    if not how.trains:
+        assert kept.mean is not None and kept.variance is not None
+        slope, inverse = _aten.threshold_backward(slope, kept.above, 0), torch.rsqrt(kept.variance + how.epsilon)
+        shifted = slope.sum(places)
+        gained = (slope * (kept.drive - _everywhere(kept.mean - kept.bias))).sum(places) * inverse
+        scale = gain * inverse
+        drive = _by_place(slope * _everywhere(scale), ctx.factors)
+        return _Slopes(drive.unbind(), shifted * scale, gained, shifted)
+    steep = _aten.threshold_backward(_by_place(slope, ctx.factors), kept.normal, 0)
+    found = [
+        _aten.native_batch_norm_backward(
+            steep[a], kept.drive[a], gain[a], None, None, kept.centre[a], kept.inverse[a], True, how.epsilon,
+            [True, True, True],
+        )
+        for a in range(len(steep))
+    ]  # fmt: skip
+    drives, gains, shifts = zip(*found, strict=True)
+    return _Slopes(drives, torch.zeros_like(kept.bias), torch.stack(gains), torch.stack(shifts))  # the bias: see above
 
 
 def _convolved(activity: Tensor, kernels: Tensor, geometry: Geometry) -> Tensor:
@@ -231,12 +263,30 @@ def _convolved(activity: Tensor, kernels: Tensor, geometry: Geometry) -> Tensor:
     return _aten.convolution(activity, kernels, None, stride, padding, (1, 1), transposed, (0, 0), 1)
 
 
-def _by_place(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """The same values (animal, trial, channel, row, column), those of a place side by side in memory."""
-    return _like(values, dtype).copy_(values)
+def _everywhere(values: Tensor) -> Tensor:
+    """Of every channel (animal, channel), at all places of all trials."""
+    return values[:, None, :, None, None]
+
+
+def _by_place(values: Tensor, dtype: torch.dtype, axis: int | None = None) -> Tensor:
+    """The same values (animal, trial, channel, row, column), those of a place side by side in memory.
+
+    Along an axis, there are at least so many as a GPU's matrix units take at once, the others being zero.
+    """
+    if axis is None or values.shape[axis] >= _LANES:
+        return _like(values, dtype).copy_(values)
+    n, shape = values.shape[axis], list(values.shape)
+    shape[axis] = _LANES
+    wider = _empty(shape, values, dtype).zero_()
+    wider.narrow(axis, 0, n).copy_(values)
+    return wider
 
 
 def _like(values: Tensor, dtype: torch.dtype) -> Tensor:
+    return _empty(values.shape, values, dtype)
+
+
+def _empty(shape: Sequence[int], beside: Tensor, dtype: torch.dtype) -> Tensor:
     """An empty tensor of this shape, in which the channels of a place lie side by side."""
-    animal, trial, channel, row, column = values.shape
-    return values.new_empty((animal, trial, row, column, channel), dtype=dtype).permute(0, 1, 4, 2, 3)
+    animal, trial, channel, row, column = shape
+    return beside.new_empty((animal, trial, row, column, channel), dtype=dtype).permute(0, 1, 4, 2, 3)
