@@ -227,20 +227,17 @@ def _pair(protocol: str, scenario: str) -> list[Preset]:
     about = "classic generative replay: stand-alone hippocampus, hard targets"
     own = {"descending_gain": OLD_GAIN} if protocol == "split_cifar100" else {}
     found = [preset(protocol, scenario, PAIR, about + _early(protocol, "plastic"), generative_pair, HARD, **own)]
-    if protocol == "split_cifar100":
-        found.append(
+    if protocol == "split_cifar100":  # which divisor made the numbers of 2022?
+        about += f", memories of early_5{_early(protocol, 'frozen')}"
+        inner: dict[str, Any] = {"early": "frozen", "reentry": "early_5"}
+        words = f"{about}, code divergence over {LATER_DIVISOR}"
+        later = {**inner, "divergence_divisor": LATER_DIVISOR}
+        found += [
+            preset(protocol, scenario, f"{PAIR}_frozen", about, generative_pair, HARD, LATER, **inner),
             preset(
-                protocol,
-                scenario,
-                f"{PAIR}_frozen",
-                f"{about}, memories of early_5{_early(protocol, 'frozen')}",
-                generative_pair,
-                HARD,
-                LATER,
-                early="frozen",
-                reentry="early_5",
-            )
-        )
+                protocol, scenario, f"{PAIR}_{LATER_DIVISOR}_frozen", words, generative_pair, HARD, LATER_CODE, **later
+            ),
+        ]
     return found
 
 
