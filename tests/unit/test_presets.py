@@ -156,7 +156,7 @@ def test_every_arm_is_there() -> None:
             wanted |= {f"{arm}_frozen" for arm in (*CLASSIFIERS, "gr", "exact_replay")}
         found = {name.removeprefix(f"{group}/") for name in presets.names(f"{group}/")}
         assert found == wanted, group
-    assert len(presets.names()) == 129
+    assert len(presets.names()) == 132
 
 
 @pytest.mark.parametrize("name", presets.names())
