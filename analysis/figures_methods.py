@@ -54,6 +54,7 @@ VARIANTS = {
 """Ends of names of methods."""
 COVERING: dict[str, tuple[float, ...]] = {"brain_inspired_si": (5, 2)}
 """Lines with gaps, as they often lie on another one, which is seen through them."""
+_SMALL = 6.5  # points of what explains a figure
 _PER_ROW = 7  # entries of a legend beside each other
 
 
@@ -172,8 +173,13 @@ def compare_methods(
     """
     rows = -(-(len(finals) + 1) // _PER_ROW)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(180 * MM, (84 + 5 * rows) * MM), layout="constrained")
-        axes = figure.subplots(1, 2, width_ratios=(1.2, 1)) if over_contexts else [figure.subplots()]
+        figure = Figure(figsize=(180 * MM, (79 + 5 * rows) * MM), layout="constrained")
+        note = wrapped(_note(finals, counted, published or {}), figure, _SMALL)
+        tall, low = figure.get_figheight() * 72, 1.4 * _SMALL * (1 + note.count("\n"))  # points
+        figure.set_figheight((tall + low) / 72)
+        (above,), (below,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(tall, low))
+        below.text(0.02, 0.5, note, va="center", fontsize=_SMALL, color="0.3")
+        axes = above.subplots(1, 2, width_ratios=(1.2, 1)) if over_contexts else [above.subplots()]
         final_accuracies(finals, axes[0], chance=level, published=published)
         if over_contexts:
             accuracy_over_contexts(over_contexts, axes[1], chance=chance)
@@ -181,14 +187,16 @@ def compare_methods(
                 ax.set_title(letter, loc="left", fontweight="bold")
             handles, labels = axes[1].get_legend_handles_labels()
             columns = -(-len(labels) // rows)
-            figure.legend(handles, labels, ncols=columns, frameon=False, loc="outside lower center", handlelength=2.6)
-        there = [variant.meant for end, variant in VARIANTS.items() if any(end in name for name in finals)]
-        varied = f" hollow: variants of the paper's arms ({'; '.join(there)});" if there else ""
-        known = any(published[name].looked_up for name in finals if published and name in published)
-        varied += " diamonds: published;" if known else ""
-        alone = all(one.size == 1 for one in finals.values())
-        shown = "one animal, which has no s.e.;" if alone else f"mean ± s.e.; dots, and numbers in brackets: {counted};"
-        words = f"{shown}{varied} dotted: chance"
-        lines = [wrapped(text, figure) for text in (title, words) if text]
-        figure.suptitle("\n".join(lines), fontsize=8)
+            above.legend(handles, labels, ncols=columns, frameon=False, loc="outside lower center", handlelength=2.6)
+        figure.suptitle(wrapped(title, figure), fontsize=8)
         return figure
+
+
+def _note(finals: Mapping[str, xr.DataArray], counted: str, published: Mapping[str, Published]) -> str:
+    """What the marks of a figure are."""
+    alone = all(one.size == 1 for one in finals.values())
+    words = ["one animal, which has no s.e." if alone else f"mean ± s.e.; dots, and numbers in brackets: {counted}"]
+    there = [variant.meant for end, variant in VARIANTS.items() if any(end in name for name in finals)]
+    words += [f"hollow: variants of the paper's arms ({'; '.join(there)})"] if there else []
+    words += ["diamonds: published"] if any(published[n].looked_up for n in finals if n in published) else []
+    return "; ".join((*words, "dotted: chance"))

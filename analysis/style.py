@@ -97,6 +97,6 @@ def save(figure: Figure, stem: str | Path, *, kinds: Sequence[str] = ("png", "sv
     return written
 
 
-def wrapped(text: str, figure: Figure) -> str:
-    """A title in as many lines as a figure is wide for, at eight points."""
-    return textwrap.fill(text, round(figure.get_figwidth() * 72 / 4.05))  # points; of a character, on average
+def wrapped(text: str, figure: Figure, size: float = 8) -> str:
+    """A text in as many lines as a figure is wide for, at so many points."""
+    return textwrap.fill(text, round(figure.get_figwidth() * 72 / (0.506 * size)))  # points; of a character, on average

@@ -51,6 +51,6 @@ def test_a_figure_of_all_arms(scenario: str, guesses: list[float], monkeypatch: 
 def test_one_panel_without_curves() -> None:
     about = {"chance": 0.1, "scenario": "class", "title": "", "published": {}}
     figure = figures_kept.methods({arm: [row(12, "0.5")] for arm in ("gr", "si", "ewc")}, **about)
-    assert figure is not None and len(figure.axes) == 1 and not figure.legends
+    assert figure is not None and len(figure.axes) == 1 and not figure.subfigs[0].legends
     curved = figures_kept.methods({arm: [row(12, "0.5", "0.9 0.5")] for arm in ("gr", "si", "ewc")}, **about)
-    assert curved is not None and len(curved.axes) == 2 and len(curved.legends) == 1
+    assert curved is not None and len(curved.axes) == 2 and len(curved.subfigs[0].legends) == 1
