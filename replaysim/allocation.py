@@ -12,7 +12,7 @@ import os
 import platform
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
-_BLOCK, _KEPT = 2**30, 2**31 - 1  # bytes: blocks below are kept, so much at the end of the heap
+_BLOCKS, _KEPT = (2**30, 2**25), 2**31 - 1  # bytes: blocks below are kept, so much at the end of the heap
 _OF_THE_USER = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 
 
@@ -21,7 +21,7 @@ def keep_memory() -> bool:
 
     For processes of our own: workers, studies, the console. It does nothing where the user has told the C library
     otherwise (``MALLOC_MMAP_THRESHOLD_``, ``MALLOC_TRIM_THRESHOLD_``, ``GLIBC_TUNABLES``), or where there is another
-    one than that of GNU/Linux.
+    one than that of GNU/Linux. Older ones refuse to keep blocks above 32 MiB, and keep smaller ones.
     """
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc" or any(n in os.environ for n in _OF_THE_USER):
         return False
@@ -29,4 +29,5 @@ def keep_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return bool(mallopt(_MMAP_THRESHOLD, _BLOCK) and mallopt(_TRIM_THRESHOLD, _KEPT))
+    some = any(mallopt(_MMAP_THRESHOLD, block) for block in _BLOCKS)
+    return bool(mallopt(_TRIM_THRESHOLD, _KEPT)) and some

@@ -7,7 +7,7 @@ nothing else: no areas, no contexts, no replay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -22,7 +22,7 @@ Information = Callable[[int], Synapses]
 """At most how many trials, to the Fisher information of every covered synapse in the context just learned."""
 
 
-_SMALL = 2**16  # synapses of an animal below which a layer costs a GPU more to begin than to carry out
+_SMALL = 2**16  # synapses of an animal: what a GPU multiplies before it has begun the next operation
 
 
 @runtime_checkable
@@ -129,11 +129,12 @@ class _Parabola(torch.autograd.Function):
         gap = value - anchor
         weighed = importance * gap
         ctx.save_for_backward(weighed)
-        if weighed.is_cuda:  # whose library adds up a product of two vectors on a single one of its processors
-            return (weighed * gap).sum(tuple(range(1, gap.dim())))
         if not weighed.is_contiguous():  # synapses that lie input after input: flattened as they lie, without a copy
             weighed, gap = weighed.mT, gap.mT
-        return torch.bmm(weighed.flatten(1)[:, None], gap.flatten(1)[..., None])[:, 0, 0]
+        weighed, gap = (part.reshape(len(part), -1) for part in (weighed, gap))
+        if weighed.is_cuda:  # whose library adds up a product of two vectors on a single one of its processors
+            return (weighed * gap).sum(1)
+        return torch.bmm(weighed[:, None], gap[..., None])[:, 0, 0]
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
@@ -143,22 +144,29 @@ class _Parabola(torch.autograd.Function):
 
 def stretch(state: ConsolidationState, synapses: Synapses) -> Tensor:
     r"""Weighted squared distance from the anchors, :math:`\sum_i \Omega_i (\theta_i - \bar\theta_i)^2`; (animal,)."""
-    terms = [_Parabola.apply(*each) for each in _together(state, synapses)]
-    return torch.stack(terms).sum(0)
+    groups: list[tuple[Tensor, ...]]
+    groups = [(value, state.importance[name], state.anchor[name]) for name, value in synapses.items()]
+    if groups and groups[0][0].is_cuda:
+        groups = together(groups)
+    return torch.stack([_Parabola.apply(*each) for each in groups]).sum(0)
 
 
-def _together(state: ConsolidationState, synapses: Synapses) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Synapses, importance and anchor of each layer; on a GPU, small layers as one: it takes longer to begin them."""
-    small: list[tuple[Tensor, Tensor, Tensor]] = []
-    for name, value in synapses.items():
-        each = (value, state.importance[name], state.anchor[name])
-        if value.is_cuda and value[0].numel() < _SMALL:
-            small.append(each)
-        else:
-            yield each
-    if small:
-        value, importance, anchor = (torch.cat([v.flatten(1) for v in part], 1) for part in zip(*small, strict=True))
-        yield value, importance, anchor
+def together(groups: Sequence[tuple[Tensor, ...]], small: int = _SMALL) -> list[tuple[Tensor, ...]]:
+    """Tensors (animal, ...) of layers, those of all small layers as one (animal, synapse): fewer operations.
+
+    Parameters
+    ----------
+    groups
+        Of each layer some tensors of the same shape.
+    small
+        Synapses of an animal below which a layer is small.
+    """
+    large = [each for each in groups if each[0][0].numel() >= small]
+    few = [each for each in groups if each[0][0].numel() < small]
+    if few:
+        parts = zip(*few, strict=True)
+        large.append(tuple(torch.cat([value.reshape(len(value), -1) for value in part], 1) for part in parts))
+    return large
 
 
 @dataclass(frozen=True)

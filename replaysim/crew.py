@@ -187,7 +187,8 @@ def _in_worker(
     master: int,
 ) -> tuple[Outcome, dict[str, Piece]]:
     _check_wanted(master)
-    keep_memory()
+    if os.getpid() != master:  # else this is a user's own process
+        keep_memory()
     torch.set_num_threads(threads)
     counts = np.load(counters, mmap_mode="r+")
 

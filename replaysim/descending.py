@@ -52,10 +52,11 @@ class DescendingArea(nn.Module):
 
     def forward(self, activity: Tensor) -> Tensor:
         """Activity (trial, channel, row, column), evoked by that of the area above, (trial, channel, row, column)."""
-        if halved_on_gpu(activity):
-            return retinotopy.step(activity, self.synapses, self.normalisation)
-        drive = self.synapses(activity)
-        return drive if self.normalisation is None else torch.relu(self.normalisation(drive))
+        synapses, normalisation = self.synapses, self.normalisation
+        if halved_on_gpu(activity) and retinotopy.takes(activity, synapses, normalisation):
+            return retinotopy.step(activity, synapses, normalisation)
+        drive = synapses(activity)
+        return drive if normalisation is None else torch.relu(normalisation(drive))
 
 
 class DescendingAreas(nn.Module):

@@ -68,7 +68,7 @@ class EarlyArea(nn.Module):
             batch used; otherwise neither, in whatever mode the module is.
         """
         synapses, normalisation = self.synapses, self.normalisation
-        if plastic and halved_on_gpu(activity):
+        if plastic and halved_on_gpu(activity) and retinotopy.takes(activity, synapses, normalisation):
             return retinotopy.step(activity, synapses, normalisation)
         if plastic:
             drive = synapses(activity)

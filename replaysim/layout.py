@@ -75,12 +75,14 @@ class Adam(torch.optim.Adam):
         if not given:
             return
         stiff, whole = (list(part) for part in zip(*given, strict=True))
-        held = torch._foreach_clamp_max(torch._foreach_clamp_min(whole, -_LARGEST), _LARGEST)
+        held = torch._foreach_clamp_min(whole, -_LARGEST)
+        torch._foreach_clamp_max_(held, _LARGEST)
         rest = torch._foreach_sub(whole, held)  # nothing, but of steep ones; all layers at once, in few passes
         torch._foreach_add_([self.state[shown][first] for shown in stiff], rest, alpha=(1 - near) / near)
         torch._foreach_mul_(rest, (1 - far) / far)  # before it meets what would make its square overflow
-        moments_of = [self.state[shown][second] for shown in stiff]
-        torch._foreach_addcmul_(moments_of, rest, torch._foreach_add(whole, held))
+        squares = [self.state[shown][second] for shown in stiff]
+        for part in (whole, held):  # the difference of two squares
+            torch._foreach_addcmul_(squares, rest, part)
         for shown, bounded in zip(stiff, held, strict=True):
             shown.grad = bounded
 

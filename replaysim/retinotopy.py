@@ -1,10 +1,11 @@
-"""Retinotopic steps on a GPU: convolution, normalisation and rectification of many animals as few passes over memory.
+"""Retinotopic steps on a GPU: convolution, normalisation and rectification of many animals in few passes over memory.
 
 Areas of many places and few kinds of detectors hold much activity, of which little is computed; what they cost is to
-move it. Where layers multiply in bfloat16 on a GPU, activity stays so between the product and the rectification, with
-all detectors of a place side by side, as the device's convolutions want it. Values are those of the same step carried
-out part by part in mixed precision (:mod:`replaysim.products`), up to the order of sums, except that what leaves a
-normalised area is rounded when it leaves, not when the next layer multiplies it.
+move it. Where layers multiply in bfloat16 on a GPU, activity that is learned from stays so between the product and the
+rectification, with all detectors of a place side by side, as the device's convolutions want it. Compared with the same
+step carried out part by part in mixed precision (:mod:`replaysim.products`), sums run in another order; what leaves a
+normalised area that learns is rounded when it leaves, not when the next layer multiplies it, and so is the slope that
+comes back to it; and a bias that the mean of a batch takes away has the gradient 0, not rounding errors.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 _aten = torch.ops.aten
 _LANES = 8  # channels below that a GPU's matrix units take at once
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 class Geometry(NamedTuple):
@@ -38,6 +41,31 @@ class Normalised(NamedTuple):
     epsilon: float
 
 
+def takes(activity: Tensor, synapses: nn.Module, normalisation: nn.Module | None) -> bool:
+    """Whether :func:`step` does what these layers do: all that it does not know is left to the layers themselves."""
+    if not isinstance(synapses, (nn.Conv2d, nn.ConvTranspose2d)) or type(synapses) not in (
+        nn.Conv2d,
+        nn.ConvTranspose2d,
+    ):
+        return False
+    whole = synapses.groups == 1 and set(synapses.dilation) == {1} and set(synapses.output_padding) == {0}
+    padded = synapses.padding_mode == "zeros" and not isinstance(synapses.padding, str)
+    fits = activity.dim() == 4 and synapses.in_channels == activity.shape[1]
+    if not (whole and padded and fits and synapses.bias is not None) or _watched(synapses):
+        return False
+    if normalisation is None:
+        return True
+    if not isinstance(normalisation, nn.BatchNorm2d) or type(normalisation) is not nn.BatchNorm2d:
+        return False
+    usual = normalisation.affine and normalisation.track_running_stats and normalisation.momentum is not None
+    several = len(activity) > 1 or not normalisation.training  # values of a channel, of which a mean can be taken
+    return usual and several and normalisation.num_features == synapses.out_channels and not _watched(normalisation)
+
+
+def _watched(layer: nn.Module) -> bool:
+    return any(getattr(layer, name) for name in _HOOKS)
+
+
 def step(
     activity: Tensor,
     synapses: nn.Conv2d | nn.ConvTranspose2d,
@@ -45,14 +73,14 @@ def step(
     *,
     factors: torch.dtype = torch.bfloat16,
 ) -> Tensor:
-    """Activity of the next area, rectified where it is normalised.
+    """Activity of the next area, rectified where it is normalised; differentiable once.
 
     Parameters
     ----------
     activity
         (trial, channel, row, column); in :func:`torch.func.vmap` of one animal.
     synapses, normalisation
-        Layers of the area, with kernels that are neither dilated nor grouped.
+        Layers of the area, such as :func:`takes` accepts.
     factors
         Type in which the convolution multiplies, and in which activity lies until it is rectified.
 
@@ -61,22 +89,21 @@ def step(
     Tensor
         (trial, channel, row, column), in the type of ``activity``.
     """
-    transposed = isinstance(synapses, nn.ConvTranspose2d)
     padding = tuple(int(side) for side in synapses.padding)
-    geometry = Geometry(synapses.stride, padding, transposed)
+    geometry = Geometry(synapses.stride, padding, isinstance(synapses, nn.ConvTranspose2d))
     if normalisation is None:
         return _Step.apply(activity, synapses.weight, synapses.bias, None, None, None, None, geometry, None, factors)[0]
     n = normalisation
-    momentum = 0.1 if n.momentum is None else n.momentum
-    how = Normalised(n.training, momentum, n.eps)
-    if how.trains and n.num_batches_tracked is not None:
+    assert n.momentum is not None and n.num_batches_tracked is not None
+    how = Normalised(n.training, n.momentum, n.eps)
+    if how.trains:
         n.num_batches_tracked.add_(1)
     running = (n.running_mean, n.running_var)
     return _Step.apply(activity, synapses.weight, synapses.bias, n.weight, n.bias, *running, geometry, how, factors)[0]
 
 
 class _Step(torch.autograd.Function):
-    """One step of one animal, or, with one more leading axis of all tensors, of many; differentiable once.
+    """One step of one animal, or, with one more leading axis of all tensors, of many.
 
     Moves running estimates in place. Gives the activity, then what its gradient needs.
     """
@@ -103,16 +130,22 @@ class _Step(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        """Keep what the gradient needs."""
+        """Keep what the gradient needs: of a linear area no more than what it multiplied."""
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
         activity, weight, bias, gain, _shift, mean, variance, ctx.geometry, ctx.how, ctx.factors = inputs
         ctx.channels = activity.shape[-3]
         ctx.kernels = (*(1,) * (5 - weight.dim()), *weight.shape)
-        still = (mean, variance) if ctx.how is not None and not ctx.how.trains else (None, None)
-        ctx.save_for_backward(bias, gain, *still, *output)
+        above, below, kernels, drive, normal, centre, inverse = output
+        if ctx.how is None:
+            ctx.save_for_backward(bias, below, kernels, *(None,) * 8)
+        elif ctx.how.trains:
+            ctx.save_for_backward(bias, below, kernels, gain, drive, normal, centre, inverse, None, None, None)
+        else:
+            ctx.save_for_backward(bias, below, kernels, gain, drive, None, None, None, above, mean, variance)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator,unused-ignore]
     def backward(ctx: Any, slope: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
         """Gradients of activity, synapses and normalisation."""
         nothing = (None,) * 10
@@ -126,14 +159,15 @@ class _Step(torch.autograd.Function):
         return (*(value if value is None else value[0] for value in found), *nothing[5:])
 
     @staticmethod
-    def vmap(_info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, tuple[int, ...]]:
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, tuple[int, ...]]:
         """Animals are one more leading axis."""
-        size = _info.batch_size
+        if inputs[0].dim() + (in_dims[0] is None) != 5:
+            raise RuntimeError("a retinotopic step knows one axis of animals: one torch.func.vmap, not one in another")
 
         def leading(value: Any, axis: int | None) -> Any:
             if not isinstance(value, Tensor):
                 return value
-            return value.expand(size, *value.shape) if axis is None else value.movedim(axis, 0)
+            return value.expand(info.batch_size, *value.shape) if axis is None else value.movedim(axis, 0)
 
         return _Step.apply(*(leading(*each) for each in zip(inputs, in_dims, strict=True))), (0,) * 7
 
@@ -160,7 +194,7 @@ def _forward(
         torch.add(drive, _everywhere(bias), out=above)
         return above, below, kernels, drive, nothing, nothing, nothing
     assert gain is not None and shift is not None and mean is not None and variance is not None
-    if not how.trains:
+    if not how.trains:  # written out: told where to write, CUDA's own normalisation of this kind gives other values
         scale = gain * torch.rsqrt(variance + how.epsilon)
         torch.mul(drive, _everywhere(scale), out=above).add_(_everywhere(shift + (bias - mean) * scale)).relu_()
         return above, below, kernels, drive, nothing, nothing, nothing
@@ -179,20 +213,21 @@ class _Kept(NamedTuple):
     """What a gradient needs."""
 
     bias: Tensor
-    gain: Tensor | None
-    mean: Tensor | None
-    """Running estimate, and"""
-    variance: Tensor | None
-    """that of the variance; where they are used."""
-    above: Tensor
     below: Tensor
     kernels: Tensor
+    gain: Tensor
     drive: Tensor
     normal: Tensor
+    """Where a batch normalises: rectified, with"""
     centre: Tensor
-    """Mean of the batch, and"""
+    """its mean and"""
     inverse: Tensor
     """one over its deviation."""
+    above: Tensor
+    """Where running estimates normalise: the activity, with"""
+    mean: Tensor
+    """these and"""
+    variance: Tensor
 
 
 class _Slopes(NamedTuple):
@@ -234,28 +269,26 @@ def _backward(ctx: Any, slope: Tensor, kept: _Kept) -> tuple[Tensor | None, ...]
 
 def _through_normalisation(ctx: Any, slope: Tensor, kept: _Kept) -> _Slopes:
     """Gradients of what comes before the activity."""
-    how, gain, places = ctx.how, kept.gain, (1, 3, 4)
+    how, places = ctx.how, (1, 3, 4)
     if how is None:
         return _Slopes(_by_place(slope, ctx.factors).unbind(), slope.sum(places), None, None)
-    assert gain is not None
     if not how.trains:
-        assert kept.mean is not None and kept.variance is not None
         slope, inverse = _aten.threshold_backward(slope, kept.above, 0), torch.rsqrt(kept.variance + how.epsilon)
         shifted = slope.sum(places)
         gained = (slope * (kept.drive - _everywhere(kept.mean - kept.bias))).sum(places) * inverse
-        scale = gain * inverse
+        scale = kept.gain * inverse
         drive = _by_place(slope * _everywhere(scale), ctx.factors)
         return _Slopes(drive.unbind(), shifted * scale, gained, shifted)
     steep = _aten.threshold_backward(_by_place(slope, ctx.factors), kept.normal, 0)
     found = [
         _aten.native_batch_norm_backward(
-            steep[a], kept.drive[a], gain[a], None, None, kept.centre[a], kept.inverse[a], True, how.epsilon,
+            steep[a], kept.drive[a], kept.gain[a], None, None, kept.centre[a], kept.inverse[a], True, how.epsilon,
             [True, True, True],
         )
         for a in range(len(steep))
     ]  # fmt: skip
     drives, gains, shifts = zip(*found, strict=True)
-    return _Slopes(drives, torch.zeros_like(kept.bias), torch.stack(gains), torch.stack(shifts))  # the bias: see above
+    return _Slopes(drives, torch.zeros_like(kept.bias), torch.stack(gains), torch.stack(shifts))
 
 
 def _convolved(activity: Tensor, kernels: Tensor, geometry: Geometry) -> Tensor:
