@@ -210,16 +210,16 @@ Not explained: in the class scenario, the two arms that learn from soft targets 
 miss its numbers by 7 to 9 points, LwF with frozen early areas (`lwf_frozen`) and `brain_inspired_1024`; in the task
 scenario they do not, and `brain_inspired` is at the number of 2021. All others but classic replay (above), with the
 same features, network and number of steps, come within 2 points of it. For LwF there is no sign of a slip of the
-simulation (its learning loops agree with the published code of 2020, and on the digits whole lives have the same mean as those of LwF in plain
-torch, within three standard errors, `tests/against_paper/test_plain_replay.py`), nor, at 300 steps, that the early
-areas matter (areas made as those of 2022 are no better, above). Fewer steps leave it better (300 steps per context,
-above). What decides is how much soft targets weigh: with the factor of the squared temperature, 4, which the code of
-2020 has, animal 12 ends at {class/lwf_frozen@12} %; without it (`lwf_unscaled_frozen`, the loss of Li & Hoiem 2017) at
-{class/lwf_unscaled_frozen@12} %. The published number, {published class/lwf_frozen}, lies between the two, as numbers
-of LwF from memory do on Split MNIST in the class and the domain scenario; so that leaving the factor out is not what
-the code of 2022 does, or not all. Other factors have not been tried: they would be tuned on the number that they are to
-explain. Brain-inspired replay (`brain_inspired_unscaled_1024`) has been lived without it for 100 steps per context
-only, where it ends {class/brain_inspired_unscaled_1024 - class/brain_inspired_1024, 100 steps} points above
+simulation (its learning loops agree with the published code of 2020, and on the digits whole lives have the same mean
+as those of LwF in plain torch, within three standard errors, `tests/against_paper/test_plain_replay.py`), nor, at 300
+steps, that the early areas matter (areas made as those of 2022 are no better, above). Fewer steps leave it better (300
+steps per context, above). What decides is how much soft targets weigh: with the factor of the squared temperature, 4,
+which the code of 2020 has, animal 12 ends at {class/lwf_frozen@12} %; without it (`lwf_unscaled_frozen`, the loss of Li
+& Hoiem 2017) at {class/lwf_unscaled_frozen@12} %. The published number, {published class/lwf_frozen}, lies between the
+two, as numbers of LwF from memory do on Split MNIST in the class and the domain scenario; so that leaving the factor
+out is not what the code of 2022 does, or not all. Other factors have not been tried: they would be tuned on the number
+that they are to explain. Brain-inspired replay (`brain_inspired_unscaled_1024`) has been lived without it for 100 steps
+per context only, where it ends {class/brain_inspired_unscaled_1024 - class/brain_inspired_1024, 100 steps} points above
 `brain_inspired_1024` (animal 12, the same five lives; they were looked at after the fourth, so that no p value would be
 a fair one): a reason to live it at full length.
 
