@@ -103,13 +103,13 @@ def comparison(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
 def _compared(page: Page, finals: Mapping[str, xr.DataArray]) -> None:
     found = compare_conditions(finals)
     n, judged = int(found["n"].max()), int(found["p"].notnull().sum())
-    least = 0.5 ** (n - 1)
+    least, many = 0.5 ** (n - 1), "one animal" if n == 1 else f"{n} animals"
     page.table(
         ["difference", "points", "95 % interval (t)", "95 % interval (bootstrap)", "effect size", "p", "p (Holm)", "n"],
         [_difference(found.sel(pair=pair)) for pair in found["pair"].values],
         caption="Differences in final accuracy within animals: mean, 95 % interval by Student's t and by bootstrap "
         "over animals, mean / standard deviation, two-sided sign-flip permutation test, alone and corrected for the "
-        f"number of pairs. With {n} animals no p can be below {least:.3f}, and corrected none "
+        f"number of pairs. With {many} no p can be below {least:.3f}, and corrected none "
         f"below {min(1.0, least * judged):.3f}.",
     )
 

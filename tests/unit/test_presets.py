@@ -175,6 +175,14 @@ def test_every_arm_can_be_simulated(name: str) -> None:
     ].steps == 3
 
 
+def test_quick_runs_meet_few_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presets, "QUICK_PHOTOGRAPHS", (1, 2))
+    one = presets.get("split_cifar100/class/nothing")
+    some, whole = (presets.plan(one, quick=quick)[0].stimuli for quick in (True, False))
+    for label, every, each in ((some.train_label, whole.train_label, 1), (some.test_label, whole.test_label, 2)):
+        assert set(np.bincount(label)) == {min(each, len(every) // 100)}
+
+
 @pytest.mark.parametrize("group", NUMBERS)
 def test_strengths_and_gates(group: str) -> None:
     ewc, si, gates = NUMBERS[group]
