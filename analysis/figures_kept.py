@@ -80,8 +80,9 @@ def methods(
         return None
     if all(row["precision"] == BFLOAT16 for rows in shown.values() for row in rows):
         title += f", mixed precision ({BFLOAT16})"
+    remarks = []
     dead = [name.replace("_", " ") for name in found if name not in finals]
-    title += f"; losses became infinite in all animals of {', '.join(dead)}" if dead else ""
+    remarks += [f"losses became infinite in all animals of {', '.join(dead)}"] if dead else []
     guessing = None
     if len(curves) < FEWEST:
         curves = {}
@@ -90,9 +91,9 @@ def methods(
         levels = chance * learned.max() / learned if scenario == "class" else chance + 0.0 * learned
         guessing = levels.assign_coords(contexts_learned=learned)
         lacking = [name.replace("_", " ") for name in finals if name not in curves]
-        title += f"; b without {', '.join(lacking)} (no curve was kept)" if lacking else ""
+        remarks += [f"b without {', '.join(lacking)} (no curve was kept)"] if lacking else []
         fewer = [name.replace("_", " ") for name, one in curves.items() if one.sizes["animal"] < finals[name].size]
-        title += f"; b shows fewer animals of {', '.join(fewer)}" if fewer else ""
+        remarks += [f"b shows fewer animals of {', '.join(fewer)}"] if fewer else []
     return figures_methods.compare_methods(
-        finals, curves, level=chance, chance=guessing, title=title, published=published
+        finals, curves, level=chance, chance=guessing, title=title, published=published, remarks=remarks
     )

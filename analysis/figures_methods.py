@@ -7,7 +7,7 @@ varies it (frozen early areas, a slip of the published code) changes the line, n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -111,7 +111,15 @@ def final_accuracies(
             if n > 1:
                 ax.errorbar(i + 0.22, 100 * mean, 100 * error, fmt="_", ms=7, mew=1.6, color=colour, capsize=2)
             if published and name in published and published[name].looked_up:
-                ax.scatter(i + 0.42, float(published[name].value), s=10, marker="D", color="0.15", lw=0, zorder=3)
+                place: dict[str, Any] = {
+                    "s": 26,
+                    "marker": "D",
+                    "facecolors": "none",
+                    "edgecolors": "0.15",
+                    "lw": 0.7,
+                    "zorder": 0,
+                }
+                ax.scatter(i + 0.22 * (n > 1), float(published[name].value), **place)
             names.append(f"{name.replace('_', ' ')} ({n:.0f})")
         ax.axhline(100 * chance, color="0.3", ls=":", lw=0.8, zorder=0)
         ax.set(ylim=_limits(values), ylabel="final accuracy (%)", xlim=(-0.5, len(values) - 0.3))
@@ -157,6 +165,7 @@ def compare_methods(
     title: str = "",
     counted: str = "animals",
     published: Mapping[str, Published] | None = None,
+    remarks: Sequence[str] = (),
 ) -> Figure:
     """Final accuracy of every method, and accuracy over contexts learned, in one figure.
 
@@ -170,11 +179,14 @@ def compare_methods(
         What the animals met.
     counted
         What the dots are.
+    remarks
+        What else has to be said, in small.
     """
     rows = -(-(len(finals) + 1) // _PER_ROW)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(180 * MM, (79 + 5 * rows) * MM), layout="constrained")
-        note = wrapped(_note(finals, counted, published or {}), figure, _SMALL)
+        marks = _note(finals, counted, published or {})
+        note = wrapped("; ".join((marks, *remarks)), figure, _SMALL)
         tall, low = figure.get_figheight() * 72, 1.4 * _SMALL * (1 + note.count("\n"))  # points
         figure.set_figheight((tall + low) / 72)
         (above,), (below,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(tall, low))
@@ -187,7 +199,7 @@ def compare_methods(
                 ax.set_title(letter, loc="left", fontweight="bold")
             handles, labels = axes[1].get_legend_handles_labels()
             columns = -(-len(labels) // rows)
-            above.legend(handles, labels, ncols=columns, frameon=False, loc="outside lower center", handlelength=2.6)
+            above.legend(handles, labels, ncols=columns, frameon=False, loc="outside lower center", handlelength=4)
         figure.suptitle(wrapped(title, figure), fontsize=8)
         return figure
 

@@ -117,6 +117,8 @@ def machine_of(hardware: Mapping[str, Any], threads: int = 1) -> dict[str, str]:
     cores = int(hardware.get("cores", 0))
     words = [str(hardware.get("processor") or hardware.get("machine") or UNKNOWN)]
     words += [f"{cores} core{'s' * (cores > 1)}"] if cores else []
+    vectors = str(hardware.get("vectors", "unknown"))
+    words += [] if vectors in ("unknown", "DEFAULT") else [vectors]
     words += [f"{threads} {THREADS}"] if threads > 1 else []
     return {"device": str(hardware.get("device_name", hardware["device"])), "machine": ", ".join(words)}
 

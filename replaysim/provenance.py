@@ -276,8 +276,9 @@ def hardware(device: str) -> dict[str, Any]:
     }
     torch = sys.modules.get("torch")
     if torch is None:
-        return found | {"deterministic_algorithms": "unknown"}
+        return found | {"deterministic_algorithms": "unknown", "vectors": "unknown"}
     found["deterministic_algorithms"] = torch.are_deterministic_algorithms_enabled()
+    found["vectors"] = torch.backends.cpu.get_cpu_capability()  # in which order sums run depends on it
     if str(device).startswith("cuda") and torch.cuda.is_available():
         found["device_name"] = torch.cuda.get_device_name(device)
         found["cuda"] = torch.version.cuda

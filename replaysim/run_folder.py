@@ -200,8 +200,9 @@ class RunFolder:
         attrs = self._attributes() | {str(k): v for tree in trees[:1] for k, v in tree.attrs.items()}
         if not attrs:
             levels = (sorted(filter(_holds_log, self.path.glob("*/" * depth))) for depth in range(1, 7))
-            below = [str(path) for path in next((found for found in levels if found), [])[:5]]
-            hint = f"; there are logs in {', '.join(below)}" if below else ""
+            below = [str(path) for path in next((found for found in levels if found), [])]
+            more = f" and {len(below) - 5} more" if len(below) > 5 else ""
+            hint = f"; there are logs in {', '.join(below[:5])}{more}" if below else ""
             raise LogError(
                 f"{self.path}: holds no log of replaysim (no {RUN}, no {_CONFIG}, no {_ANIMALS}/*/*.nc){hint}"
             )

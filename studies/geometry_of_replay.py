@@ -9,9 +9,9 @@ Expected
     Replayed class means lie where waking ones lie, also when memories are old; within a class, replay varies less.
     Synaptic intelligence keeps the geometry of old stimuli (it keeps synapses where they are) although their
     classes are no longer chosen; replay lets it change and keeps its classes decodable. Digits, seen: replay keeps it
-    nearly as well (correlation 0.86; synaptic intelligence 0.89, no protection 0.25; 6 animals).
+    nearly as well (correlation 0.86; synaptic intelligence 0.89, no protection 0.26; 6 animals).
 Run time
-    Digits (default, 6 animals): about a minute on 2 cores. Split MNIST at the paper's settings: not run,
+    Digits (default, 6 animals): one to two minutes on 2 cores. Split MNIST at the paper's settings: not run,
     estimated from the paper's arms at 2 hours.
 Hardware
     Any.

@@ -11,7 +11,7 @@ Expected
     replay is far behind (settings are those tuned for the intact brain), and modes or gating alone, which let an
     animal ask for a class, bring it near; no single lesion costs more than a few points, as one stands in for another.
 Run time
-    Digits (default, 6 animals): 3 minutes on one core. The others, from counts of operations at 50 GFLOP/s
+    Digits (default, 6 animals): 3 to 5 minutes on 2 cores. The others, from counts of operations at 50 GFLOP/s
     a core and 30 TFLOP/s a GPU (estimated, not measured). Split MNIST: 17 to 25 TFLOP an animal and arm, 11 arms
     of 6 animals in 5 hours on 2 cores. Split CIFAR-100, class scenario: 2.3 PFLOP an animal where early areas are
     frozen and replay is internal, 6 PFLOP elsewhere; all arms together 45 PFLOP, 25 minutes an animal on a GPU.

@@ -9,7 +9,7 @@ Expected
     Within a class they hardly vary. What makes recall specific to a class is needed, but memory modes or gates alone
     suffice: without both, all memories blend into one. Every number has that of real against real stimuli beside it.
 Run time
-    Digits (default, 6 animals): about a minute on 2 cores. Split MNIST at the paper's settings: not run,
+    Digits (default, 6 animals): one to two minutes on 2 cores. Split MNIST at the paper's settings: not run,
     estimated from the paper's arms at 2 hours. Split CIFAR-100, from counts of operations at 30 TFLOP/s of a GPU
     (estimated, not run): the arms of ``lesions.py`` in the class scenario, 25 minutes an animal, 2 minutes for the
     embedding network, and about a minute an animal and arm for the measures on a CPU core, less on the GPU.

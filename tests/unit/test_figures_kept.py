@@ -38,13 +38,14 @@ def test_a_figure_of_all_arms(scenario: str, guesses: list[float], monkeypatch: 
     assert list(finals) == ["gr", "si", "lwf", "ewc"] and list(curves) == ["gr", "si", "lwf"]
     assert finals["lwf"].sizes["animal"] == 2, "those computed in one way"
     np.testing.assert_allclose(given["chance"], guesses)
-    assert given["title"] == "Here; b without ewc (no curve was kept)" and given["published"] is known
+    assert given["title"] == "Here" and given["published"] is known
+    assert given["remarks"] == ["b without ewc (no curve was kept)"]
     figures_kept.methods({**arms, "si": [row(12, "0.3")]}, **about)
     assert given["some"][1] == {} and given["chance"] is None and given["title"] == "Here"
     figures_kept.methods({arm: low for arm in "abc"}, **about)
     assert given["title"] == "Here, mixed precision (bfloat16)"
     figures_kept.methods({**arms, "ewc_si": [row(12, "nan")], "si": [row(13, "0.5"), *arms["si"]]}, **about)
-    assert given["title"] == "Here; losses became infinite in all animals of ewc si; b shows fewer animals of si"
+    assert given["remarks"] == ["losses became infinite in all animals of ewc si", "b shows fewer animals of si"]
     assert figures_kept.methods({"gr": arms["gr"], "si": [row(12, "nan")]}, **about) is None
 
 

@@ -46,7 +46,7 @@ def test_rows_say_what_came_out() -> None:
     assert found[0]["accuracy"] == f"{float(final_accuracy(log).sel(animal=12)):.6f}"
     assert (found[0]["chance"], found[0]["early"], found[0]["steps"]) == (3, "dcf335eac78b", 12)
     assert found[0]["device"] == "cpu" and found[0]["commit"]
-    assert re.fullmatch(r".+, \d+ cores?", found[0]["machine"])
+    assert re.fullmatch(r".+, \d+ cores?(, [\w+]+)?", found[0]["machine"])
     curve = [float(one) for one in found[1]["curve"].split(" ")]
     np.testing.assert_allclose(curve, average_accuracy(log).sel(animal=13), atol=5e-5)
 
