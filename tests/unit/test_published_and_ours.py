@@ -204,5 +204,6 @@ def test_origins_of_logs_are_lines() -> None:
     logs = [simulate(animals=(animal,)).log for animal in (12, 13)]
     (line,) = origin_lines(logs)
     commit = logs[0].attrs["software_git_commit"][:12]
-    assert line.startswith("- run 1: `") and re.search(r"; CPU \(.*, \d+ cores?\), one thread a worker; torch 2", line)
+    machine = r"; CPU \(.*, \d+ cores?(, [\w+]+)?\), one thread a worker; torch 2"
+    assert line.startswith("- run 1: `") and re.search(machine, line)
     assert logs[0].attrs["date_created"][:10] in line and line.removesuffix("+").endswith(f"; commit {commit}")
