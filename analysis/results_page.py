@@ -1,4 +1,4 @@
-"""The page of results, in words: its sections, what they compare, where published numbers are from, what deviates.
+"""The page of results, in words: the paper's protocols, where published numbers are from, what deviates.
 
 ``studies/results.py`` puts the numbers in, also those in braces (:mod:`analysis.prose`).
 """
@@ -109,8 +109,7 @@ the loss of soft targets, which the published code has and Li & Hoiem (2017) hav
 there (`lwf_unscaled`: {class/lwf_unscaled} without, {class/lwf} with it); the number from memory lies between the two.
 So it does in the domain scenario. In the domain scenario, LwF and SI lie below numbers from memory by two standard
 errors of ours and one. In the task scenario, XdG is below its number from memory by animal 12, which
-ends at {task/xdg@12} %, far below all others: it loses its first context while it learns the fifth, whose gates have no
-more in common with those of the first than by chance. So do other lives of this animal, some less.
+ends at {task/xdg@12} %, far below all others; why is not known.
 """,
     ),
     "permuted_mnist": World(
@@ -160,7 +159,7 @@ code, whose first eight contexts have the same accuracies): importance counts th
 published rule has it; on the digits they do not grow where the penalty's own gradient is left out of the path integral
 (`tests/against_theory/test_stiffness.py`). From gradients of 5.8e20 on, second moments are infinite in float32 and
 synapses stand still for good, on a CPU, by the formula, and here on a GPU, too (`replaysim/layout.py`); torch's fused
-optimiser for CUDA makes NaN of them, by which the earlier lives had ended in their ninth context.
+optimiser for CUDA makes NaN of them, which ended the earlier lives in their ninth context.
 
 The arms with plastic early areas that have been lived at full length are within 1.5 points of the numbers of 2021 in
 the class scenario, but for joint training, {class/joint@12} (one animal; published {published class/joint}, of one
@@ -243,80 +242,3 @@ have not seen. `brain_inspired_si_1024` has not been lived at any length.
 """,
     ),
 }
-
-KEPT = {
-    "Growing losses": (
-        "losses_*.txt",
-        "What synaptic intelligence does to the losses of brain-inspired replay on Split CIFAR-100.",
-    ),
-    "Digits": (
-        "digits_*_animals_*.txt",
-        "Ten animals; first the class scenario, then the task scenario. Settings were tuned on held-out training "
-        "stimuli of animals 0-9 (`docs/results/digits_tuning.csv`).",
-    ),
-    "Geometry of replay": ("geometry_*.txt", "What is kept of waking geometry, in the cortex and in replay; digits."),
-    "Quality of replay": (
-        "quality_*.txt",
-        "Precision and diversity of replay, and what every ingredient adds; digits, class scenario. Compare with the "
-        "line of real stimuli: nearer to it is better, and values beyond it (precision and density here, with a "
-        "recall of 0.01) say that replay keeps to the middle of its classes. The inception score lies between 1 and "
-        "10. The log-likelihood takes Gaussian noise of variance 1 in every unit, although these brains learned with "
-        "Bernoulli units, so that codes weigh more than pixels: it does not rank replay. The paper's own figure, on "
-        "Split CIFAR-100, has not been made yet.",
-    ),
-    "Lesions": (
-        "lesions_*.txt",
-        "Counterpart of Figure 8 of the paper, on the digits, class scenario: brain-inspired replay without one "
-        "ingredient or with only one. Steps and rate are those tuned for brain-inspired replay and joint training, so "
-        "that classic replay may be undertrained here (on Split MNIST, with the paper's settings, it reaches 91 %). "
-        "With six animals and four corrected comparisons no p can be below 0.125: go by the intervals. The paper's "
-        "own, on Split CIFAR-100 and permuted MNIST, has not been made yet.",
-    ),
-    "Amount of replay": (
-        "amount_*.txt",
-        "Counterpart of Figure 4 of the paper, on the digits, class scenario: how many memories, from how large a "
-        "hippocampus, while the brain goes on or with synapses drawn anew before every context. `nothing` and `joint` "
-        "are plain classifiers here, and brain-inspired replay in the second table, and panel b of the figure, has "
-        "its hippocampus beside the cortex, so that its size can differ. Steps and rate are those tuned for "
-        "brain-inspired replay and joint training: classic replay may be undertrained. The paper's own, on Split "
-        "MNIST, has not been made yet.",
-    ),
-    "A second implementation": (
-        "second_*.txt",
-        "Brain-inspired replay of Split CIFAR-100 in the class scenario, the short run of 100 steps per context with "
-        "the class order of animal 12 and the paper's early areas, in plain torch, which shares nothing with the "
-        "simulation: to be compared with our lives of `brain_inspired` there, and with 19.1 % of the published code, "
-        "run once.",
-    ),
-    "Speed": (
-        "speed*.txt",
-        "Rates beside that at which the same thread, or GPU, multiplies matrices of the same precision meanwhile. The "
-        "least time is that of all products at this rate, or of all synapses through memory (read forward and backward "
-        "and by the earlier self, gradient, optimiser) at the rate of copies, whichever is longer; activity counts "
-        "nothing.",
-    ),
-}
-"""Title of a section, and the files with a command in the first line and, below, what it printed."""
-SIX = "Animals 12 to 17; drawn by "
-PICTURES: Mapping[str, Mapping[str, str]] = {
-    "Split MNIST": {
-        "methods_split_mnist_class.png": "Class scenario.",
-        "methods_split_mnist_task.png": "Task scenario.",
-        "methods_split_mnist_domain.png": "Domain scenario.",
-    },
-    "Permuted MNIST": {"methods_permuted_mnist_domain.png": "One animal."},
-    "Split CIFAR-100": {
-        "methods_split_cifar100_class.png": "Class scenario, the paper's early areas, which are frozen in arms with "
-        "replay within the cortex (as in the paper) and in those that end in `frozen`.",
-        "methods_split_cifar100_task.png": "Task scenario, the paper's early areas.",
-    },
-    "Digits": {"synaptic_vs_systems_digits_class.png": f"{SIX}`studies/synaptic_vs_systems.py` of the README."},
-    "Geometry of replay": {"geometry_of_replay_digits_class.png": f"{SIX}`studies/geometry_of_replay.py`."},
-    "Quality of replay": {"quality_of_replay_digits.png": f"{SIX}`studies/quality_of_replay.py`."},
-    "Lesions": {"lesions_digits_class.png": f"{SIX}`studies/lesions.py`."},
-    "Amount of replay": {"amount_of_replay_digits_class.png": f"{SIX}`studies/amount_of_replay.py`."},
-}
-"""Title of a section to its figures, in ``docs/figures``, and their captions; those that begin with ``methods_`` are
-drawn from the summaries by ``studies/results.py --figures``, the others by the study that made the numbers."""
-NOT_EVERYWHERE = ("Growing losses", "Lesions", "Amount of replay", "A second implementation")
-"""Sections that are left out as long as there is no file."""

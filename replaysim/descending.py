@@ -13,12 +13,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 
-import torch
 from torch import Tensor, nn
 
 from . import retinotopy
 from .errors import DataError, SettingError, check_choice, check_number
-from .products import halved_on_gpu
 
 GAINS = ("ones", "uniform")
 
@@ -52,11 +50,7 @@ class DescendingArea(nn.Module):
 
     def forward(self, activity: Tensor) -> Tensor:
         """Activity (trial, channel, row, column), evoked by that of the area above, (trial, channel, row, column)."""
-        synapses, normalisation = self.synapses, self.normalisation
-        if halved_on_gpu(activity) and retinotopy.takes(activity, synapses, normalisation):
-            return retinotopy.step(activity, synapses, normalisation)
-        drive = synapses(activity)
-        return drive if normalisation is None else torch.relu(normalisation(drive))
+        return retinotopy.step(activity, self.synapses, self.normalisation)
 
 
 class DescendingAreas(nn.Module):

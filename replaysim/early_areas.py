@@ -23,7 +23,6 @@ from torch.nn import functional
 from . import retinotopy, tensor_files
 from .cortex import RETINA
 from .errors import DataError, LogError, MissingDataError, SettingError, check_choice, check_number
-from .products import halved_on_gpu
 
 CHANNELS = (16, 32, 64, 128, 256)
 IMAGE = (3, 32, 32)
@@ -68,11 +67,8 @@ class EarlyArea(nn.Module):
             batch used; otherwise neither, in whatever mode the module is.
         """
         synapses, normalisation = self.synapses, self.normalisation
-        if plastic and halved_on_gpu(activity) and retinotopy.takes(activity, synapses, normalisation):
-            return retinotopy.step(activity, synapses, normalisation)
         if plastic:
-            drive = synapses(activity)
-            return drive if normalisation is None else torch.relu(normalisation(drive))
+            return retinotopy.step(activity, synapses, normalisation)
         bias = None if synapses.bias is None else synapses.bias.detach()
         drive = functional.conv2d(activity, synapses.weight.detach(), bias, synapses.stride, synapses.padding)
         if normalisation is None:

@@ -9,7 +9,7 @@ Everything else is computed in float32: biases, non-linearities, normalisation, 
 modes, losses, consolidation, the optimiser and the synapses that it moves. So is all looking: tests, electrodes, the
 Fisher information, and the activity of frozen early areas that is computed once and kept. Replayed memories are
 recorded as the animal learned from them. On a GPU, retinotopic areas that learn round what they pass on, too
-(:mod:`replaysim.retinotopy`).
+(:mod:`replaysim.places`).
 """
 
 from __future__ import annotations

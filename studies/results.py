@@ -7,8 +7,8 @@ Our numbers are those that ``studies/compare_methods.py`` and ``studies/lesions.
 a header only as long as nothing of it was run); the published ones are in ``docs/results/published.csv``, how far ours
 may lie from them in ``docs/results/bounds.csv``, published orders of arms in ``docs/results/orders.csv``. A page that
 would show less than it does today is only written with ``--fewer``. Tables of other studies are the ``table.txt`` that
-they leave, copied to ``docs/results/`` under the names in :data:`analysis.results_page.KEPT`, where the words of the
-page are, too.
+they leave, copied to ``docs/results/`` under the names in :data:`analysis.results_sections.KEPT`; the words of the page
+are there, and in :mod:`analysis.results_page`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from analysis.orders import Order, read_orders
 from analysis.origins import BEGINNING
 from analysis.prose import Numbers
 from analysis.published import Known, published
-from analysis.results_page import COMMON, KEPT, NOT_EVERYWHERE, OTHERS, PICTURES, SHIPPED, SOURCES, WORLDS
+from analysis.results_page import COMMON, OTHERS, SHIPPED, SOURCES, WORLDS
+from analysis.results_sections import KEPT, NOT_EVERYWHERE, PICTURES
 from analysis.summary_tables import Cohort, Tables
 from replaysim.commandline import run_study
 from replaysim.errors import DataError, LogError, SettingError, check_choice

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 import replaysim as rs
-from replaysim import descending, early_areas, retinotopy, steps
+from replaysim import places, retinotopy, steps
 from replaysim.descending import DescendingArea
 from replaysim.early_areas import EarlyArea
 from replaysim.products import Bfloat16Layers, halved_on_gpu
@@ -62,7 +62,7 @@ class AtOnce(nn.Module):
         self.area, self.factors = area, factors
 
     def forward(self, activity: Tensor) -> Tensor:
-        return retinotopy.step(activity, self.area.synapses, self.area.normalisation, factors=self.factors)
+        return places.at_once(activity, self.area.synapses, self.area.normalisation, factors=self.factors)
 
 
 class OneByOne(nn.Module):
@@ -280,15 +280,14 @@ def test_a_life_whose_areas_take_it(name: str, monkeypatch: pytest.MonkeyPatch) 
         yield
         here[0] = False
 
-    def step(*given: Any) -> Tensor:
+    def at_once(*given: Any) -> Tensor:
         taken.append(given[1])
-        return step_itself(*given, factors=torch.float64)
+        return itself(*given, factors=torch.float64)
 
-    step_itself = retinotopy.step
+    itself = places.at_once
     monkeypatch.setattr(steps, "layers_in", layers_in)
-    for module in (early_areas, descending):
-        monkeypatch.setattr(module, "halved_on_gpu", lambda _activity: here[0])
-    monkeypatch.setattr(retinotopy, "step", step)
+    monkeypatch.setattr(retinotopy, "halved_on_gpu", lambda _activity: here[0])
+    monkeypatch.setattr(places, "at_once", at_once)
     found = life()
     assert {type(layer) for layer in taken} == ({nn.Conv2d, nn.ConvTranspose2d} if "pair" in name else {nn.Conv2d})
     np.testing.assert_allclose(found.log["learning/loss"], wanted.log["learning/loss"], rtol=1e-5, atol=1e-7)
