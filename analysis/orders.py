@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -196,14 +196,28 @@ def fair_gap(worse: Sequence[Row], better: Sequence[Row]) -> tuple[Gap | None, s
     return None, ""
 
 
+def counted(orders: Iterable[Order], group: str, rows: Mapping[str, Sequence[Row]]) -> Counter[str]:
+    """How many pairs of neighbours in the published orders of a group are in ours ``"as published"``, and so on.
+
+    Parameters are those of :func:`verdicts`. Pairs of which a single life is known count by its sign.
+    """
+    found: Counter[str] = Counter()
+    for order in (order for order in orders if order.group == group):
+        lived = {arm: rows.get(f"{group}/{arm}", ()) for arm in order.arms}
+        for step in order.steps([arm for arm, some in lived.items() if lives_of(some)]):
+            gap, _ = fair_gap(lived[step.worse], lived[step.better])
+            if gap is not None:
+                found[_kept(step, gap).partition(",")[0]] += 1
+    return found
+
+
+def _kept(step: Step, gap: Gap) -> str:
+    if not gap.is_told_apart:
+        return "not told apart" if step.strict else "not told apart, as published"
+    words = "as published" if gap.mean > 0 or (gap.mean == 0 and not step.strict) else "the other way round"
+    return words + (", in one life" if gap.error is None else "")
+
+
 def _verdict(step: Step, worse: Sequence[Row], better: Sequence[Row]) -> str:
     pair, (found, mark) = f"{step.better} − {step.worse}", fair_gap(worse, better)
-    if found is None:
-        return f"{pair}: no life of both"
-    gap = found.mean
-    if not found.is_told_apart:
-        words = "not told apart" if step.strict else "not told apart, as published"
-    else:
-        words = "as published" if gap > 0 or (gap == 0 and not step.strict) else "the other way round"
-        words += ", in one life" if found.error is None else ""
-    return f"{pair}: {found}{mark}: {words}"
+    return f"{pair}: no life of both" if found is None else f"{pair}: {found}{mark}: {_kept(step, found)}"

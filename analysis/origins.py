@@ -43,6 +43,14 @@ class Runs:
             lines.append(f"{BEGINNING}{number}: `{command}`; {where}; torch {torch}; {days}; commit {commits}")
         return lines
 
+    def folded(self) -> list[str]:
+        """The same lines below a heading that a reader of the page unfolds; none where nothing was made."""
+        lines = self.lines()
+        if not lines:
+            return []
+        words = "command, hardware, versions, day and commit of every run"
+        return [f"<details><summary>Runs: {words}</summary>", "", *lines, "", "</details>", ""]
+
 
 def origin_line(made: Mapping[str, Any]) -> str:
     """The line about something that was made without a log, see :func:`replaysim.provenance.here_and_now`."""

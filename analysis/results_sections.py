@@ -6,6 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+
+from replaysim.errors import LogError
+
+from .origins import BEGINNING
 
 KEPT = {
     "Growing losses": (
@@ -83,3 +88,29 @@ PICTURES: Mapping[str, Mapping[str, str]] = {
 drawn from the summaries by ``studies/results.py --figures``, the others by the study that made the numbers."""
 NOT_EVERYWHERE = ("Growing losses", "Lesions", "Amount of replay", "A second implementation")
 """Sections that are left out as long as there is no file."""
+
+
+def pictures(title: str) -> list[str]:
+    """The figures of a section, with their captions."""
+    shown = PICTURES.get(title, {}).items()
+    return [line for name, words in shown for line in (f"![{title}. {words}](figures/{name})", "", f"*{words}*", "")]
+
+
+def printed(folder: Path, title: str) -> str:
+    """A section of tables as studies printed them."""
+    pattern, about = KEPT[title]
+    paths = sorted(folder.glob(pattern))
+    if not paths and title in NOT_EVERYWHERE:
+        return ""
+    if not paths:
+        raise LogError(f"no summary {folder / pattern}: run the study first and keep what it prints, below its command")
+    parts = [f"## {title}", ""] + ([about, ""] if about else []) + pictures(title)
+    for path in paths:
+        lines = path.read_text(encoding="utf-8").strip("\n").splitlines()
+        command = [f"`{lines.pop(0)}`"] if lines and lines[0].startswith("python ") else []
+        origins = [line for line in lines if line.startswith(BEGINNING)]
+        table = "\n".join(line for line in lines if not line.startswith(BEGINNING)).strip("\n")
+        command += [] if origins else ["(no provenance kept)"]
+        parts += [" ".join(command), ""] if command else []
+        parts += ["```text", table, "```", "", *([*origins, ""] if origins else [])]
+    return "\n".join(parts)

@@ -17,6 +17,8 @@ from .published import MEAN, Known, Published
 
 YARDSTICK = 12
 """Animal whose published number is that of a single run."""
+SINGLE_RUN = f"animal {YARDSTICK}"
+"""What such a number is of, see :class:`analysis.published.Published`."""
 SINGLE = "†"
 """Marks a difference from a single published run."""
 NOT_YET = "not run yet"
@@ -152,20 +154,14 @@ class Tables:
         return tables._table(names, steps, own, whole)
 
     def _table(self, names: Sequence[str], steps: int, rows: Mapping[str, Sequence[Row]], whole: bool) -> list[str]:
-        head = ["arm", "published, %"]
-        for cohort in self.cohorts:
-            head += [f"{cohort.title}, % (mean ± s.e.)", "difference", "n (animals)"]
-        head += [" / ".join(["animal 12: published code", *(cohort.short for cohort in self.cohorts)]), "run"]
-        lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
         runs, shown = Runs(), {cohort.early for cohort in self.cohorts}
-        judged: list[str] = []
         every = {n: [row for row in some if int(row["steps"]) == steps] for n, some in rows.items()}
-        cells = {name: precisions.first(some) for name, some in every.items()}
-        for name in names:
-            own = [row for row in cells.get(name, ()) if row["early"] in shown]
-            lines.append(f"{self._line(name, steps, own)} {runs.number(own)} |")
-            judged += self._judged(name, steps, own)
-        beside = [line for name in names for line in self._beside(name, cells.get(name, ()), runs)]
+        cells = {name: precisions.first(every.get(name, ())) for name in names}
+        own = {name: [row for row in some if row["early"] in shown] for name, some in cells.items()}
+        lived = {name: some for name, some in own.items() if some}
+        lines = self._grid(lived, steps, runs)
+        lines += self._lacking(names, steps, lived) if whole else []
+        beside = [line for name in names for line in self._beside(name, cells[name], runs)]
         lines += ["", "With other early areas:", "", *beside] if beside else []
         again = [line for name in names for line in self._in_others(name, every.get(name, ()), runs)]
         lines += ["", "In another precision, or on another kind of device:", "", *again] if again else []
@@ -175,11 +171,54 @@ class Tables:
             lines += ["", f"Published numbers: {words}."]
         if any(SINGLE in line for line in lines):
             lines += ["", f"{SINGLE} No mean is published: our animal {YARDSTICK} minus one run of the published code."]
-        if judged:
-            lines += ["", "Tolerated difference from published numbers:", "", *judged]
+        lines += self._judged(lived, steps)
         lines += self._ordered(names[0].rpartition("/")[0] if names else "", every, whole)
         lines += ["", precisions.NOTE] if any(precisions.MARK in line for line in lines) else []
-        return [*lines, "", *([*runs.lines(), ""] if runs.lines() else [])]
+        return [*(lines if lines[:1] != [""] else lines[1:]), "", *runs.folded()]
+
+    def _grid(self, lived: Mapping[str, Sequence[Row]], steps: int, runs: Runs) -> list[str]:
+        """The table: a row for every arm that was lived, columns for early areas with which any was."""
+        there = {row["early"] for some in lived.values() for row in some}
+        cohorts = [cohort for cohort in self.cohorts if cohort.early in there]
+        coded = any((name, steps, SINGLE_RUN) in self.known for name in lived)
+        head = ["arm", "published, %"]
+        for cohort in cohorts:
+            head += [f"{cohort.title}, % (mean ± s.e.)", "difference", "n (animals)"]
+        if coded:
+            head.append(" / ".join([f"{SINGLE_RUN}: published code", *(cohort.short for cohort in cohorts)]))
+        head.append("run")
+        lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+        for name, some in lived.items():
+            cells = self._cells(name, steps, some, cohorts)
+            lines.append(f"| {' | '.join([*(cells if coded else cells[:-1]), runs.number(some)])} |")
+        return lines if lived else []
+
+    def _cells(self, name: str, steps: int, rows: Sequence[Row], cohorts: Sequence[Cohort]) -> list[str]:
+        """Cells of an arm; the last one is about the animal of which there is a published run."""
+        mean, code = (self.known.get((name, steps, what)) for what in (MEAN, SINGLE_RUN))
+        within = bound_on(self.bounds, name, steps, MEAN if mean else SINGLE_RUN)
+        cells = [_arm(name), str(mean) if mean else "–"]
+        twelve = [code.value if code else "–"]
+        for cohort in cohorts:
+            own = [row for row in rows if row["early"] == cohort.early]
+            found, *others = ours(own, mean, run=code, within=within)
+            cells += [found + precisions.mark(own), *others]
+            lives = animals(own).get(YARDSTICK)
+            twelve.append(f"{statistics.fmean(lives):.1f}" if lives else "–")
+        return [*cells, " / ".join(twelve)]
+
+    def _lacking(self, names: Sequence[str], steps: int, lived: Mapping[str, Sequence[Row]]) -> list[str]:
+        """What has not been lived, with what is published of it."""
+        published = {name: self.known.get((name, steps, MEAN)) for name in names}
+        words = [
+            f"{_arm(name)}{f' (published {published[name]})' if published[name] else ''}"
+            for name in names
+            if name not in lived
+        ]
+        lines = ["", f"{NOT_YET.capitalize()}: {', '.join(words)}."] if words else []
+        there = {row["early"] for some in lived.values() for row in some}
+        empty = [cohort.short for cohort in self.cohorts if lived and cohort.early not in there]
+        return [*lines, *(line for one in empty for line in ("", f"{NOT_YET.capitalize()} with {one}: any arm."))]
 
     def _ordered(self, group: str, rows: Mapping[str, Sequence[Row]], whole: bool) -> list[str]:
         lines: list[str] = []
@@ -216,43 +255,38 @@ class Tables:
                 lines.append(f"- {what}: {found} %, {who}, run {runs.number(some)}{less}")
         return lines
 
-    def _line(self, name: str, steps: int, rows: Sequence[Row]) -> str:
-        mean, code = (self.known.get((name, steps, what)) for what in (MEAN, f"animal {YARDSTICK}"))
-        within = bound_on(self.bounds, name, steps, MEAN if mean else f"animal {YARDSTICK}")
-        cells = [name.rsplit("/", 1)[1], str(mean) if mean else "–"]
-        twelve = [code.value if code else "–"]
+    def _judged(self, lived: Mapping[str, Sequence[Row]], steps: int) -> list[str]:
+        """Which arms keep the bounds on their difference from what is published; a line for every single run."""
+        means: list[str] = []
+        single: list[str] = []
         for cohort in self.cohorts:
-            own = [row for row in rows if row["early"] == cohort.early]
-            found, *others = ours(own, mean, run=code, within=within)
-            cells += [found + precisions.mark(own), *others]
-            lives = animals(own).get(YARDSTICK)
-            twelve.append(f"{statistics.fmean(lives):.1f}" if lives else "–")
-        return f"| {' | '.join(cells)} | {' / '.join(twelve)} |"
-
-    def _judged(self, name: str, steps: int, rows: Sequence[Row]) -> list[str]:
-        """A line for every published number of an arm on whose difference from ours there is a bound."""
-        lines = []
-        known = {what: value for (arm, many, what), value in self.known.items() if (arm, many) == (name, steps)}
-        for what, value in known.items():
-            within = bound_on(self.bounds, name, steps, what)
-            for cohort in self.cohorts if within is not None else ():
-                theirs = [row for row in rows if row["early"] == cohort.early]
-                lives = animals(theirs)
-                own = [statistics.fmean(v) for v in lives.values()]
-                if what != MEAN:
-                    own = lives.get(int(what.removeprefix("animal ")), [])
-                if own:
-                    words = [name.rsplit("/", 1)[1], *([cohort.title] if len(self.cohorts) > 1 else []), what]
-                    words[-1] += precisions.mark(theirs)
-                    lines.append(f"- {', '.join(words)}: {_sentence(own, value, within or 0.0, what)}")
-        return lines
+            of = f", {cohort.title}" if len(self.cohorts) > 1 else ""
+            judged: dict[float, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+            for name, some in lived.items():
+                lives = animals([row for row in some if row["early"] == cohort.early])
+                found = statistics.fmean(map(statistics.fmean, lives.values())) if lives else math.nan
+                mean, run = (self.known.get((name, steps, what)) for what in (MEAN, SINGLE_RUN))
+                within = bound_on(self.bounds, name, steps, MEAN)
+                if mean and lives and within is not None:
+                    met, _, over = verdict(found - float(mean.value), within).partition(" ")
+                    judged[within][met].append(f"{_arm(name)} ({over})" if over else _arm(name))
+                within = bound_on(self.bounds, name, steps, SINGLE_RUN)
+                if run and YARDSTICK in lives and within is not None:
+                    single.append(f"- {_arm(name)}{of}, {SINGLE_RUN}: {_sentence(lives[YARDSTICK], run, within)}")
+            for within, arms in judged.items():
+                words = "; ".join(f"{met}: {', '.join(some)}" for met, some in sorted(arms.items()))
+                means.append(f"- mean{of}, within {within:g} points: {words}.")
+        lines = [*means, *single]
+        return ["", "Tolerated difference from published numbers:", "", *lines] if lines else []
 
 
-def _sentence(own: Sequence[float], value: Published, within: float, what: str) -> str:
-    """What was found, what is published, and whether that is near enough."""
+def _arm(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _sentence(own: Sequence[float], value: Published, within: float) -> str:
+    """What was found in these lives, what one run is published to have, and whether that is near enough."""
     found, there = statistics.fmean(own), float(value.value)
     judged = verdict(found - there, within)
     text = f"{found:.2f} is {signed(found - there)} from {value}, within {within:g} points: {judged}."
-    if judged == "met" or what == MEAN:
-        return text
-    return f"{text} {scatter(there, own)}"
+    return text if judged == "met" else f"{text} {scatter(there, own)}"

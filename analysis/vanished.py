@@ -15,7 +15,7 @@ def vanished(before: str, after: str) -> list[str]:
     ----------
     before, after
         Two versions of a page in Markdown. A row is the same where its headings, the bold line above the table, and its
-        first cell are.
+        first cell are; a table above all sections only counts what is in them.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def _rows(text: str) -> Iterator[tuple[str, list[str]]]:
         for level, mark in enumerate(("## ", "### ", "**")):
             if line.startswith(mark):
                 place[level:] = [line.removeprefix(mark).partition("**")[0], *[""] * (2 - level)]
-        if line.startswith("| "):
+        if line.startswith("| ") and place[0]:
             first, *cells = (cell.strip() for cell in line.strip("| ").split("|"))
             yield f"{', '.join(filter(None, place))}: {first}", cells
 

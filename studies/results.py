@@ -14,22 +14,28 @@ are there, and in :mod:`analysis.results_page`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from analysis import glance
 from analysis.bounds import Bound, read_bounds
 from analysis.csv_tables import ALL_CONTEXTS
 from analysis.orders import Order, read_orders
-from analysis.origins import BEGINNING
 from analysis.prose import Numbers
 from analysis.published import Known, published
-from analysis.results_page import COMMON, OTHERS, SHIPPED, SOURCES, WORLDS
-from analysis.results_sections import KEPT, NOT_EVERYWHERE, PICTURES
+from analysis.results_page import COMMON, DEVIATIONS, GLANCE, OTHERS, SHIPPED, SOURCES, WORLDS
+from analysis.results_sections import KEPT, pictures, printed
 from analysis.summary_tables import Cohort, Tables
 from replaysim.commandline import run_study
 from replaysim.errors import DataError, LogError, SettingError, check_choice
 
+HEADING = """\
+# Published numbers and ours
+
+Made by `python studies/results.py` from the summaries in `docs/results/`.
+"""
+ARMS = "What the arms are"
 _SHOWN_FIRST = [
     f"{world}/{scenario}"
     for world in ("split_cifar100", "split_mnist", "permuted_mnist")
@@ -63,10 +69,8 @@ def section(
     from replaysim import presets
     from replaysim.ingredients import is_lesion
 
-    by, grouped, cohorts = WORLDS[world], defaultdict(list), cohorts_of(world)
-    for row in rows:
-        grouped[row["preset"]].append(row)
-    parts = [f"## {by.title}", "", by.about, ""]
+    by, grouped, cohorts = WORLDS[world], _by_preset(rows), cohorts_of(world)
+    parts = [f"## {by.title}", "", by.about, "", *(pictures(by.title) if rows else [])]
     for scenario in by.scenarios:
         names = presets.names(f"{world}/{scenario}/")
         paper = ALL_CONTEXTS, presets.get(names[0]).learning.steps
@@ -87,7 +91,37 @@ def section(
     if not rows:  # nothing to say something about
         return "\n".join(parts)
     numbers = Numbers(world, cohorts[0].early, presets.get(rows[0]["preset"]).learning.steps, grouped, known)
-    return "\n".join([*parts, numbers.fill(by.deviations), *pictures(by.title)])
+    return "\n".join([*parts, numbers.fill(by.deviations)])
+
+
+def at_a_glance(
+    ours: Mapping[str, Sequence[Mapping[str, str]]], known: Known, orders: Sequence[Order], titles: Sequence[str]
+) -> str:
+    """What came of the protocols of the paper, in a table and a few sentences, and links to all that is below."""
+    from replaysim import presets
+    from replaysim.ingredients import is_lesion
+
+    scenarios, words = [], []
+    for world, rows in ours.items():
+        by, first = WORLDS[world], cohorts_of(world)[0]
+        for scenario in by.scenarios:
+            arms = [name for name in presets.names(f"{world}/{scenario}/") if not is_lesion(name)]
+            steps = presets.get(arms[0]).learning.steps
+            usual = first.early, ALL_CONTEXTS, str(steps)
+            own = _by_preset(row for row in rows if (row["early"], row["contexts"], row["steps"]) == usual)
+            title = f"{by.title}, {scenario}"
+            scenarios.append(glance.Scenario(title, f"{world}/{scenario}", arms, own, steps))
+        if rows:
+            words.append(Numbers(world, first.early, steps, _by_preset(rows), known).fill(by.in_short))
+    links = ", ".join(f"[{title}](#{title.lower().replace(' ', '-')})" for title in titles)
+    return "\n".join([glance.table(scenarios, known, orders), "", GLANCE, *words, f"On this page: {links}.", ""])
+
+
+def _by_preset(rows: Iterable[Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
+    found: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+    for row in rows:
+        found[row["preset"]].append(row)
+    return found
 
 
 def names_of_arms() -> str:
@@ -102,7 +136,9 @@ def names_of_arms() -> str:
             about.setdefault(arm, f"{presets.get(name).about} ({group.replace('_', ' ').replace('/', ', ')})")
     return "\n".join(
         [
-            "Arms, with the numbers of one protocol and scenario each (those of all: `replaysim run --list`):",
+            f"## {ARMS}",
+            "",
+            "With the numbers of one protocol and scenario each (those of all: `replaysim run --list`):",
             "",
             *(f"- `{arm}`: {words}" for arm, words in sorted(about.items())),
             "",
@@ -126,12 +162,6 @@ def check_areas(path: Path, rows: Sequence[Mapping[str, str]], cohorts: Sequence
             f"{path}: has rows of the early areas {', '.join(unknown)}, which no table shows (those that are shipped "
             f"today: {cohorts[-1].early}): name them in analysis.results_page.OTHERS, or remove the rows"
         )
-
-
-def pictures(title: str) -> list[str]:
-    """The figures of a section, with their captions."""
-    shown = PICTURES.get(title, {}).items()
-    return [line for name, words in shown for line in (f"![{title}. {words}](figures/{name})", "", f"*{words}*", "")]
 
 
 def draw(folder: Path, world: str, rows: Sequence[Mapping[str, str]], published_means: Path) -> list[Path]:
@@ -160,26 +190,6 @@ def draw(folder: Path, world: str, rows: Sequence[Mapping[str, str]], published_
         if figure is not None:
             saved += style.save(figure, folder / f"methods_{world}_{scenario}", kinds=("png",))
     return saved
-
-
-def printed(folder: Path, title: str) -> str:
-    """A section of tables as studies printed them."""
-    pattern, about = KEPT[title]
-    paths = sorted(folder.glob(pattern))
-    if not paths and title in NOT_EVERYWHERE:
-        return ""
-    if not paths:
-        raise LogError(f"no summary {folder / pattern}: run the study first and keep what it prints, below its command")
-    parts = [f"## {title}", ""] + ([about, ""] if about else []) + pictures(title)
-    for path in paths:
-        lines = path.read_text(encoding="utf-8").strip("\n").splitlines()
-        command = [f"`{lines.pop(0)}`"] if lines and lines[0].startswith("python ") else []
-        origins = [line for line in lines if line.startswith(BEGINNING)]
-        table = "\n".join(line for line in lines if not line.startswith(BEGINNING)).strip("\n")
-        command += [] if origins else ["(no provenance kept)"]
-        parts += [" ".join(command), ""] if command else []
-        parts += ["```text", table, "```", "", *([*origins, ""] if origins else [])]
-    return "\n".join(parts)
 
 
 def check_names(
@@ -255,23 +265,22 @@ def main(settings: Settings) -> None:
     if settings.out.is_dir() or not settings.out.parent.is_dir():
         raise SettingError("results", "out", str(settings.out), "a file in a folder that is there")
     ours, known, bounds, orders = read(settings.summaries)
-    heading = (
-        "# Published numbers and ours\n\nMade by `python studies/results.py` from the summaries in `docs/results/`.\n\n"
-    )
     sections = [section(world, rows, known, bounds, orders) for world, rows in ours.items()]
-    parts = [names_of_arms(), *sections, COMMON, *(printed(settings.summaries, title) for title in KEPT)]
-    text = heading + "\n".join(part for part in parts if part)
+    others = {title: text for title in KEPT if (text := printed(settings.summaries, title))}
+    below = "\n".join([*sections, COMMON, *others.values(), names_of_arms()])
     before = settings.out.read_text(encoding="utf-8") if settings.out.exists() else ""
-    if settings.check:
-        if before != text:
-            raise LogError(f"{settings.out} is not up to date: run studies/results.py")
-        return
-    gone = vanished(before, text)
-    if gone and not settings.fewer:
+    gone = vanished(before, below)
+    if gone and not (settings.fewer or settings.check):
         raise LogError(
             f"{settings.out} shows numbers that {settings.summaries} lacks ({'; '.join(gone[:3])}): bring them back, "
             "or say --fewer"
         )
+    titles = [*(WORLDS[world].title for world in ours), DEVIATIONS, *others, ARMS]
+    text = f"{HEADING}\n{at_a_glance(ours, known, orders, titles)}\n{below}"
+    if settings.check:
+        if before != text:
+            raise LogError(f"{settings.out} is not up to date: run studies/results.py")
+        return
     temporary = settings.out.with_name(f"{settings.out.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(settings.out)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.summaries import COLUMNS
+from analysis.results_sections import printed
 from replaysim.errors import DataError, LogError, ReplaysimError, SettingError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,9 +93,40 @@ def test_the_page_never_loses_numbers(
 
 
 def test_fewer_numbers_may_be_meant(kept: Path) -> None:
-    without("class/gr,2000,mean")(kept / "results" / "published.csv")
+    without("class/ewc,2000,mean")(kept / "results" / "published.csv")
     results.main(results.Settings(kept / "results", kept / "results.md", fewer=True))
-    assert re.search(r"\| gr \| – \| [\d.]+ ± [\d.]+ \|", (kept / "results.md").read_text(encoding="utf-8"))
+    assert re.search(r"\| ewc \| – \| [\d.]+ ± [\d.]+ \|", (kept / "results.md").read_text(encoding="utf-8"))
+
+
+def test_a_sentence_without_its_number_is_no_sentence(kept: Path) -> None:
+    """Also where fewer numbers are meant."""
+    before = (kept / "results.md").read_text(encoding="utf-8")
+    without("class/gr,2000,mean")(kept / "results" / "published.csv")
+    with pytest.raises(DataError, match=r"nothing is published of .*class/gr.*change the sentence"):
+        results.main(results.Settings(kept / "results", kept / "results.md", fewer=True))
+    assert (kept / "results.md").read_text(encoding="utf-8") == before
+
+
+def test_the_head_of_the_page_counts_what_is_below_it(kept: Path) -> None:
+    head, _, below = (kept / "results.md").read_text(encoding="utf-8").partition("## Split MNIST")
+    rows = {cells[0]: cells[1:] for line in head.splitlines() if (cells := line.strip("| ").split(" | "))[0] != line}
+    classes = below.partition("### Class scenario")[2].partition("### Task scenario")[0]
+    table = [line.strip("| ").split(" | ") for line in classes.splitlines() if line.startswith("| ")][1:]
+    known = [cells for cells in table if cells[1] != "–"]
+    far = [f"{cells[0]} {cells[3]}" for cells in known if abs(float(cells[3].split()[0])) > 1.5]
+    assert rows["Split MNIST, class"] == [
+        str(len(known)),
+        f"{len(known)} (10)",
+        str(len(known) - len(far)),
+        ", ".join(far),
+        "–",
+    ]
+    assert rows["Split CIFAR-100, domain"][1:3] == ["0", "–"]
+    assert set(re.findall(r"\]\(#([\w-]+)\)", head)) == {
+        line.removeprefix("## ").lower().replace(" ", "-")
+        for line in f"## Split MNIST{below}".splitlines()
+        if line.startswith("## ")
+    }
 
 
 def test_where_the_page_cannot_go(kept: Path) -> None:
@@ -116,12 +147,13 @@ def test_difference_from_a_single_published_run_is_shown_and_judged(kept: Path) 
 def test_fewer_contexts_have_a_table_beside_nothing_published(kept: Path) -> None:
     row = "permuted_mnist/domain/si,12,0,none,7,2000,float32,0.5,0.1,unknown,2026-01-02,abc,cpu,unknown,2,python x.py\n"
     path = kept / "results" / "permuted_mnist.csv"
-    path.write_text(",".join(COLUMNS) + "\n" + row, encoding="utf-8")
-    results.main(results.Settings(kept / "results", kept / "results.md", fewer=True))
+    with path.open("a", encoding="utf-8") as file:
+        file.write(row)
+    results.main(results.Settings(kept / "results", kept / "results.md"))
     page = (kept / "results.md").read_text(encoding="utf-8")
     heading = "**The first 7 contexts, 2000 steps per context** (the paper: 2000): compare with their like only."
     whole, _, shorter = page.partition("## Permuted MNIST")[2].partition(heading)
-    assert "| si | – | not run yet |" in whole and "| si | – | 50.00 |" in shorter
+    assert "Not run yet: nothing, joint, ewc, online_ewc, lwf" in whole and "| si | – | 50.00 |" in shorter
 
 
 def test_tables_without_provenance_say_so(kept: Path) -> None:
@@ -129,7 +161,7 @@ def test_tables_without_provenance_say_so(kept: Path) -> None:
     origin = "- run 1: `python studies/lesions.py`; CPU, one thread a worker; torch 2.14.1; 2026-11-25; commit abc"
     path = kept / "results" / "lesions_digits.txt"
     path.write_text(f"python studies/lesions.py\n{table}", encoding="utf-8")
-    assert "`python studies/lesions.py` (no provenance kept)\n" in results.printed(kept / "results", "Lesions")
+    assert "`python studies/lesions.py` (no provenance kept)\n" in printed(kept / "results", "Lesions")
     path.write_text(f"{table}\n{origin}\n", encoding="utf-8")
-    text = results.printed(kept / "results", "Lesions")
+    text = printed(kept / "results", "Lesions")
     assert f"```text\n{table}```\n\n{origin}\n" in text and "no provenance" not in text

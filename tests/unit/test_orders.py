@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from analysis.csv_tables import ALL_CONTEXTS
-from analysis.orders import APART, Order, Step, gap_between, read_orders, verdicts
+from analysis.orders import APART, Order, Step, counted, gap_between, read_orders, verdicts
 from analysis.summary_tables import Cohort, Tables
 from replaysim.errors import DataError
 
@@ -94,6 +94,13 @@ def test_what_is_missing() -> None:
     ]
     others = {"w/task/gr": rows("gr", 0.5), "w/task/lwf": rows("lwf", 0.6, first=13)}
     assert verdicts([ORDER], "w/task", others)[3:] == ["- lwf − gr: no life of both", "- not run yet: nothing, si"]
+
+
+def test_pairs_are_counted() -> None:
+    lived = {"w/task/gr": rows("gr", 0.5, 0.6), "w/task/nothing": rows("nothing", 0.6, 0.7)}
+    lived |= {"w/task/si": rows("si", 0.4), "w/task/lwf": rows("lwf", 0.6, 0.7)}
+    assert counted([ORDER], "w/task", lived) == {"as published": 2, "the other way round": 1, "not told apart": 1}
+    assert counted([ORDER], "w/class", lived) == {} == counted([ORDER], "w/task", {})
 
 
 def test_lives_of_an_animal_are_no_animals() -> None:

@@ -77,12 +77,36 @@ def test_tables_say_what_is_demanded_and_whether_it_is_met() -> None:
     assert lines[2].startswith("| arm | – | 17.00 ± 0.58 | -2.1† (missed by 0.60) | 1 (12, 3 lives) | 19.1 / 17.0 |")
     assert "| -1.0 (met) |" in lines[3]
     assert any(line.startswith("† No mean is published") for line in lines)
-    missed, met = (line for line in lines if line.startswith("- ") and "points" in line)
+    met, missed = (line for line in lines if line.startswith("- ") and "points" in line)
     assert missed.startswith("- arm, animal 12: 17.00 is -2.1 from 19.1, within 1.5 points: missed by 0.60.")
     assert "t(2) = 1.82, p = 0.21 (two-sided)" in missed
-    assert met == "- other, mean: 49.00 is -1.0 from 50, within 1.5 points: met."
+    assert met == "- mean, within 1.5 points: met: other."
     text = "\n".join(Tables(tables.cohorts, known, tables.sources).table(["w/class/more"], 10, rows))
     assert "Tolerated" not in text and "†" not in text
+
+
+def test_what_was_not_lived_is_named_below_the_table() -> None:
+    """With what is published of it; early areas with which nothing was lived have no column."""
+    known = {("w/class/other", 10, "mean"): Published("50", "0.5", "paper")}
+    cohorts = (Cohort("a", "ours, theirs", "their areas"), Cohort("b", "ours, ours", "our areas"))
+    names = ["w/class/arm", "w/class/other", "w/class/more"]
+    rows = {"w/class/arm": [row(12, 0.4, early="a"), row(13, 0.6, early="a")]}
+    lines = Tables(cohorts, known, {"paper": "a paper"}).table(names, 10, rows)
+    assert lines[:3] == [
+        "| arm | published, % | ours, theirs, % (mean ± s.e.) | difference | n (animals) | run |",
+        "|---|---|---|---|---|---|",
+        "| arm | – | 50.00 ± 10.00 |  | 2 (12–13) | 1 |",
+    ]
+    assert lines[3:7] == [
+        "",
+        "Not run yet: other (published 50 ± .5), more.",
+        "",
+        "Not run yet with our areas: any arm.",
+    ]
+    short = "\n".join(Tables(cohorts, known, {}).table(names, 5, {}, whole=False))
+    assert "Not run yet" not in short
+    nothing = Tables(cohorts, known, {}).table(names, 10, {})
+    assert nothing[0] == "Not run yet: arm, other (published 50 ± .5), more." and not any("|" in one for one in nothing)
 
 
 LOW = [row(12, 0.19, precision="bfloat16"), row(12, 0.17, 1, precision="bfloat16")]
@@ -95,7 +119,8 @@ def test_lives_in_bfloat16_fill_a_cell_only_where_there_are_no_others() -> None:
     tables = Tables((Cohort("none", "ours", "ours"),), known, {"paper": "a paper"}, (Bound("w/*", "*", "mean", 1.5),))
     alone = "\n".join(tables.table(["w/class/arm"], 10, {"w/class/arm": LOW}))
     assert "| arm | 20 | 18.00 ± 1.00‡ | -2.0 (missed by 0.50) | 1 (12, 2 lives) |" in alone
-    assert "- arm, mean‡: 18.00 is -2.0 from 20" in alone and NOTE in alone and "minus float32" not in alone
+    assert "- mean, within 1.5 points: missed: arm (by 0.50)." in alone
+    assert NOTE in alone and "minus float32" not in alone
     both = "\n".join(tables.table(["w/class/arm"], 10, {"w/class/arm": [*LOW, *LIVES]}))
     assert "| arm | 20 | 17.00 ± 0.58 | -3.0 (missed by 1.50) | 1 (12, 3 lives) |" in both and NOTE not in both
     line = "- arm, bfloat16: 18.00 ± 1.00 %, 1 (12, 2 lives), run 1; minus float32, same lives: +1.50 ± 1.50"
@@ -198,6 +223,7 @@ def test_numbers_that_vanish_are_named() -> None:
     assert vanished(PAGE, empty) == ["Digits, Class scenario: gr"]
     assert vanished(PAGE, PAGE.replace("91.30 ± .60", "–")) == ["Digits, Class scenario: gr"]
     assert len(vanished(PAGE, "")) == 3, "the head, too"
+    assert vanished(f"| arms | 3 |\n{PAGE}", PAGE) == [], "a summary above the sections only counts what is in them"
 
 
 def test_origins_of_logs_are_lines() -> None:
