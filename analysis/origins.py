@@ -52,12 +52,12 @@ class Runs:
         return [f"<details><summary>Runs: {words}</summary>", "", *lines, "", "</details>", ""]
 
 
-def origin_line(made: Mapping[str, Any]) -> str:
+def origin_line(made: Mapping[str, Any], threads: int = 1) -> str:
     """The line about something that was made without a log, see :func:`replaysim.provenance.here_and_now`."""
     from .summaries import machine_of, plain
 
     runs = Runs()
-    runs.number([{**made, **machine_of(made["hardware"]), "command": plain(made["command"])}])
+    runs.number([{**made, **machine_of(made["hardware"], threads), "command": plain(made["command"])}])
     return runs.lines()[0]
 
 

@@ -63,6 +63,12 @@ KEPT = {
         "and by the earlier self, gradient, optimiser) at the rate of copies, whichever is longer; activity counts "
         "nothing.",
     ),
+    "What a life costs": (
+        "cost*.txt",
+        "Time of a step, mean over contexts, and what that makes of a life of the paper's length; lives of noise, one "
+        "worker, nothing else on the machine. Beside the steps: tests, activity of frozen early areas, the information "
+        "of EWC.",
+    ),
 }
 """Title of a section, and the files with a command in the first line and, below, what it printed."""
 SIX = "Animals 12 to 17; drawn by "
@@ -86,7 +92,7 @@ PICTURES: Mapping[str, Mapping[str, str]] = {
 }
 """Title of a section to its figures, in ``docs/figures``, and their captions; those that begin with ``methods_`` are
 drawn from the summaries by ``studies/results.py --figures``, the others by the study that made the numbers."""
-NOT_EVERYWHERE = ("Growing losses", "Lesions", "Amount of replay", "A second implementation")
+NOT_EVERYWHERE = ("Growing losses", "Lesions", "Amount of replay", "A second implementation", "What a life costs")
 """Sections that are left out as long as there is no file."""
 
 

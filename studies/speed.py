@@ -5,13 +5,11 @@ Question
     whole brain-inspired step on Split MNIST reach: recall, judgement, learning on current and replayed trials, weight
     update? Operations are counted; step and products are timed in turn, within one process. How much faster are two
     workers than one? ``--photographs``: the same for Split CIFAR-100 with frozen early areas, whose activity is kept;
-    how much faster is a step whose layers multiply in bfloat16; and how much memory does a whole life of one animal
-    take, two steps a context, from 60,000 photographs (of noise) to the last test, with frozen areas, and with classic
-    replay, whose early areas learn? ``--analysis``: representational dissimilarities, nearest-neighbour fidelity and
-    the Frechet distance, each against the least operations that it needs at that rate, and against the libraries that
-    compute the same (rsatoolbox, prdc, torchmetrics, where installed), in processor time of one thread. On a GPU: how
-    much is gained by steps that it repeats by itself, and how near to the least time of products, or of traffic in its
-    memory, are they?
+    and how much faster is a step whose layers multiply in bfloat16? (Lives of all arms: ``cost.py``.) ``--analysis``:
+    representational dissimilarities, nearest-neighbour fidelity and the Frechet distance, each against the least
+    operations that it needs at that rate, and against the libraries that compute the same (rsatoolbox, prdc,
+    torchmetrics, where installed), in processor time of one thread. On a GPU: how much is gained by steps that it
+    repeats by itself, and how near to the least time of products, or of traffic in its memory, are they?
 Expected
     Seen: ``docs/results/speed*.txt``. The larger the areas, the nearer to the rate of products.
 Run time
@@ -24,10 +22,8 @@ from __future__ import annotations
 
 import platform
 import statistics
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from analysis.operations import SPLIT_CIFAR100, SPLIT_MNIST, Task
@@ -66,8 +62,6 @@ class Settings:
         return 3 if self.quick else self.repeats
 
 
-LIVES = ("brain_inspired", "gr")
-"""Arms of Split CIFAR-100 whose memory is measured: frozen early areas, and two networks whose early areas learn."""
 BEFORE = 5  # steps before any is timed; a GPU records the fourth and repeats it
 
 
@@ -244,58 +238,14 @@ def simulation(settings: Settings) -> list[tuple[str, str]]:
 
 
 def photographs(settings: Settings) -> list[tuple[str, str]]:
-    """Measure a step on kept activity of frozen early areas, and the memory that lives take; lines of a table."""
+    """Measure a step on kept activity of frozen early areas; lines of a table."""
     task = replace(SPLIT_CIFAR100, stored=2000) if settings.quick else SPLIT_CIFAR100
     animals = settings.animals[:1] if settings.device == "cpu" else settings.animals
     rows = timed_step(animals, task, settings.times, settings.device)
     rows += bfloat16_step(animals, task, settings.times, settings.device)
     if settings.device.startswith("cuda"):
         rows += repeated_step(animals, task, settings.times, settings.device)
-    for arm in LIVES:
-        most = memory_of_a_life(arm, task.stored, settings.device)
-        found = "not measured on this system" if most is None else f"{most:.2f} GiB"
-        rows.append((f"most memory, one animal's life, {task.stored:,} photographs, {arm}", found))
     return rows
-
-
-def memory_of_a_life(arm: str, stored: int, device: str = "cpu") -> float | None:
-    """Most memory, GiB, in which one animal of this arm of Split CIFAR-100 lives two steps a context.
-
-    In a process of its own; on a CPU that of the whole process, libraries included.
-    """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(live, arm, stored, device).result()
-
-
-def live(arm: str, stored: int, device: str) -> float | None:
-    """Such a life, in this process."""
-    import numpy as np
-    import torch
-
-    import replaysim as rs
-    from replaysim import presets
-    from replaysim.retina import LIGHT
-    from replaysim.stimuli import StimulusSet
-
-    torch.set_num_threads(1)
-    chance, counts = np.random.default_rng(0), (stored * 5 // 6, stored // 6)
-    label = [np.arange(n) % 100 for n in counts]
-    images = [chance.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8) for n in counts]
-    names = tuple(map(str, range(100)))
-    stimuli = StimulusSet("noise", images[0], label[0], images[1], label[1], names, 255.0, LIGHT["cifar100"])
-    protocol = rs.SplitProtocol(stimuli, contexts=10)
-    one = presets.get(f"split_cifar100/class/{arm}")
-    learning = replace(one.learning, steps=2)
-    given: dict[str, Any] = {"workers": 1, "device": device, "progress": False, **one.mechanisms}
-    rs.simulate(one.brain(protocol), protocol, animals=(12,), learning=learning, **given)
-    if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if platform.system() == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def main(settings: Settings) -> None:

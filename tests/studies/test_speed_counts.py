@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from analysis.operations import SPLIT_CIFAR100, SPLIT_MNIST, synapses
 from analysis.stopwatch import memory_rate
-from replaysim import presets
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,36 +38,21 @@ def test_operations_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_photographs_from_the_command_to_the_table(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Small brains, whose lives are in this process, too."""
+    """Small brains."""
     monkeypatch.syspath_prepend(ROOT / "studies")
-    speed, get, lived = importlib.import_module("speed"), presets.get, []
-
-    def small(name: str) -> presets.Preset:
-        one = get(name)
-        return replace(one, brain=partial(one.brain, units=(60, 60)), learning=replace(one.learning, batch=4))
-
-    def memory(arm: str, stored: int, device: str) -> float | None:
-        lived.append((arm, stored, device))
-        return speed.live(arm, stored, device)
-
-    monkeypatch.setattr(presets, "get", small)
-    monkeypatch.setattr(speed, "memory_of_a_life", memory)
+    speed = importlib.import_module("speed")
     monkeypatch.setattr(speed, "matrix_rate", lambda *_given: 1e9)
     monkeypatch.setattr(
         speed, "SPLIT_CIFAR100", replace(SPLIT_CIFAR100, inputs=12, units=(60, 60), batch=4, stored=600)
     )
     speed.main(speed.Settings(photographs=True, repeats=2, animals=(12, 13)))
-    assert lived == [(arm, 600, "cpu") for arm in speed.LIVES]
     rows = [re.split("  +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines()[:-2]]
     assert [re.sub(r"[\d.]+", "N", value) for _name, value in rows[:8]] == [
         *("N GFLOP", "N ms", "N GFLOP/s", "N GFLOP/s", "N %"),
         *("N ms", "N %", "N times as fast"),
     ]
-    assert [(name, value[-4:]) for name, value in rows[8:10]] == [
-        (f"most memory, one animal's life, 600 photographs, {arm}", " GiB") for arm in speed.LIVES
-    ]
     assert rows[1][0] == "time of a step, one thread (median of 2)", "of one animal on a CPU"
-    assert rows[10][0] == "machine" and len(rows) == 11
+    assert rows[8][0] == "machine" and len(rows) == 9
 
 
 def test_memory_is_copied_at_some_rate() -> None:

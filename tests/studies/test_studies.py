@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import csv
 import importlib
-import os
 import re
 import subprocess
 import sys
@@ -167,36 +166,6 @@ def test_speed_prints_its_table() -> None:
     assert "1.74 GFLOP" in done.stdout
     assert "fraction of that rate" in done.stdout
     assert re.search(r"- run 1: `python studies/speed.py --quick`; CPU \(.*\), one thread a worker; torch", done.stdout)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("arm", ["brain_inspired", "gr"])
-def test_a_life_with_all_photographs_fits_into_four_gigabytes(arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "studies")
-    speed = importlib.import_module("speed")
-    assert arm in speed.LIVES and 0.5 < speed.memory_of_a_life(arm, 60_000) < 4
-
-
-IN_THE_TASK_SCENARIO = """
-import functools, sys
-import replaysim, speed
-from replaysim import presets
-
-get = presets.get
-presets.get = lambda name: get(name.replace("/class/", "/task/"))
-replaysim.SplitProtocol = functools.partial(replaysim.SplitProtocol, scenario="task")
-print(speed.live(sys.argv[1], int(sys.argv[2]), "cpu"))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("arm", ["ewc", "joint"])
-def test_a_life_of_early_areas_that_learn_fits_in_the_task_scenario(arm: str) -> None:
-    """EWC takes its information from single trials; joint training meets the trials of every context apart."""
-    command = [sys.executable, "-c", IN_THE_TASK_SCENARIO, arm, "60000"]
-    places = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "studies")))}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=places)
-    assert done.returncode == 0 and 0.5 < float(done.stdout) < 4, done.stdout + done.stderr
 
 
 def test_a_step_in_bfloat16_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
