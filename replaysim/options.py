@@ -76,14 +76,9 @@ class ProtocolOptions(ComputingOptions):
             raise SettingError(
                 owner, "early", str(self.early), "left out: only photographs are seen through early areas"
             )
-        if not self.early.is_file():
-            raise SettingError(owner, "early", str(self.early), "a file that is there")
-        import torch
+        from .visual_cortex import check_developed
 
-        from .visual_cortex import VisualPlan
-
-        with torch.random.fork_rng(devices=[]):  # growing draws initial synapses
-            VisualPlan((1,), developed=str(self.early)).build()  # raises for a file of something else, or other areas
+        check_developed(owner, "early", self.early)
 
     @property
     def world(self) -> str:

@@ -26,6 +26,7 @@ from .protocol import AbstractProtocol, SplitDigits, SplitMNIST, SplitProtocol
 from .recorder import Electrode
 from .replay import GenerativeReplay
 from .simulation import SimulationResult, simulate
+from .visual_cortex import NAIVE, check_developed
 
 __all__ = [
     "DIGITS",
@@ -234,6 +235,8 @@ def plan(
             raise SettingError(
                 "presets.run", "developed", str(developed), f"left out: {preset.name} has no early areas"
             )
+        if str(developed) != NAIVE:
+            check_developed("presets.run", "developed", developed)  # before stimuli are read, or even fetched
         own["developed"] = str(developed)
     learning, make = preset.learning, preset.protocol
     if contexts is not None and not preset.is_permuted:

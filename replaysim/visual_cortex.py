@@ -122,6 +122,29 @@ class VisualPlan:
         return copy.deepcopy(early)
 
 
+def check_developed(owner: str, name: str, file: str | Path) -> None:
+    """See that early areas can be grown from a file, before anything else is asked of it.
+
+    Parameters
+    ----------
+    owner, name
+        Whose option this is, for errors.
+    file
+        What :func:`~replaysim.early_areas.save_early_areas` wrote.
+
+    Raises
+    ------
+    SettingError
+        If there is no such file.
+    DataError
+        If it holds something else, or areas of other shapes than the paper's.
+    """
+    if not Path(file).is_file():
+        raise SettingError(owner, name, str(file), "a file that is there")
+    with torch.random.fork_rng(devices=[]):  # growing draws initial synapses
+        VisualPlan((1,), developed=str(file)).build()
+
+
 @lru_cache(maxsize=4)
 def _read(path: Path, _changed: int, _size: int) -> EarlyAreas:
     """Early areas in a file, which is read again only when it has changed."""

@@ -101,7 +101,8 @@ ALLOWED = {
     "brain_files fingerprints preparation sameness",
     "arms": "brain brains consolidation context_gating learning permuted protocol replay elastic",
     "ingredients": "errors arms brains",
-    "presets": "errors arms brain brains consolidation ingredients learning protocol recorder replay simulation",
+    "presets": "errors arms brain brains consolidation ingredients learning protocol recorder replay simulation "
+    "visual_cortex",
     "embedding": "errors brain cortex protocol retina",
     "expectation": "errors rng brain cortex likelihood",
     "lesion_arms": "errors arms brains ingredients presets protocol",

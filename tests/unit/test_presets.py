@@ -419,6 +419,15 @@ def test_early_areas_are_for_photographs(tmp_path: Path) -> None:
     assert isinstance(plan.cortex, VisualPlan) and plan.cortex.developed == "naive" and learning.steps == 100
 
 
+def test_a_missing_file_of_early_areas_is_found_before_stimuli_are_read() -> None:
+    def fetched() -> rs.SplitProtocol:
+        raise AssertionError("stimuli are read")
+
+    arm = replace(presets.get("split_cifar100/class/nothing"), protocol=fetched)
+    with pytest.raises(SettingError, match=r"presets\.run\.developed: got 'not/there', must be a file that is there"):
+        presets.plan(arm, developed="not/there")
+
+
 def test_run_takes_steps_and_another_chance() -> None:
     runs = {
         chance: presets.run(
