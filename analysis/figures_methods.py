@@ -49,6 +49,7 @@ VARIANTS = {
     "_frozen": Variant((4, 1.5), "early areas frozen as in 2022, not plastic as in 2020"),
     "_faithful": Variant((1.5, 1.5), "slips of the published code repeated"),
     "_1024": Variant((4, 1.5, 1, 1.5), "code divergence over 1024"),
+    "_retina": Variant((1, 1, 1, 3), "memories of photographs, not of early_5"),
     "_unscaled": Variant((4, 1.5, 1, 1.5, 1, 1.5), "distillation without the squared temperature"),
 }
 """Ends of names of methods."""

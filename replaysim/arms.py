@@ -227,7 +227,13 @@ def _pair(protocol: str, scenario: str) -> list[Preset]:
     about = "classic generative replay: stand-alone hippocampus, hard targets"
     own = {"descending_gain": OLD_GAIN} if protocol == "split_cifar100" else {}
     found = [preset(protocol, scenario, PAIR, about + _early(protocol, "plastic"), generative_pair, HARD, **own)]
-    if protocol == "split_cifar100":  # the paper of 2022 has the second divisor, and all else here is as in 2020
+    if protocol == "split_cifar100":  # what did the paper of 2022 replay: photographs, or activity, with which divisor?
+        words = f"{about}, memories of photographs{_early(protocol, 'frozen')}"
+        found.append(
+            preset(
+                protocol, scenario, f"{PAIR}_retina_frozen", words, generative_pair, HARD, LATER, early="frozen", **own
+            )
+        )
         about += f", memories of early_5{_early(protocol, 'frozen')}"
         inner: dict[str, Any] = {"early": "frozen", "reentry": "early_5"}
         words = f"{about}, code divergence over {LATER_DIVISOR}"

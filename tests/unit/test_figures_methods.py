@@ -28,7 +28,8 @@ def curve(high: float, contexts: int = 4, animals: int = 3) -> xr.DataArray:
 def test_one_colour_a_method() -> None:
     assert drawn.look("gr")["color"] == drawn.look("gr_frozen", 5)["color"]
     assert drawn.look("gr")["dashes"] == (None, None) != drawn.look("gr_frozen")["dashes"]
-    assert drawn.look("gr_1024_frozen")["color"] == drawn.METHODS["gr"]
+    others = [drawn.look(name) for name in ("gr_1024_frozen", "gr_retina_frozen", "gr_frozen")]
+    assert {one["color"] for one in others} == {drawn.METHODS["gr"]} and len({one["dashes"] for one in others}) == 3
     base = [drawn.look(name)["color"] for name in drawn.METHODS]
     assert len(set(base)) == len(base)
     assert drawn.look("brain_inspired_si_1024")["color"] == drawn.METHODS["brain_inspired_si"]

@@ -92,6 +92,7 @@ EXTRA = {
         "xdg_frozen",
         "lwf_unscaled_frozen",
         "gr_1024_frozen",
+        "gr_retina_frozen",
         "brain_inspired_1024",
         "brain_inspired_unscaled_1024",
         "without_feedback_faithful",
@@ -102,12 +103,14 @@ EXTRA = {
     "split_cifar100/domain": {
         "lwf_unscaled_frozen",
         "gr_1024_frozen",
+        "gr_retina_frozen",
         "brain_inspired_1024",
         "brain_inspired_unscaled_1024",
     },
     "split_cifar100/class": {
         "lwf_unscaled_frozen",
         "gr_1024_frozen",
+        "gr_retina_frozen",
         "brain_inspired_si",
         "brain_inspired_1024",
         "brain_inspired_unscaled_1024",
@@ -156,7 +159,7 @@ def test_every_arm_is_there() -> None:
             wanted |= {f"{arm}_frozen" for arm in (*CLASSIFIERS, "gr", "exact_replay")}
         found = {name.removeprefix(f"{group}/") for name in presets.names(f"{group}/")}
         assert found == wanted, group
-    assert len(presets.names()) == 132
+    assert len(presets.names()) == 135
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -236,6 +239,9 @@ def test_special_arms() -> None:
         own, later = (brain(f"split_cifar100/{scenario}/{arm}") for arm in ("gr_frozen", "gr_1024_frozen"))
         assert later == replace(own, divergence_divisor=1024)
         assert "2022" in presets.get(f"split_cifar100/{scenario}/gr_1024_frozen").source
+        seen, plastic = (brain(f"split_cifar100/{scenario}/{arm}") for arm in ("gr_retina_frozen", "gr"))
+        assert seen.cortex == replace(plastic.cortex, early="frozen") and seen.cortex.reentry == "retina"
+        assert replace(seen, cortex=plastic.cortex, hippocampus=plastic.hippocampus) == plastic
     for scenario, share in (("task", None), ("domain", 0.7), ("class", 0.7)):
         whole, later = (brain(f"split_cifar100/{scenario}/brain_inspired{end}") for end in ("", "_1024"))
         assert later == replace(whole, divergence_divisor=1024) and closed(later) == share
@@ -470,6 +476,8 @@ def test_published_numbers_stand_beside_the_arms_that_they_are_of() -> None:
         ("domain/brain_inspired_1024", 30.26),
         ("class/gr_1024_frozen", 9.67),
         ("task/gr_1024_frozen", 71.40),
+        ("class/gr_retina_frozen", 9.67),
+        ("task/gr_retina_frozen", 71.40),
         ("task/xdg_frozen", 69.86),
         ("task/exact_replay_frozen", 76.43),
         ("domain/exact_replay_frozen", 39.00),
