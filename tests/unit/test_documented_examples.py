@@ -72,22 +72,22 @@ def test_the_rule_holds_all_synapses_alike() -> None:
     settings = {name: names[name] for name in ("brain", "protocol")}
     free = rs.simulate(
         **settings,
-        animals=[0],
+        animals=range(4),
         learning=rs.Learning(steps=50, batch=32, rate=3e-3),
         consolidation=names["AllAlike"](strength=0.0),
         record=[rs.SynapticImportance()],
     ).log["synapses"]
     for pathway in ("feedforward", "readout"):
         assert (held[pathway].importance == 1).all()
-        moved, freely = (log[pathway].change_sum.values[0] for log in (held, free))
-        assert moved[0] == freely[0]  # there is no penalty in the first context
-        assert (moved[1:] < 0.5 * freely[1:]).all()
+        moved, freely = (log[pathway].change_sum.values for log in (held, free))
+        assert (moved[:, 0] == freely[:, 0]).all()  # there is no penalty in the first context
+        assert (moved[:, 1:] < 0.5 * freely[:, 1:]).all()
 
 
 def test_the_kind_of_replay_has_hard_targets() -> None:
     names = run("Another kind of replay")
     given = {name: names[name] for name in ("brain", "protocol", "learning")}
-    own = rs.simulate(**given, animals=[0], replay=names["OwnDecisions"]()).log["learning/loss"]
+    own = rs.simulate(**given, animals=range(4), replay=names["OwnDecisions"]()).log["learning/loss"]
     for loss, meets, avoids in (
         (own, "replayed_classification", "replayed_distillation"),
         (names["result"].log["learning/loss"], "replayed_distillation", "replayed_classification"),
