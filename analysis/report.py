@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from replaysim.errors import LogError
-from replaysim.log import open_log
+from replaysim.log import logs_in, open_log
 
 from . import readings
 from .devices import automatic, choose_device
@@ -42,7 +42,8 @@ def write_report(
     Parameters
     ----------
     paths
-        ``run.nc`` files or folders of simulations.
+        ``run.nc`` files, folders of simulations, or folders of studies, of which all logs are taken, the one that was
+        begun first before others.
     out
         HTML file to write.
     overwrite
@@ -72,6 +73,7 @@ def write_report(
         raise LogError(f"{out}: is there already; choose another name with --out, or replace it with --overwrite")
     if not out.parent.is_dir():
         raise LogError(f"{out}: there is no folder {out.parent}")
+    paths = [log for path in paths for log in logs_in(path)]
     same = [path for i, path in enumerate(paths) if Path(path).resolve() in {Path(p).resolve() for p in paths[:i]}]
     if same:
         raise LogError(f"{same[0]}: is given twice")

@@ -60,7 +60,12 @@ def parser() -> argparse.ArgumentParser:
         help="one HTML page about one or several logs",
         description="Write one self-contained HTML page: settings, behaviour, geometry and replay of logs.",
     )
-    page.add_argument("log", type=Path, nargs="+", help="run.nc files, or folders of runs; several are compared")
+    page.add_argument(
+        "log",
+        type=Path,
+        nargs="+",
+        help="run.nc files, folders of runs, or the folder of a study; several logs are compared",
+    )
     page.add_argument("--out", type=Path, default=Path("report.html"), help="file to write (default: report.html)")
     page.add_argument("--device", default="auto", help="where to compute: cpu, cuda or auto (default: auto)")
     page.add_argument("--overwrite", action="store_true", help="replace an earlier file")

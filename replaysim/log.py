@@ -16,7 +16,7 @@ from .folders import folder_named
 from .netcdf import Chunks, read, write_atomically
 from .pieces import Piece, assemble
 from .provenance import settings_of
-from .run_folder import BRAINS, CHECKPOINT, RUN, PartFolder, RunFolder
+from .run_folder import BRAINS, CHECKPOINT, RUN, PartFolder, RunFolder, holds_log, logs_below
 from .schema import validate
 
 __all__ = [
@@ -29,11 +29,37 @@ __all__ = [
     "check_attributes",
     "encode_attributes",
     "folder_named",
+    "logs_in",
     "open_log",
     "settings_of",
     "validate",
     "write_atomically",
 ]
+
+
+def logs_in(path: str | os.PathLike[str]) -> list[Path]:
+    """All logs of a folder of a study, those that were begun first before others; or the one that a path names.
+
+    Parameters
+    ----------
+    path
+        What :func:`open_log` takes, or a folder with such folders within it, at whatever depth.
+
+    Returns
+    -------
+    list of pathlib.Path
+        What :func:`open_log` takes. Where there is no log, the path itself, so that opening it says what is wrong.
+    """
+    own = Path(path)
+    if not own.is_dir() or holds_log(own) or not (below := logs_below(own)):
+        return [own]
+    return sorted(below, key=lambda folder: (_begun(folder), folder))
+
+
+def _begun(folder: Path) -> str:
+    tree = open_log(folder, load=False)
+    tree.close()
+    return str(tree.attrs.get("date_created"))
 
 
 def open_log(path: str | os.PathLike[str], *, load: bool = True, chunks: Chunks = None) -> xr.DataTree:

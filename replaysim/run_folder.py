@@ -199,8 +199,7 @@ class RunFolder:
         trees = [piece for part in parts for piece in part.values()]
         attrs = self._attributes() | {str(k): v for tree in trees[:1] for k, v in tree.attrs.items()}
         if not attrs:
-            levels = (sorted(filter(_holds_log, self.path.glob("*/" * depth))) for depth in range(1, 7))
-            below = [str(path) for path in next((found for found in levels if found), [])]
+            below = list(map(str, logs_below(self.path)))
             more = f" and {len(below) - 5} more" if len(below) > 5 else ""
             hint = f"; there are logs in {', '.join(below[:5])}{more}" if below else ""
             raise LogError(
@@ -300,7 +299,13 @@ def _is_draft(file: Path) -> bool:
     return DRAFT.search(file.name) is not None or file.name.startswith(f".{CHECKPOINT}-")
 
 
-def _holds_log(folder: Path) -> bool:
+def logs_below(folder: Path) -> list[Path]:
+    """Folders of logs within a folder, of the highest level at which there are any; none where there is none."""
+    levels = (sorted(filter(holds_log, folder.glob("*/" * depth))) for depth in range(1, 7))
+    return next((found for found in levels if found), [])
+
+
+def holds_log(folder: Path) -> bool:
     """Whether a folder looks like one of a log; others, too, have files named config.json."""
     return (folder / _CONFIG).is_file() and ((folder / RUN).is_file() or (folder / _ANIMALS).is_dir())
 

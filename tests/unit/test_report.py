@@ -16,6 +16,7 @@ import replaysim as rs
 from analysis import devices, readings, report, report_behaviour
 from analysis.retained_geometry import retained_geometry
 from replaysim.cli import main
+from replaysim.log import logs_in, write_atomically
 
 
 class Reader(HTMLParser):
@@ -223,6 +224,31 @@ def test_names_of_conditions(folder: Path) -> None:
         report.write_report([folder / "bare", folder / "bare"], folder / "twice.html")
     with pytest.raises(rs.LogError, match=f"there are logs in .*{above}/bare"):
         rs.open_log(folder)
+
+
+def test_the_folder_of_a_study_is_all_its_logs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the order in which they were begun, not in that of the alphabet; the log of a simulation is itself."""
+    asked: list[list[str]] = []
+    monkeypatch.setattr(report, "report", lambda logs: asked.append(list(logs)) or "<html></html>")
+    begun = {"systems": "2026-01-01T00:00:00Z", "bare": "2026-01-01T00:00:05Z", "nothing": "2026-01-01T00:00:09Z"}
+    for name, date in begun.items():
+        log = rs.open_log(folder / name)
+        log.attrs["date_created"] = date
+        (tmp_path / "study" / name).mkdir(parents=True)
+        shutil.copy(folder / name / "config.json", tmp_path / "study" / name)
+        write_atomically(log, tmp_path / "study" / name / "run.nc")
+    assert logs_in(tmp_path / "study") == [tmp_path / "study" / name for name in begun] == logs_in(tmp_path / "study/")
+    report.write_report([tmp_path / "study"], tmp_path / "page.html")
+    assert asked == [["systems & <more>", "bare", "nothing"]]
+    for path in (tmp_path / "study" / "bare", tmp_path / "study" / "bare" / "run.nc", tmp_path / "none"):
+        assert logs_in(path) == [path]
+    with pytest.raises(rs.LogError, match="is given twice"):
+        report.write_report([tmp_path / "study", tmp_path / "study" / "bare"], tmp_path / "twice.html")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(rs.LogError, match="holds no log of replaysim"):
+        report.write_report([tmp_path / "empty"], tmp_path / "twice.html")
 
 
 def test_logs_that_lie_deeper_are_named(folder: Path, tmp_path: Path) -> None:
