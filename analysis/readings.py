@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from replaysim.errors import DataError, check_choice
+from replaysim.log import settings_of
 
 Labelled = TypeVar("Labelled", xr.Dataset, xr.DataArray)
 Recorded = TypeVar("Recorded", xr.Dataset, xr.DataArray)
@@ -41,6 +42,17 @@ def without_faults(log: xr.DataTree) -> xr.DataTree:
 def faulty(log: xr.DataTree) -> list[int]:
     """Animals whose losses became infinite."""
     return [int(one) for one in np.atleast_1d(log.attrs.get("animals_with_faults", -1)) if one >= 0]
+
+
+def lagging(log: xr.DataTree) -> list[int]:
+    """Animals of an unfinished log that have not come as far as others, though their losses are finite."""
+    if "behaviour" not in log.children:
+        return []
+    accuracy = log["behaviour"].to_dataset()["accuracy"]
+    there = accuracy.notnull().any([dim for dim in accuracy.dims if dim not in ("animal", "contexts_learned")])
+    reached = there.sum("contexts_learned")
+    behind = reached["animal"].values[(reached < reached.max()).values].tolist()
+    return [int(one) for one in behind if one not in faulty(log)]
 
 
 def without(log: xr.DataTree, animals: Iterable[int]) -> xr.DataTree:
@@ -96,7 +108,8 @@ def replayed(log: xr.DataTree) -> xr.Dataset:
     xarray.Dataset
         The group ``/replay`` and, with dimensions (animal, contexts_learned, event): ``original_class``, the class of
         the data set that was asked for (-1 where none), ``decided_class``, the one that the earlier self decided for,
-        and ``memory_age``, contexts learned since the asked one (1 = the one just before; -1 where none).
+        and ``memory_age``, contexts learned since the asked one (1 = the one just before; -1 where none). Of current
+        stimuli (:func:`are_current`) ``original_class`` is the stimulus's own, and none is of an earlier context.
     """
     group = _group(log, "replay", "pass record=[ReplayActivity()] to simulate() with a replay mechanism").to_dataset()
     for name in ("activity", "cued_class", "cued_context", "decision"):
@@ -105,6 +118,8 @@ def replayed(log: xr.DataTree) -> xr.Dataset:
     identity = variable(behaviour, "class_identity", "/behaviour").sel(animal=group["animal"])
     known = log.attrs.get("scenario") != "domain"  # there, classes are positions within a context that nobody names
     context = group["cued_context"]
+    if are_current(log):  # it is then the context within which the earlier self judged a stimulus of this one
+        context = xr.full_like(context, -1)
     found = {
         "original_class": _original(group["cued_class"] if known else xr.full_like(context, -1), identity),
         "decided_class": _original(group["decision"] if known else xr.full_like(context, -1), identity),
@@ -116,6 +131,15 @@ def replayed(log: xr.DataTree) -> xr.Dataset:
         "memory_age": "contexts learned since the asked one, 1 = the one before, -1 = none",
     }
     return group.assign({n: v.astype(np.int32).assign_attrs(long_name=meaning[n], units="1") for n, v in found.items()})
+
+
+def are_current(log: xr.DataTree) -> bool:
+    """Whether what was met again are stimuli of the context that was being learned, not memories (LwF)."""
+    group = log.children.get("replay")
+    if group is not None and "source" in group.attrs:
+        return bool(group.attrs["source"] == "current")
+    kind = settings_of(log.attrs, "log").get("replay") if "config_json" in log.attrs else None  # an earlier version's
+    return isinstance(kind, dict) and kind.get("kind") == "CurrentInputReplay"
 
 
 def _original(position: xr.DataArray, identity: xr.DataArray) -> xr.DataArray:

@@ -19,9 +19,10 @@ import xarray as xr
 from torch import Tensor
 
 from replaysim.errors import DataError, check_choice
+from replaysim.log import settings_of
 
 from .labelled import per_slice
-from .readings import replayed, waking_before, when_context_began
+from .readings import are_current, replayed, waking_before, when_context_began
 
 BY = {"decision": "decided_class", "cue": "original_class"}
 """What says the class of an event: the earlier self's decision on what came, or what was asked for."""
@@ -83,7 +84,7 @@ def mode_occupancy(log: xr.DataTree, *, device: str | torch.device = "auto") -> 
         raise DataError(f"{owner}: this log has no modes: the brain has none, or its codes were not recorded")
     mode = when_context_began(group[["mode_mean", "mode_log_variance"]], events, owner)
     n = mode.sizes["mode"]
-    context = np.zeros(1) if log.attrs.get("scenario") == "domain" else _context_of_position(log)  # domain: all are met
+    context = _context_of_unit(log) if log.attrs.get("scenario") == "domain" else _context_of_position(log)
     met = events["contexts_learned"] > xr.DataArray(np.repeat(context, n // len(context)), dims="mode")
 
     def kernel(code: Tensor, mean: Tensor, log_variance: Tensor, known: Tensor) -> dict[str, Tensor]:
@@ -109,6 +110,8 @@ def cue_agreement(log: xr.DataTree) -> xr.Dataset:
     """
     events = _events(log)
     asked = events["cued_class"]
+    if are_current(log):
+        raise DataError("cue_agreement: nothing was asked for in this log: current stimuli were met again")
     if not (asked >= 0).any():
         raise DataError(f"cue_agreement: {_NOT_ASKED}")
     same = (asked == events["decision"]).where((asked >= 0) & (events["decision"] >= 0))
@@ -225,6 +228,17 @@ def _context_of_position(log: xr.DataTree) -> np.ndarray:
     """Context of every position of the class order, from the number of classes that compete within a context."""
     chance = log["behaviour"].to_dataset()["chance"].sel(answers="within_context").isel(contexts_learned=-1)
     return np.repeat(chance["context"].values, np.rint(1 / chance.values).astype(int))
+
+
+def _context_of_unit(log: xr.DataTree) -> np.ndarray:
+    """First context with a class for every readout unit that contexts share (domain scenario)."""
+    behaviour = log["behaviour"].to_dataset()
+    groups = settings_of(log.attrs, "log").get("protocol", {}).get("contexts") if "config_json" in log.attrs else None
+    if not isinstance(groups, list):
+        return np.ones(1, int)  # as many classes in each
+    counts = np.array([len(group) for group in groups])
+    units = np.arange(counts.max())
+    return behaviour["context"].values[(counts[:, None] > units).argmax(0)]
 
 
 def _age(log: xr.DataTree, events: xr.Dataset) -> xr.DataArray:

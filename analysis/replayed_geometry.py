@@ -223,6 +223,8 @@ def replay_against_waking(
     """
     owner = "replay_against_waking"
     events = readings.replayed(log)
+    if readings.are_current(log):
+        raise DataError(f"{owner}: current stimuli were met again in this log, no memories of earlier ones")
     asked, age = events["original_class"], events["memory_age"]
     if not bool((asked >= 0).any()):
         raise DataError(f"{owner}: no replay event names a class (domain scenario, or replay without cues)")

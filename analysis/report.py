@@ -126,13 +126,17 @@ def report(logs: Mapping[str, xr.DataTree]) -> str:
         raise LogError("report: give at least one log")
     first = next(iter(logs.values()))
     title = str(first.attrs.get("title", "log")) if len(logs) == 1 else f"{len(logs)} conditions: {', '.join(logs)}"
-    whole = {name: readings.without_faults(log) for name, log in logs.items()}
+    behind = {name: readings.lagging(log) for name, log in logs.items()}
+    whole = {name: readings.without(log, [*readings.faulty(log), *behind[name]]) for name, log in logs.items()}
     page = Page(f"replaysim report – {title}", f"Made by replaysim from {len(logs)} log{'s' * (len(logs) > 1)}.")
     _overview(page, logs)
     for name, log in logs.items():
         if faults := readings.faulty(log):
             animals = ", ".join(map(str, faults))
             page.say(f"{name}: losses of animals {animals} became infinite; they are left out below.", note=True)
+        if late := behind[name]:
+            animals = ", ".join(map(str, late))
+            page.say(f"{name}: animals {animals} have not come as far as others; they are left out below.", note=True)
     for words, section in SECTIONS:
         page.section(words)
         given = logs if section is comparison else whole  # within animals, whoever else was lost

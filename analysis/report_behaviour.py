@@ -61,7 +61,8 @@ def _behaviour(page: Page, scenario: str, logs: Mapping[str, xr.DataTree]) -> No
         rows,
         caption=f"Mean ± standard error over n animals. Chance: {100 * forgetting.chance_level(first):.0f} % (final "
         f"accuracy). Answers that compete: {rule['final'].replace('_', ' ')} (final accuracy), "
-        f"{rule['change'].replace('_', ' ')} (all others). –: not before the last context was learned.",
+        f"{rule['change'].replace('_', ' ')} (all others). –: not before the last context was learned; forward "
+        "transfer also where contexts rearrange the stimuli, as naive animals are tested on the first one only.",
     )
     page.figure(
         figures.synaptic_vs_systems(logs),

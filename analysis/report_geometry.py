@@ -126,29 +126,38 @@ def replay(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
         images = _images(log)
         if images is not None:
             page.figure(images, f"{name}: what the first animal replayed while it learned each context, at the retina.")
-    ages: dict[str, xr.DataArray] = {}
-    last: xr.Dataset | None = None
+    against: dict[str, xr.Dataset] = {}
     for name, log in with_replay.items():
         found = page.attempt(f"Replayed and waking classes, {name}", functools.partial(replay_against_waking, log))
         if found is not None:
-            last = found.mean("contexts_learned")
-            ages[name] = last["prototype_correlation_by_age"]
-    if last is not None:
-        with mpl.rc_context(STYLE):
-            ax = figures_geometry.measure_over(
-                ages,
-                "memory_age",
-                label="replayed with waking class mean (r)",
-                reference=last["reference_prototype_correlation_by_age"],
-                floor=last["mismatched_prototype_correlation_by_age"],
-            )
-            ax.legend(frameon=False)
+            against[name] = found.mean("contexts_learned")
+    if against:
         page.figure(
-            ax.figure,  # type: ignore[arg-type]
+            _by_age(against),
             "Correlation of replayed with waking class means at the re-entry area by contexts since the memory was "
             "learned; grey: two halves of the waking stimuli (mean and range over animals); dotted: replayed with the "
             "waking means of other classes.",
         )
+
+
+def _by_age(against: Mapping[str, xr.Dataset]) -> Figure:
+    """A panel for every condition, each with its own ceiling and floor."""
+    with mpl.rc_context(STYLE):
+        figure, axes = panels(len(against))
+        low = min(float(one["mismatched_prototype_correlation_by_age"].min()) for one in against.values())
+        for ax, (name, one) in zip(axes, against.items(), strict=True):
+            figures_geometry.measure_over(
+                {name: one["prototype_correlation_by_age"]},
+                "memory_age",
+                ax,
+                label="replayed with waking class mean (r)",
+                reference=one["reference_prototype_correlation_by_age"],
+                floor=one["mismatched_prototype_correlation_by_age"],
+                limits=(min(0.0, low) - 0.02, 1.02),
+            )
+            ax.set_title(name)
+            ax.legend(frameon=False)
+        return figure
 
 
 def _replay_table(page: Page, logs: Mapping[str, xr.DataTree]) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import xarray as xr
 
 from .forgetting import survivors
+from .readings import faulty
 
 
 def alive(name: str, log: xr.DataTree, animals: Iterable[int]) -> tuple[int, ...]:
-    """Those of some animals of a log whose losses stayed finite; a line on the screen names the others.
+    """Those of some animals of a log who lived to the end; a line on the screen names the others, and says why.
 
     Parameters
     ----------
@@ -22,6 +23,11 @@ def alive(name: str, log: xr.DataTree, animals: Iterable[int]) -> tuple[int, ...
         Who is asked about.
     """
     asked, left = list(animals), set(survivors(log))
-    if dead := [str(animal) for animal in asked if animal not in left]:
-        print(f"{name}: left out, losses became infinite: animals {', '.join(dead)}", flush=True)
+    out, dead = [animal for animal in asked if animal not in left], set(faulty(log))
+    for words, some in (
+        ("losses became infinite", [animal for animal in out if animal in dead]),
+        ("not finished", [animal for animal in out if animal not in dead]),
+    ):
+        if some:
+            print(f"{name}: left out, {words}: animals {', '.join(map(str, some))}", flush=True)
     return tuple(animal for animal in asked if animal in left)

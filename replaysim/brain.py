@@ -249,7 +249,8 @@ class Brain(nn.Module):
         classes
             Which classes (positions in the animal's order), one per event. Default: drawn uniformly.
         contexts
-            For gates by context: which context, counted from 0, one per event. Default: drawn uniformly.
+            For gates by context: which context, counted from 0, one per event. Default: drawn uniformly. A brain with
+            memory modes and gates by context is asked for both: it does not know which class it met in which context.
         events
             How many, where neither classes nor contexts are given.
         seed
@@ -274,6 +275,11 @@ class Brain(nn.Module):
             raise SettingError(
                 "Brain.recall", "events", events, "the number of classes and of contexts, where those are given"
             )
+        if self.modes is not None and self._gated_by_context and (classes is None or contexts is None) and n:
+            name, must = ("contexts", "the context of each class") if contexts is None else ("classes", "its classes")
+            raise SettingError(
+                "Brain.recall", name, None, f"given, too: gates are by context, so that each event needs {must}"
+            )
         chosen = self._choose("classes", classes, self.plan.classes, n, chance)
         where = self._choose("contexts", contexts, self.plan.contexts, n, chance)
         like = self.readout.weight
@@ -289,6 +295,10 @@ class Brain(nn.Module):
             gate = chosen if self.plan.gating.by == "class" else where
             gate_weight = one_hot(gate, self.plan.n_gates, like.dtype)
         return self.recreate(code, gate_weight)
+
+    @property
+    def _gated_by_context(self) -> bool:
+        return self.plan.gating is not None and self.plan.gating.by == "context"
 
     def _choose(
         self, name: str, given: Sequence[int] | None, n: int, events: int, chance: np.random.Generator

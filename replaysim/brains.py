@@ -67,7 +67,7 @@ def brain_inspired(
         replay.
     reconstruction
         ``"bernoulli"`` (re-entry activity in [0, 1]) or ``"gaussian"``; default: the first for images stored as whole
-        numbers re-created at the retina of a dense cortex, else the second.
+        numbers that are re-created at the retina, but not for photographs; else the second.
     reentry
         Area at which feedback re-creates activity; default: the highest early area of a visual cortex, else the
         retina.
@@ -286,14 +286,9 @@ def _built(plan: CortexPlan) -> AbstractCortex:
 
 def _stand_alone(plan: CortexPlan, code_units: int, units: Sequence[int] | None) -> StandAlonePlan:
     """A hippocampus with the areas that the cortex has above its re-entry area, or so many units, for itself."""
-    if isinstance(plan, VisualPlan):
-        own = plan.units if units is None else tuple(units)
-        if plan.reentry == RETINA:
-            return StandAlonePlan(dataclasses.replace(plan, units=own), code_units)
-        return StandAlonePlan(DensePlan(_built(plan).sizes[plan.reentry], own), code_units)
-    assert isinstance(plan, DensePlan)
-    above = plan.areas.index(plan.reentry)
-    inputs = plan.inputs if above == 0 else plan.units[above - 1]
+    assert isinstance(plan, DensePlan | VisualPlan)
+    associations = plan.areas[len(plan.areas) - len(plan.units) :]
+    above = 1 + associations.index(plan.reentry) if plan.reentry in associations else 0
     if units is None and above == len(plan.units):
         raise SettingError(
             "brain_inspired",
@@ -301,14 +296,17 @@ def _stand_alone(plan: CortexPlan, code_units: int, units: Sequence[int] | None)
             units,
             f"given: above {plan.reentry} there are no areas of which a stand-alone hippocampus could have its own",
         )
-    return StandAlonePlan(DensePlan(inputs, plan.units[above:] if units is None else tuple(units)), code_units)
+    own = plan.units[above:] if units is None else tuple(units)
+    if isinstance(plan, VisualPlan) and plan.reentry == RETINA:
+        return StandAlonePlan(dataclasses.replace(plan, units=own), code_units)
+    return StandAlonePlan(DensePlan(_built(plan).sizes[plan.reentry], own), code_units)
 
 
 def _reconstruction(protocol: AbstractProtocol, plan: CortexPlan, area: str, wanted: str | None) -> str:
     """What is re-created: intensities in [0, 1], or anything."""
     at_retina = area == RETINA
     if wanted is None:
-        plain = at_retina and not isinstance(plan, VisualPlan) and protocol.stimuli.train.dtype == np.uint8
+        plain = at_retina and protocol.stimuli.light is None and protocol.stimuli.train.dtype == np.uint8
         wanted = "bernoulli" if plain else "gaussian"
     if wanted == "bernoulli" and at_retina:
         check_bernoulli(protocol)

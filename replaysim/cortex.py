@@ -207,6 +207,13 @@ def gated(synapses: nn.Module, activity: Tensor, openness: Tensor) -> Tensor:
     return drive if synapses.bias is None else drive + synapses.bias
 
 
+TAKEN = (
+    *("logits", "code_mean", "code_log_variance"),
+    *("activity", "animal", "context", "contexts_learned", "original_class", "snapshot", "step", "stimulus", "unit"),
+)
+"""What areas cannot be called: what else a stimulus evokes, and what labels activity in a log."""
+
+
 def check_cortex(cortex: AbstractCortex, stimulus_size: int) -> None:
     """Raise :class:`SettingError` where a cortex misses an attribute or contradicts itself."""
     owner = type(cortex).__name__
@@ -217,6 +224,12 @@ def check_cortex(cortex: AbstractCortex, stimulus_size: int) -> None:
         raise SettingError(
             owner, "areas", cortex.areas, f"names from bottom to top, the first being {RETINA!r}, then at least one"
         )
+    for area in cortex.areas:
+        if not isinstance(area, str) or not area.isidentifier() or area in TAKEN:
+            must = f"names of letters, digits and underscores, none of {', '.join(TAKEN)}: logs have these for others"
+            raise SettingError(owner, "areas", area, must)
+    if len(set(cortex.areas)) < len(cortex.areas):
+        raise SettingError(owner, "areas", cortex.areas, "different names")
     if set(cortex.areas) - set(cortex.sizes):
         raise SettingError(
             owner, "sizes", dict(cortex.sizes), f"the number of units of every area in {tuple(cortex.areas)}"

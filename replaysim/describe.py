@@ -71,6 +71,8 @@ def _status(attrs: Mapping[str, Any]) -> Iterator[str]:
         yield _row("with faults", f"{_shown(faults)} (losses that were not finite)")
     if "date_created" in attrs:
         yield _row("begun", attrs["date_created"])
+    for line in str(attrs.get("history", "")).splitlines()[1:]:
+        yield _row("gone on", line)
     if "command" in attrs:
         yield _row("command", attrs["command"])
     versions, hardware = _parsed(attrs.get("software_versions")), _parsed(attrs.get("hardware"))
@@ -136,13 +138,19 @@ def _accuracy(behaviour: xr.Dataset) -> Iterator[str]:
         return
     last = int(np.flatnonzero(reached)[-1])
     learned, contexts = int(behaviour["contexts_learned"][last]), behaviour.sizes["context"]
-    yield f"  accuracy after {learned} of {contexts} contexts, mean over contexts; mean over animals ± standard error"
+    words = "mean over contexts" if learned in (0, contexts) else "mean over the contexts met so far"
+    yield f"  accuracy after {learned} of {contexts} contexts, {words}; mean over animals ± standard error"
+    counts = accuracy.notnull().any(["answers", "context"]).sum("contexts_learned")
+    for animal in counts["animal"].values[(counts < counts.max()).values]:
+        passed = accuracy["contexts_learned"].values[int(counts.sel(animal=animal)) - 1]
+        yield _row("", f"animal {animal}: {passed} of {contexts} contexts so far")
+    met = accuracy["context"] <= (learned or contexts)
     for answers in accuracy["answers"].values:
-        table = accuracy.isel(contexts_learned=last).sel(answers=answers)
-        per_animal = table.dropna("animal", how="all").mean("context").values  # contexts not yet met are left out
+        table = accuracy.isel(contexts_learned=last).sel(answers=answers).where(met, drop=True)
+        per_animal = table.dropna("animal", how="all").mean("context").values
         if per_animal.size == 0:
             continue
-        chance = float(behaviour["chance"].isel(contexts_learned=last).sel(answers=answers).mean())
+        chance = float(behaviour["chance"].isel(contexts_learned=last).sel(answers=answers).where(met).mean())
         error = f" ± {per_animal.std(ddof=1) / np.sqrt(per_animal.size):.4f}" if per_animal.size > 1 else ""
         count = f"{per_animal.size} animal" + "s" * (per_animal.size > 1)
         yield _row(str(answers), f"{per_animal.mean():.4f}{error}   ({count}; guessing {chance:.4f})")

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .brain import Brain
 from .cortex import RETINA
-from .errors import DataError
+from .errors import DataError, SettingError
 from .protocol import AbstractProtocol
 from .retina import adapt
 
@@ -96,7 +96,9 @@ def real_stimuli(protocol: AbstractProtocol) -> xr.DataArray:
     )
 
 
-def memories(brains: Mapping[int, Brain], events: int) -> Iterator[xr.DataArray]:
+def memories(
+    brains: Mapping[int, Brain], events: int, protocol: AbstractProtocol | None = None
+) -> Iterator[xr.DataArray]:
     """Memories that trained animals bring back, equally many of every class.
 
     Parameters
@@ -105,6 +107,8 @@ def memories(brains: Mapping[int, Brain], events: int) -> Iterator[xr.DataArray]
         Animal to its brain.
     events
         How many each.
+    protocol
+        What the animals learned: for brains whose gates are by context, as it says which class was met in which.
 
     Yields
     ------
@@ -114,15 +118,35 @@ def memories(brains: Mapping[int, Brain], events: int) -> Iterator[xr.DataArray]
         gates cannot be asked: there this class means nothing. It is -1 where what was asked for is no single class: in
         the domain scenario of a split protocol, in which one answer stands for a class of every context, and where the
         brain does not know its class order.
+
+    Raises
+    ------
+    SettingError
+        If gates are by context and the protocol is not given.
     """
     for animal, brain in brains.items():
-        position = np.arange(events) % brain.plan.classes
+        position, context = _asked_for(brain, events, protocol)
         known = len(brain.class_identity) == brain.plan.classes
         original = np.asarray(brain.class_identity)[position] if known else np.full(events, -1)
         yield xr.DataArray(
-            brain.recall(classes=position.tolist(), seed=animal).numpy(),
+            brain.recall(classes=position.tolist(), contexts=context, seed=animal).numpy(),
             {"animal": animal, "original_class": ("event", original)},
             ("event", "unit"),
             name="memories",
             attrs={"long_name": "recalled activity", "units": "1", "area": brain.cortex.reentry},
         )
+
+
+def _asked_for(brain: Brain, events: int, protocol: AbstractProtocol | None) -> tuple[np.ndarray, list[int] | None]:
+    """Classes, as many of each as of others, and, for gates by context, a context in which each was met."""
+    position = np.arange(events) % brain.plan.classes
+    if brain.plan.gating is None or brain.plan.gating.by != "context":
+        return position, None
+    if protocol is None:
+        raise SettingError("memories", "protocol", None, "given: gates are by context, and only it knows their classes")
+    if protocol.scenario != "domain":
+        return position, (np.searchsorted(protocol.first_classes, position, side="right") - 1).tolist()
+    counts = np.asarray(protocol.class_counts)
+    where = [np.flatnonzero(counts > unit) for unit in range(brain.plan.classes)]  # contexts that have such a class
+    turn = np.arange(events) // brain.plan.classes
+    return position, [int(where[unit][n % len(where[unit])]) for unit, n in zip(position, turn, strict=True)]

@@ -246,13 +246,18 @@ def synapses(
         moved = torch.cat([(cohort.synapses[n].detach() - earlier[n]).abs().flatten(1) for n in names], 1)
         values = {"change": moved}
         if cohort.state is not None and all(n in cohort.state.importance for n in names):
-            values["importance"] = torch.cat([cohort.state.importance[n].flatten(1) for n in names], 1)
+            values["importance"] = torch.cat([_rows(cohort.state.importance[n]) for n in names], 1)
         found[pathway] = {}
         for name, value in values.items():
             array = value.float().cpu().numpy()
             found[pathway][name] = np.quantile(array, quantiles, axis=1).T.astype(np.float32)
             found[pathway][f"{name}_sum"] = array.sum(axis=1, dtype=np.float64).astype(np.float32)
     return found
+
+
+def _rows(importance: torch.Tensor) -> torch.Tensor:
+    """(animal, value), also where a rule has one number for a whole layer."""
+    return importance.reshape(len(importance), -1)
 
 
 def spread(events: int, steps: int, rows: int) -> dict[int, np.ndarray]:

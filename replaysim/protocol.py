@@ -135,7 +135,13 @@ class SplitProtocol(AbstractProtocol):
         return {**super().describe(), "contexts": groups, **self.metadata}
 
 
-def _groups(owner: str, contexts: object, classes: Sequence[str]) -> int | tuple[tuple[int, ...], ...]:
+class _Groups(tuple[tuple[int, ...], ...]):
+    """Groups of classes by index, as :func:`_groups` leaves them: not to be read as names of classes once more."""
+
+    __slots__ = ()
+
+
+def _groups(owner: str, contexts: object, classes: Sequence[str]) -> int | _Groups:
     """Check the division of classes into contexts."""
     n = len(classes)
     if isinstance(contexts, bool) or not isinstance(contexts, int | Iterable):
@@ -160,7 +166,9 @@ def _groups(owner: str, contexts: object, classes: Sequence[str]) -> int | tuple
                 f"groups with at least one class: context {number} is empty",
             )
     index = {name: i for i, name in enumerate(classes)}
-    if not any(name.lstrip("-").isdigit() for name in classes):  # named classes may also be given by their index
+    if isinstance(contexts, _Groups):  # of another protocol, or of this one before replace()
+        index = {str(i): i for i in range(n)}
+    elif not any(name.lstrip("-").isdigit() for name in classes):  # named classes may also be given by their index
         index |= {str(i): i for i in range(n)}
     as_numbers = tuple(tuple(index.get(str(c), -1) for c in group) for group in groups)
     flat = [c for group in as_numbers for c in group]
@@ -168,7 +176,7 @@ def _groups(owner: str, contexts: object, classes: Sequence[str]) -> int | tuple
         raise SettingError(
             owner, "contexts", [list(g) for g in groups], f"groups in which each class of {list(classes)} stands once"
         )
-    return as_numbers
+    return _Groups(as_numbers)
 
 
 def split(name: str, n_contexts: int | Sequence[Sequence[int]], scenario: str, *, title: str) -> SplitProtocol:

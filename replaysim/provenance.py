@@ -12,6 +12,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -162,18 +163,19 @@ def provenance(
     label = str(config.get("label") or "simulation")
     line = command_line(command)
     commit, dirty = loaded_code()
+    known = versions()
     return {
         "Conventions": CONVENTIONS,
         "title": f"{label}: {name}, {scenario} scenario, {len(animals)} animals",
         "summary": _SUMMARY.format(protocol=name, scenario=scenario),
         "id": f"replaysim-{settings['config_sha256'][:12]}-{now}",
         "source": f"replaysim {__version__}: simulation of brain-inspired replay",
-        "history": f"{now}: {line}",
+        "history": f"{now}: {line} (commit {commit[:12]}{'+' if dirty == 1 else ''}, torch {known.get('torch', '?')})",
         "date_created": now,
         "license": str(config.get("license", "not stated; these data belong to whoever ran the simulation")),
         "references": _REFERENCE,
         "replaysim_schema": schema.VERSION,
-        "software_versions": json.dumps(versions(), sort_keys=True),
+        "software_versions": json.dumps(known, sort_keys=True),
         "software_git_commit": commit,
         "software_git_dirty": dirty,
         "hardware": json.dumps(hardware(device), sort_keys=True),
@@ -183,6 +185,42 @@ def provenance(
         "scenario": scenario,
         "status": "running",
     }
+
+
+def gone_on(attrs: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of a log that is gone on with: begun when it was, by whoever began it, with a line for every time.
+
+    Parameters
+    ----------
+    attrs
+        Of this process, see :func:`provenance`.
+    earlier
+        Of the last one that wrote to the log.
+
+    Warns
+    -----
+    UserWarning
+        Where the code, or the version of torch, is another one.
+    """
+    if not earlier:
+        return dict(attrs)
+    kept = {name: earlier[name] for name in ("date_created", "id") if name in earlier}
+    lines = [str(one["history"]) for one in (earlier, attrs) if "history" in one]
+    pairs = {
+        "commit": [str(one.get("software_git_commit", "unknown"))[:12] for one in (earlier, attrs)],
+        "torch": [_torch_of(one) for one in (earlier, attrs)],
+    }
+    other = [f"{what} {before} goes on with {now}" for what, (before, now) in pairs.items() if before != now]
+    if other:
+        warnings.warn(f"simulate: what was begun with {', and '.join(other)} (history in the log)", stacklevel=3)
+    return {**attrs, **kept, "history": "\n".join(lines)}
+
+
+def _torch_of(attrs: Mapping[str, Any]) -> str:
+    try:
+        return str(json.loads(str(attrs.get("software_versions"))).get("torch"))
+    except (ValueError, AttributeError):
+        return "unknown"
 
 
 def command_line(command: str | Sequence[str] | None = None) -> str:

@@ -272,6 +272,9 @@ def _check_state(owner: str, method: str, state: Any, least: int) -> None:
             if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
                 must = "a dense tensor (animal, ...) with a word as its name: checkpoints keep nothing else"
                 raise SettingError(owner, f"{method}().{part}[{name!r}]", type(value).__name__, must)
+            if value.shape[:1] != (ANIMALS,):
+                must = f"a tensor (animal, ...), here of {ANIMALS} animals: what one animal remembers is no other's"
+                raise SettingError(owner, f"{method}().{part}[{name!r}]", f"a tensor {tuple(value.shape)}", must)
     if isinstance(state.consolidated, bool) or not isinstance(state.consolidated, int) or state.consolidated < least:
         must = f"a state whose `consolidated` counts the contexts, here {least}: without it there is no penalty"
         raise SettingError(owner, method, f"consolidated={state.consolidated!r}", must)

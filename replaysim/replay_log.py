@@ -57,7 +57,7 @@ def replay_table(
         **count("event", joined["step"].shape[1]),
         **count("class", joined["target"].shape[2]),
     }
-    return xr.Dataset(values, coords=coordinates, attrs={"area": area})
+    return xr.Dataset(values, coords=coordinates, attrs={"area": area, "source": replay.source})
 
 
 def about_events(

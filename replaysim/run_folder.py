@@ -209,6 +209,15 @@ class RunFolder:
         attrs["date_modified"] = datetime.fromtimestamp(written, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return assemble(parts, {**attrs, **self._status()})
 
+    def last_written(self) -> dict[str, Any]:
+        """Attributes of the piece that was written last; none where there is no piece."""
+        pieces = [file for file in self._files() if file.suffix == ".nc" and not _is_draft(file)]
+        if not pieces:
+            return {}
+        tree = read(max(pieces, key=lambda file: file.stat().st_mtime), load=False)
+        tree.close()
+        return {str(name): value for name, value in tree.attrs.items()}
+
     def settings(self) -> dict[str, Any] | None:
         """Settings of the log in this folder, complete or not; None where there is none.
 

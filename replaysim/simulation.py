@@ -26,7 +26,7 @@ from .life import Condition, Outcome
 from .locks import held
 from .preparation import check_animals, check_gates, kept_activity, parameters, prepare
 from .protocol import AbstractProtocol
-from .provenance import provenance
+from .provenance import gone_on, provenance
 from .recorder import Electrode
 from .replay import ReplayMechanism
 from .sameness import refuse_other
@@ -184,6 +184,8 @@ def simulate(
             **_elsewhere(begun, condition.device),
         }
         attrs = provenance(config, seeds, condition.device)
+        if unfinished is not None and place is not None:
+            attrs = gone_on(attrs, logs.RunFolder(place).last_written())
         folder = None
         if unfinished is not None and place is not None:
             folder = logs.RunFolder.reopen(place, attrs=attrs)

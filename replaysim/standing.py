@@ -15,7 +15,8 @@ from .cortex import AbstractCortex
 def about_area(cortex: AbstractCortex, area: str) -> dict[str, Any]:
     """Attributes of an area in the log: whether anything at it or below can change, and its non-linearity if known.
 
-    An area is found as the part of the cortex with its name, or with its name in a part of that part.
+    An area is found as the part of the cortex with its name, or with its name in a part of that part; see
+    :func:`stands`.
     """
     if area == cortex.areas[0]:
         return {"area": area, "plastic": 0, "nonlinearity": "none"}
@@ -23,9 +24,9 @@ def about_area(cortex: AbstractCortex, area: str) -> dict[str, Any]:
     return {"area": area, "plastic": plastic, "nonlinearity": cortex.nonlinearities.get(area, "unknown")}
 
 
-def _part(cortex: AbstractCortex, area: str) -> torch.nn.Module:
-    """The part of the cortex that makes an area; all of it where no part bears the area's name."""
-    return next((part for name, part in cortex.named_modules() if name.rsplit(".", 1)[-1] == area), cortex)
+def _part(cortex: AbstractCortex, area: str) -> torch.nn.Module | None:
+    """The part of the cortex that bears the name of an area, if there is one."""
+    return next((part for name, part in cortex.named_modules() if name.rsplit(".", 1)[-1] == area), None)
 
 
 def _learning(cortex: AbstractCortex) -> AbstractCortex:
@@ -37,10 +38,10 @@ def _learning(cortex: AbstractCortex) -> AbstractCortex:
     return copy.deepcopy(cortex, own).train()
 
 
-def _changes(part: torch.nn.Module) -> bool:
-    """Whether a part has synapses that are plastic, or gathers statistics of its batches."""
-    gathers = any(isinstance(m, _NormBase) and m.training and m.track_running_stats for m in part.modules())
-    return gathers or any(value.requires_grad for value in part.parameters())
+def _changing(part: torch.nn.Module) -> set[int]:
+    """Plastic synapses of a part, and what in it gathers statistics of its batches, by identity."""
+    gathers = {id(m) for m in part.modules() if isinstance(m, _NormBase) and m.training and m.track_running_stats}
+    return gathers | {id(value) for value in part.parameters() if value.requires_grad}
 
 
 def plastic_reentry(brain: Brain) -> bool:
@@ -51,12 +52,17 @@ def plastic_reentry(brain: Brain) -> bool:
 def stands(cortex: AbstractCortex, area: str) -> bool:
     """Whether what a stimulus evokes in an area is the same for life: nothing at it or below it can change.
 
-    Neither synapses nor the statistics that normalisation gathers while animals learn.
+    Neither synapses nor the statistics that normalisation gathers while animals learn. Whatever bears the name of no
+    area may act on any.
     """
+    if area == cortex.areas[0]:
+        return True
     learner = _learning(cortex)
-    return not any(_changes(_part(learner, below)) for below in _up_to(cortex, area))
-
-
-def _up_to(cortex: AbstractCortex, area: str) -> tuple[str, ...]:
-    """Areas above the retina up to this one."""
-    return tuple(cortex.areas[1 : cortex.areas.index(area) + 1])
+    parts = {name: part for name in cortex.areas[1:] if (part := _part(learner, name)) is not None}
+    below = set(cortex.areas[1 : cortex.areas.index(area) + 1])
+    if below - parts.keys():
+        return not _changing(learner)
+    at_areas = {name: _changing(part) for name, part in parts.items()}
+    above = {one for name, some in at_areas.items() if name not in below for one in some}
+    at_or_below = {one for name, some in at_areas.items() if name in below for one in some}
+    return not (at_or_below | (_changing(learner) - above))

@@ -78,7 +78,8 @@ def brain(
     if not stand_alone:
         return plan
     assert isinstance(plan.cortex, VisualPlan)
-    return dataclasses.replace(plan, hippocampus=_stand_alone(plan.cortex, 4, None))
+    units = UNITS if reentry == f"association_{len(UNITS)}" else None  # nothing is above: its areas are its own
+    return dataclasses.replace(plan, hippocampus=_stand_alone(plan.cortex, 4, units))
 
 
 def pair(own: rs.SplitProtocol, early: str = "plastic", reentry: str = "retina", **settings: Any) -> rs.BrainPlan:

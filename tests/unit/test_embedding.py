@@ -9,7 +9,7 @@ from small import brain, protocol, simulate
 
 import replaysim as rs
 from replaysim.embedding import Embedding, memories, real_stimuli
-from replaysim.errors import DataError
+from replaysim.errors import DataError, SettingError
 from replaysim.retina import LIGHT
 from replaysim.stimuli import StimulusSet
 
@@ -47,6 +47,26 @@ def test_memories_of_every_class() -> None:
         assert one["original_class"].values[0] == first
     there = Embedding(result.brains[12]).activity(found[1])
     assert there.dims == ("event", "unit") and int(there["animal"]) == 13
+
+
+@pytest.mark.parametrize("scenario", ["class", "domain"])
+def test_memories_pass_the_gates_of_a_context_that_has_their_class(scenario: str) -> None:
+    own = protocol(contexts=[[0], [1, 2], [3, 4, 5]], scenario=scenario)
+    plan = rs.brain_inspired(own, units=(20, 20), code_units=5, gates_by="context", closed=0.5)
+    grown = plan.grow(12)
+    classes = [0, 1, 2, 3, 4, 5, 0] if scenario == "class" else [0, 1, 2, 0, 1, 2, 0]
+    contexts = [0, 1, 1, 2, 2, 2, 0] if scenario == "class" else [0, 1, 2, 1, 2, 2, 2]
+    (found,) = memories({12: grown}, 7, own)
+    assert np.array_equal(found.values, grown.recall(classes, contexts=contexts, seed=12).numpy())
+    with pytest.raises(SettingError, match=r"memories\.protocol: got None, must be given: gates are by context"):
+        next(memories({12: grown}, 7))
+    for asked, words in (({"classes": [0, 1]}, "contexts: got None"), ({"contexts": [0, 1]}, "classes: got None")):
+        with pytest.raises(SettingError, match=rf"Brain.recall.{words}, must be given, too: gates are by context"):
+            grown.recall(**asked)
+    with pytest.raises(SettingError, match=r"contexts: got None"):
+        grown.recall(events=2)
+    free = rs.brain_inspired(own, units=(20, 20), code_units=5, gates_by="context", closed=0.5, without={"modes"})
+    assert free.grow(12).recall(events=2).shape == (2, 16), "of no class"
 
 
 def test_memories_of_early_areas_enter_above_them() -> None:

@@ -95,7 +95,7 @@ ALLOWED = {
     "visual_cortex elastic shells",
     "preparation": "errors rng abstract_protocol protocol cortex visual_cortex early_activity pathways brain replay "
     "learning consolidation experience recorder observation life products rehearsal standing",
-    "fingerprints": "brain early_areas hippocampus stimuli tensor_files visual_cortex",
+    "fingerprints": "brain cortex early_areas hippocampus stimuli tensor_files visual_cortex",
     "sameness": "errors fingerprints",
     "simulation": "errors protocol brain replay learning consolidation recorder life locks provenance log crew "
     "brain_files fingerprints preparation sameness",
@@ -168,7 +168,7 @@ ANALYSIS = {
     "results_sections": "origins",
     "prose": "csv_tables orders origins precisions published summary_tables",
     "figures_kept": "csv_tables figures_methods origins precisions published",
-    "survival": "forgetting",
+    "survival": "forgetting readings",
     "terminal": "comparison",
     "vanished": "",
     "page": "style",

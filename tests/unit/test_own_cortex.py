@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import Own, assert_bitwise, protocol, simulate, state
+from small import LEARNING, Own, assert_bitwise, protocol, simulate, state
 from torch import Tensor, nn
 
 import replaysim as rs
@@ -17,7 +17,8 @@ from analysis import readings
 from replaysim.crew import Crew
 from replaysim.errors import SettingError
 from replaysim.fisher import Judgement, _of_any, fisher_information
-from replaysim.standing import plastic_reentry
+from replaysim.resumption import simulate_once
+from replaysim.standing import plastic_reentry, stands
 
 
 def plan(cortex: Any) -> rs.BrainPlan:
@@ -333,3 +334,74 @@ class Gated(Own):
         if "it" in evoked and start != "it":
             evoked["it"] = evoked["it"] * openness["it"]
         return evoked
+
+
+class Small(rs.AbstractCortex):
+    """One area, and beside its frozen synapses a gain that goes on learning, under a name of its own."""
+
+    def __init__(self, units: int = 12, frozen: bool = True) -> None:
+        super().__init__()
+        self.areas, self.sizes, self.reentry = ("retina", "v1", "it"), {"retina": 16, "v1": units, "it": 8}, "v1"
+        self.v1 = nn.Linear(16, units).requires_grad_(not frozen)
+        self.v1_gain = nn.Parameter(torch.ones(units))
+        self.it = nn.Linear(units, 8)
+
+    def forward(self, activity: Tensor, start: str = "retina", stop: str | None = None) -> dict[str, Tensor]:
+        evoked = {start: activity.flatten(1)}
+        for area in self.areas[self.areas.index(start) + 1 :]:
+            if stop in evoked:
+                break
+            below = evoked[self.areas[self.areas.index(area) - 1]]
+            evoked[area] = torch.tanh(self.v1(below) * self.v1_gain if area == "v1" else self.it(below))
+        return evoked
+
+
+class Normalised(Small):
+    """Frozen synapses, and a normalisation that gathers statistics beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.v1_gain.requires_grad_(False)
+        self.beside = nn.BatchNorm1d(12, affine=False)
+
+
+class Fixed(Small):
+    """Nothing at the first area learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.v1_gain.requires_grad_(False)
+
+
+def test_what_bears_no_name_of_an_area_may_act_on_any() -> None:
+    assert not stands(Small(), "v1") and not stands(Normalised(), "v1")
+    assert stands(Fixed(), "v1") and not stands(Fixed(), "it")
+    own = protocol()
+    with pytest.warns(UserWarning, match="replay enters at v1, onto which synapses go on learning"):
+        log = simulate(
+            protocol=own,
+            brain=rs.brain_inspired(own, cortex=Small, code_units=5, closed=0.3),
+            replay=rs.GenerativeReplay(),
+            record=[rs.CorticalActivity("v1", stimuli=12)],
+        ).log
+    seen = log["cortex/v1/activity"]
+    assert seen.dims == ("animal", "snapshot", "stimulus", "unit") and seen.sizes["snapshot"] == 4
+    assert log["cortex/v1"].attrs["plastic"] == 1 and "reentry" in log.children
+
+
+def test_a_log_of_another_cortex_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+    """Of other sizes, or trained to something else before; drawn synapses tell nothing."""
+    own = protocol()
+
+    def once(make: Any, name: str = "log") -> bool:
+        plan = rs.classifier(own, cortex=make)
+        given = {"animals": [0], "out": tmp_path / name, "learning": LEARNING, "workers": 1, "progress": False}
+        return bool(simulate_once(plan, own, **given).simulated)
+
+    assert once(lambda: Small(12)) and not once(lambda: Small(12))
+    with pytest.raises(rs.LogError, match=r"holds a log of other settings \(sha256.own_cortex is"):
+        once(lambda: Small(10))
+    trained, other = Fixed(), Fixed()
+    assert once(lambda: trained, "trained") and not once(lambda: trained, "trained")
+    with pytest.raises(rs.LogError, match=r"sha256\.own_cortex"):
+        once(lambda: other, "trained")

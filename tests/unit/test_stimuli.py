@@ -12,6 +12,7 @@ import sys
 import types
 import urllib.error
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -630,3 +631,22 @@ def test_limited_stimuli_are_the_first_of_every_class_with_their_labels() -> Non
     assert np.array_equal(whole.limited(10_000, 10_000).train, whole.train)
     with pytest.raises(SettingError, match=r"StimulusSet\.limited\.test: got 0"):
         whole.limited(1, 0)
+
+
+def test_a_protocol_may_be_replaced_piece_by_piece() -> None:
+    """Groups of classes are read once; after that they are indices, whatever the classes are called."""
+    label, x = np.arange(12).repeat(5), np.random.default_rng(0).random((60, 4)).astype(np.float32)
+    groups = [["0", "1", "2"], ["3", "4", "5"], ["6", "7", "8", "9", "10", "11"]]
+    own = rs.SplitProtocol(x, label.astype(str), contexts=groups)
+
+    def named(one: rs.SplitProtocol) -> list[list[str]]:
+        return [[one.stimuli.classes[c] for c in group] for group in one.contexts]
+
+    assert named(own) == groups
+    for other in (replace(own, scenario="domain"), rs.SplitProtocol(own.stimuli, contexts=own.contexts)):
+        assert named(other) == groups and other.contexts == own.contexts
+    assert named(pickle.loads(pickle.dumps(replace(own, name="again")))) == groups
+    from_one = rs.SplitProtocol(x, label + 1, contexts=[[1, 2, 3], list(range(4, 13))])
+    assert replace(from_one, scenario="task").contexts == from_one.contexts
+    with pytest.raises(SettingError, match="groups in which each class of"):
+        rs.SplitProtocol(x[:30], label[:30], contexts=own.contexts)
