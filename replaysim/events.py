@@ -128,6 +128,7 @@ def draw_cues(
     chance: dict[str, np.random.Generator],
     *,
     faithful: bool = False,
+    priority: np.ndarray | None = None,
 ) -> CueDraws:
     """Draw what is asked for: classes uniformly from those met before, contexts uniformly from the earlier ones.
 
@@ -140,18 +141,28 @@ def draw_cues(
     faithful
         Repeat a slip that the published code had until 2021: in the domain scenario the context that is just being
         learned, through whose gates nothing has been learned yet, is drawn like the earlier ones.
+    priority
+        How often each class of a context is drawn, relative to those of others, (context,); in the domain scenario,
+        where classes of all contexts share their units, each context. None: all alike. Not in the task scenario.
     """
     first = np.asarray(protocol.first_classes)
     shape = (steps, plan.events)
     if protocol.scenario == "domain":
-        contexts = chance["context"].integers(learned + faithful, size=shape)
+        if priority is None:
+            contexts = chance["context"].integers(learned + faithful, size=shape)
+        else:
+            contexts = chance["context"].choice(learned, size=shape, p=priority / priority.sum())
         classes = np.floor(chance["class"].random(shape) * np.asarray(protocol.class_counts)[contexts]).astype(np.int64)
     elif protocol.scenario == "task" and not plan.repeated:
         contexts = np.broadcast_to(np.arange(learned).repeat(plan.events // learned), shape)
         counts = np.asarray(protocol.class_counts)[contexts]
         classes = first[contexts] + np.floor(chance["class"].random(shape) * counts).astype(np.int64)
     else:
-        classes = chance["class"].integers(first[learned], size=shape)
+        if priority is None:
+            classes = chance["class"].integers(first[learned], size=shape)
+        else:
+            each = priority.repeat(np.diff(first[: learned + 1]))
+            classes = chance["class"].choice(len(each), size=shape, p=each / each.sum())
         contexts = np.searchsorted(first, classes, side="right") - 1
     modes = classes * per_class + (chance["mode"].integers(per_class, size=shape) if per_class > 1 else 0)
     return CueDraws(classes, modes, contexts)

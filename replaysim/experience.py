@@ -176,6 +176,8 @@ class Chance:
     ahead
         Whether other threads draw the next block while this one is used: for a device that leaves the CPU idle. Every
         stream belongs to one animal, so that the draws are the same.
+    priority
+        How often classes of each context are recalled, relative to others (:func:`replaysim.events.draw_cues`).
     """
 
     def __init__(
@@ -189,8 +191,9 @@ class Chance:
         *,
         recalled: bool = True,
         ahead: bool = False,
+        priority: np.ndarray | None = None,
     ) -> None:
-        self.recalled = recalled
+        self.recalled, self.priority = recalled, priority
         self.context, self.protocol, self.brain, self.plan, self.trials = context, protocol, brain, plan, trials
         names = ("current", "replayed", "cue", "class", "mode", "context")
         self.streams = [{name: rng.stream(s, f"context {context}/{name}") for name in names} for s in seeds]
@@ -259,8 +262,9 @@ class Chance:
         if "cue" not in normal or self.plan is None:
             return None
         per_class = 1 if self.brain.modes is None else self.brain.modes.per_class
-        faithful = self.brain.gating is not None and self.brain.gating.faithful
-        return draw_cues(self.protocol, self.plan, self.context, BLOCK, per_class, streams, faithful=faithful)
+        how: dict[str, Any] = {"faithful": self.brain.gating is not None and self.brain.gating.faithful}
+        how["priority"] = self.priority
+        return draw_cues(self.protocol, self.plan, self.context, BLOCK, per_class, streams, **how)
 
 
 def check_experience(experience: str, replay: object) -> None:

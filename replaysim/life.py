@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from .protocol import AbstractProtocol, Curriculum
 from .recorder import Electrode
 from .recording import Recording, Write
 from .reinitialisation import reinitialise
-from .replay import ExactReplay, ReplayMechanism
+from .replay import ExactReplay, ReplayMechanism, priorities
 from .steps import Encounter, update
 from .storage import Storage
 
@@ -232,7 +232,8 @@ def learn_context(rounds: Rounds, context: int, recording: Recording, progress: 
     if rounds.storage is not None and plan is not None:
         stored = rounds.storage.plan(context, learning.steps, plan).to(device)
     trials_per_step = given.target.shape[2]
-    settings = {"recalled": recalled, "ahead": device.type != "cpu"}
+    settings: dict[str, Any] = {"recalled": recalled, "ahead": device.type != "cpu"}
+    settings["priority"] = None if plan is None else priorities(replay, context)
     recording.begin_context(plan)
     learn = update(cohort, given.answers, given.groups, plan, 1 / (context + 1), condition.precision)
     chance = Chance(rounds.seeds, context, condition.protocol, condition.brain, trials_per_step, plan, **settings)

@@ -23,7 +23,7 @@ from .products import FLOATS, warn_where_slow
 from .protocol import AbstractProtocol, check_bernoulli
 from .recorder import Electrode, Preparation, check_electrodes
 from .rehearsal import rehearse
-from .replay import ReplayMechanism, check_replay
+from .replay import ReplayMechanism, check_priority, check_replay
 from .standing import plastic_reentry
 from .visual_cortex import VisualCortex, standing_area
 
@@ -156,6 +156,7 @@ def check_mechanisms(
     if replay is None:
         return
     check_replay(replay, naive, learning.batch)
+    check_priority(replay, naive, protocol.scenario, protocol.n_contexts)
     if replay.source == "current" and naive.hippocampus is not None and protocol.scenario == "task":
         raise SettingError(
             "simulate",

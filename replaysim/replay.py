@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
+import numpy as np
+
 from .brain import Brain
 from .errors import SettingError, check_choice, check_number
 
@@ -23,7 +25,8 @@ class ReplayMechanism(Protocol):
 
     ``source`` is one of ``"recall"`` (the hippocampus of the earlier self), ``"episodes"`` (stored stimuli; only in
     :class:`ExactReplay` and what inherits from it, whose ``budget`` says how many are stored) and ``"current"`` (the
-    stimuli that are being learned, as many as there are).
+    stimuli that are being learned, as many as there are). Optional: ``distillation_weight``, and a method ``priority``
+    that says how often memories of each context are recalled (:func:`priorities`).
     """
 
     source: ClassVar[str]
@@ -51,6 +54,53 @@ class ReplayMechanism(Protocol):
 def distillation_weight(replay: ReplayMechanism | None) -> float | None:
     """Factor of the loss with soft targets, None for the squared temperature; kinds of one's own need not have it."""
     return getattr(replay, "distillation_weight", None)
+
+
+def priorities(replay: ReplayMechanism | None, learned: int) -> np.ndarray | None:
+    """How often classes of each context met so far are recalled, relative to others, (context,); None: all alike.
+
+    Parameters
+    ----------
+    replay
+        A kind that may have a method ``priority``: it is given how many contexts ago each was learned, (context,) from
+        ``learned`` down to 1, and returns as many numbers from 0.
+    learned
+        Contexts learned so far.
+
+    Raises
+    ------
+    SettingError
+        If it returns something else.
+    """
+    policy = getattr(replay, "priority", None)
+    if policy is None:
+        return None
+    found = np.asarray(policy(np.arange(learned, 0, -1)), dtype=np.float64)
+    if found.shape != (learned,) or not np.isfinite(found).all() or found.min() < 0 or not found.any():
+        must = f"{learned} finite numbers from 0, not all 0: one for each context, the oldest first"
+        raise SettingError(type(replay).__name__, f"priority, after {learned} contexts", found.tolist(), must)
+    return found
+
+
+def check_priority(replay: ReplayMechanism, brain: Brain, scenario: str, contexts: int) -> None:
+    """Raise :class:`SettingError` where memories cannot be asked for by the context in which they were learned."""
+    policy = getattr(replay, "priority", None)
+    if policy is None:
+        return
+    owner = type(replay).__name__
+    if not callable(policy):
+        raise SettingError(owner, "priority", policy, "a method that is given ages of contexts, (context,)")
+    if replay.source != "recall":
+        must = "left out: stored episodes and current stimuli are met as often as each other"
+        raise SettingError(owner, "priority", f"a policy for source {replay.source!r}", must)
+    if scenario == "task":
+        must = "left out: as many events of every earlier context are replayed, each judged within it"
+        raise SettingError(owner, "priority", "a policy in the task scenario", must)
+    if brain.modes is None and brain.plan.gating is None:
+        must = "left out in a brain with neither memory modes nor gates: it cannot be asked for anything"
+        raise SettingError(owner, "priority", "a policy", must)
+    for learned in range(1, contexts):
+        priorities(replay, learned)
 
 
 def _check(owner: str, targets: str, temperature: float, batch: int | None, weight: float | None) -> None:

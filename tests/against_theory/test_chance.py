@@ -70,6 +70,20 @@ def test_task_scenario_asks_every_old_context_equally_often() -> None:
     assert_uniform(drawn.cued_class, range(4))
 
 
+def test_a_policy_asks_for_some_contexts_more_often() -> None:
+    """In proportion, classes of a context alike; a policy that treats all alike asks for all alike."""
+    uneven = small.protocol("class", contexts=[[0], [1, 2], [3, 4, 5]])
+    drawn = cues(uneven, 2, priority=np.array([3.0, 1.0]))
+    share = np.bincount(drawn.cued_class.ravel()) / drawn.cued_class.size
+    assert np.abs(share - [0.6, 0.2, 0.2]).max() < 5 * np.sqrt(0.25 / drawn.cued_class.size)
+    assert (drawn.cued_context == (drawn.cued_class > 0)).all()
+    assert_uniform(cues(uneven, 2, priority=np.ones(2)).cued_class, range(3))
+    assert (cues(uneven, 2, priority=np.array([0.0, 1.0])).cued_class > 0).all()
+    domain = cues(small.protocol("domain"), 2, priority=np.array([1.0, 4.0]))
+    assert abs(domain.cued_context.mean() - 0.8) < 5 * np.sqrt(0.16 / domain.cued_context.size)
+    assert_uniform(domain.cued_class, range(2))
+
+
 @pytest.mark.parametrize(("faithful", "contexts"), [(False, 2), (True, 3)])
 def test_domain_scenario_asks_for_class_and_context_independently(faithful: bool, contexts: int) -> None:
     """The slip of the published code (Q2) draws the context that is just being learned as well."""

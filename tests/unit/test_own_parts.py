@@ -19,6 +19,7 @@ from replaysim import life, preparation
 from replaysim.consolidation import ConsolidationState, SynapticIntelligence
 from replaysim.crew import Crew
 from replaysim.errors import LogError, SettingError
+from replaysim.log import settings_of
 
 
 @pytest.fixture
@@ -94,6 +95,43 @@ class Few(rs.ExactReplay):
 
     source: ClassVar[str] = "episodes"
     budget: int = 2
+
+
+@dataclass(frozen=True)
+class Policy(rs.GenerativeReplay):
+    """A policy of its own."""
+
+    how: str = "recent"
+
+    def priority(self, age: np.ndarray) -> Any:
+        kinds = {"recent": 1 / age, "alike": np.ones(len(age)), "short": age[:1][:0], "none": 0 * age, "below": -age}
+        return kinds[self.how]
+
+
+@pytest.mark.usefixtures("nothing_lives")
+def test_policies_that_do_not_fit(tmp_path: Path) -> None:
+    for how in ("short", "none", "below"):
+        words = r"Policy.priority, after 1 contexts: got .*, must be 1 finite numbers from 0, not all 0"
+        refused(words, tmp_path, replay=Policy(how=how))
+    own = protocol("task")
+    refused(
+        r"Policy.priority: got .*task scenario.*left out", tmp_path, protocol=own, brain=brain(own), replay=Policy()
+    )
+    asked = brain(protocol(), without=("modes", "gating"))
+    refused(r"Policy.priority: got .*must be left out in a brain with neither", tmp_path, brain=asked, replay=Policy())
+    few = type("FewChosen", (Few,), {"priority": Policy.priority})
+    refused(r"FewChosen.priority: .*'episodes'.*stored episodes and current", tmp_path, replay=few())
+    one = type("One", (rs.GenerativeReplay,), {"priority": 3})
+    refused(r"One.priority: got 3, must be a method", tmp_path, replay=one())
+
+
+def test_a_policy_is_lived_and_told() -> None:
+    """It changes what is recalled; the log says which it was."""
+    record = [rs.ReplayActivity(events=80)]
+    logs = {how: simulate(replay=Policy(how=how), record=record).log for how in ("recent", "alike")}
+    asked = {how: log["replay/cued_context"].sel(contexts_learned=3).values for how, log in logs.items()}
+    assert (asked["recent"] == 2).mean() > 0.55 > (asked["alike"] == 2).mean()
+    assert settings_of(logs["recent"].attrs, "log")["replay"]["how"] == "recent"
 
 
 def test_own_replay_that_fits() -> None:
