@@ -55,11 +55,13 @@ def _behaviour(page: Page, scenario: str, logs: Mapping[str, xr.DataTree]) -> No
         found = behaviour_table(log)
         n = int(found["average_accuracy"].notnull().sum())
         rows.append([name, *(_cell(found[measure]) for measure in MEASURES), str(n)])
-    first, rule = next(iter(logs.values())), forgetting.RULES[scenario]
+    rule = forgetting.RULES[scenario]
+    levels = [f"{100 * level:.3g}" for level in dict.fromkeys(map(forgetting.chance_level, logs.values()))]
+    chance = f"{levels[0]} %" if len(levels) == 1 else f"{' or '.join(levels)} %, as conditions have other classes"
     page.table(
         ["condition", *MEASURES.values(), "n"],
         rows,
-        caption=f"Mean ± standard error over n animals. Chance: {100 * forgetting.chance_level(first):.0f} % (final "
+        caption=f"Mean ± standard error over n animals. Chance: {chance} (final "
         f"accuracy). Answers that compete: {rule['final'].replace('_', ' ')} (final accuracy), "
         f"{rule['change'].replace('_', ' ')} (all others). –: not before the last context was learned; forward "
         "transfer also where contexts rearrange the stimuli, as naive animals are tested on the first one only.",

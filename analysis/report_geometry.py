@@ -46,8 +46,8 @@ def geometry(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
         return
     area = changing[-1]
     active = {name: readings.activity(log, area) for name, log in with_cortex.items() if area in log["cortex"].children}
-    n_stimuli = next(iter(active.values())).sizes["stimulus"]
-    page.say(f"Activity of {area}, evoked by the same {n_stimuli} test stimuli when naive and after every context.")
+    counts = " or ".join(dict.fromkeys(str(one.sizes["stimulus"]) for one in active.values()))
+    page.say(f"Activity of {area}, evoked by the same {counts} test stimuli when naive and after every context.")
     found: dict[str, dict[str, xr.DataArray]] = {}
     for words, measure in _GEOMETRY.items():
         parts = {

@@ -55,6 +55,7 @@ _WHERE = {
     "open_log": "log",
     "save_brain": "brain_files",
     "simulate": "simulation",
+    "simulate_once": "resumption",
 }
 __all__ = ["__version__", "presets", *sorted(_WHERE)]
 
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from .protocol import AbstractProtocol, SplitCIFAR10, SplitCIFAR100, SplitDigits, SplitMNIST, SplitProtocol
     from .recorder import Behaviour, CorticalActivity, HippocampalCodes, ReplayActivity, SynapticImportance
     from .replay import CurrentInputReplay, ExactReplay, GenerativeReplay
+    from .resumption import simulate_once
     from .retina import Light
     from .simulation import SimulationResult, simulate
     from .stimuli import StimulusSet

@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         type=parse_animals,
         default=tuple(range(12, 22)),
         metavar="SEEDS",
-        help="seeds (default: 12:22, 22 not included)",
+        help="seeds: 12, or 12,14, or 12:22, in which 22 is not included (the default)",
     )
     run.add_argument("--device", default="cpu", help="cpu, cuda, mps or auto (default: cpu)")
     run.add_argument("--out", type=Path, help="folder for the log (default: keep nothing)")

@@ -151,7 +151,8 @@ def exit_with(action: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\nstopped; where there is an output folder, finished contexts are in it", file=sys.stderr)
+        said = "stopped; what was finished is in the output folder, if there is one, and a study that is started again"
+        print(f"\n{said} simulates the rest only", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)

@@ -164,7 +164,8 @@ def get(name: str) -> Preset:
     """
     if name in PRESETS:
         return PRESETS[name]
-    near = difflib.get_close_matches(str(name), PRESETS, n=5, cutoff=0.5)
+    near = [known for known in PRESETS if known.rpartition("/")[2] == str(name)]
+    near = near or difflib.get_close_matches(str(name), PRESETS, n=5, cutoff=0.5)
     must = f"one of {', '.join([*map(repr, near), 'others']) if near else 'those'} that `replaysim run --list` shows"
     raise SettingError("presets", "name", name, must)
 

@@ -217,7 +217,7 @@ def _failures_told(folder: logs.RunFolder | None) -> Iterator[None]:
     except BaseException as error:
         if folder is not None:
             with contextlib.suppress(LogError):
-                folder.fail(repr(error))
+                folder.fail("stopped by the user" if isinstance(error, KeyboardInterrupt) else repr(error))
         raise
 
 

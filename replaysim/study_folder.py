@@ -10,12 +10,13 @@ from pathlib import Path
 
 from .errors import LogError
 from .provenance import command_line
+from .run_folder import holds_log
 
 TABLE, OWNER = "table.txt", "study.txt"
 
 
 def check_owner(folder: Path, study: str) -> None:
-    """Raise an error where the folder belongs to another study.
+    """Raise an error where the folder belongs to another study, or is that of one simulation.
 
     Parameters
     ----------
@@ -27,10 +28,14 @@ def check_owner(folder: Path, study: str) -> None:
     Raises
     ------
     LogError
-        If another study has left a table there, or the folder is a file.
+        If another study has left a table there, a simulation its log, or the folder is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise LogError(f"{folder}: is a file, a study needs a folder; choose another name")
+    if holds_log(folder):
+        raise LogError(
+            f"{folder}: holds the log of a simulation; a study has a folder for each: choose another (--out)"
+        )
     path = folder / OWNER
     owner = path.read_text(encoding="utf-8").split("\n", 1)[0].strip() if path.is_file() else study
     if owner != study:

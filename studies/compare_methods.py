@@ -6,9 +6,10 @@ Question
 Expected
     Split MNIST: in the task scenario every mechanism helps; in the class scenario only replay rises above 20 %.
     Permuted MNIST, after 100 contexts: brain-inspired replay with SI, then brain-inspired replay, then SI; classic
-    generative replay collapses after about 15 contexts. Split CIFAR-100: in the class scenario only brain-inspired
-    replay rises well above ``nothing``, further with SI; in the task scenario classic generative replay is worse than
-    ``nothing``, brain-inspired replay at least as good as LwF. Published numbers and ours: ``docs/results.md``.
+    generative replay collapses after about 15 contexts. Split CIFAR-100, arms of 2020: in the class scenario only
+    brain-inspired replay rises well above ``nothing``, further with SI; in the task scenario classic generative replay
+    is worse than ``nothing``, brain-inspired replay at least as good as LwF. Those of 2022 (``_frozen``): joint
+    training, stored episodes and LwF rise, too. Published numbers and ours: ``docs/results.md``.
 Run time
     Split MNIST, 2 CPU cores, 10 animals: 45 minutes for an arm with replay, 10 to 15 minutes for a classifier.
     On an NVIDIA H200 in mixed precision, seven simulations at once: three animals of brain-inspired replay on Split

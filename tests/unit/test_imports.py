@@ -111,7 +111,7 @@ ALLOWED = {
     "portions": "errors brain crew log preparation protocol resumption",
     "conditions": "errors resumption",
     "options": "errors early_areas portions visual_cortex",
-    "study_folder": "errors provenance",
+    "study_folder": "errors provenance run_folder",
     "commandline": "allocation errors",
     "cli": "errors commandline describe presets",
     "__main__": "cli",

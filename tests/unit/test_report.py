@@ -287,8 +287,18 @@ def test_scenarios_are_not_mixed(folder: Path) -> None:
     page = report.report(
         {"task": task, "class": rs.open_log(folder / "bare"), "again": rs.open_log(folder / "nothing")}
     )
-    assert "Task scenario" in page and "Chance: 50 %" in page and "Chance: 17 %" in page
+    assert "Task scenario" in page and "Chance: 50 %" in page and "Chance: 16.7 %" in page
     assert "again - class" in page and "task -" not in page and "- task" not in page
+
+
+def test_conditions_of_other_protocols_have_their_own_chance(folder: Path) -> None:
+    label = np.arange(4).repeat(30)
+    own = rs.SplitProtocol(np.random.default_rng(0).random((120, 16), np.float32), label, contexts=2)
+    electrodes = [rs.CorticalActivity("association_2", stimuli=12)]
+    other = simulate(protocol=own, brain=brain(own), animals=(12, 13), record=electrodes).log
+    page = report.report({"six": rs.open_log(folder / "nothing"), "four": other})
+    assert "Chance: 16.7 or 25 %, as conditions have other classes (final accuracy)" in page
+    assert re.search(r"evoked by the same \d+ or 12 test stimuli", page)
 
 
 def test_a_log_without_behaviour_still_gives_a_page(folder: Path) -> None:

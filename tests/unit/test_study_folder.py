@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from loading import run
+from small import simulate
 
 from analysis.origins import heading, listed
 from replaysim.errors import LogError
@@ -32,6 +33,12 @@ def test_the_same_study_and_new_folders_are_welcome(tmp_path: Path, capsys: pyte
     assert capsys.readouterr().out == "\na table\n"
     with pytest.raises(LogError, match="study lesions, which gallery would replace"):
         check_owner(tmp_path / "new", "gallery")
+
+
+def test_the_log_of_a_simulation_is_no_place_for_a_study(tmp_path: Path) -> None:
+    simulate(out=tmp_path / "log")
+    with pytest.raises(LogError, match="log: holds the log of a simulation; a study has a folder for each"):
+        check_owner(tmp_path / "log", "lesions")
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
