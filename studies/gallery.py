@@ -8,7 +8,8 @@ Run time: half a minute; with ``--simulate`` a minute.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,9 @@ Figures of single logs and conditions, made by `python studies/gallery.py` from 
 (digits, class scenario, three animals with small brains, of 80 and 60 units: too few for conclusions; without
 protection, `nothing`, and with brain-inspired replay, `systems`). Those of lesions, of the amount and of the quality of
 replay are in [docs/figures](figures); those of methods are drawn by `studies/compare_methods.py`. Functions take
-labelled arrays or logs, and an `ax` where they draw one panel.
+labelled arrays or logs, and an `ax` where they draw one panel. How the arrays are made is in the code below each group
+of figures, in which `log` is `rs.open_log("docs/gallery/systems.nc")`, `logs` are both by name, and the small functions
+for titles are in `studies/gallery.py`; `figure.savefig(...)` or `analysis.style.save` writes what they return.
 """
 CONDITIONS = ("nothing", "systems")
 WORLD = "digits, class scenario"
@@ -242,6 +245,13 @@ def fidelity(log: xr.DataTree) -> Iterator[Drawing]:
     )
 
 
+def code_of(group: Callable[..., Iterator[Drawing]]) -> list[str]:
+    """Lines of Markdown that a reader unfolds: how the figures of a group are drawn."""
+    about = (inspect.getdoc(group) or "").rstrip(".")
+    summary = f"<details><summary>The code: {about[0].lower()}{about[1:]}</summary>"
+    return [summary, "", "```python", inspect.getsource(group).rstrip(), "```", "", "</details>", ""]
+
+
 def main(settings: Settings) -> None:
     """Draw every figure and write the page."""
     import matplotlib as mpl
@@ -254,14 +264,17 @@ def main(settings: Settings) -> None:
         make_logs(settings.logs)
     logs = {name: open_log(settings.logs / f"{name}.nc") for name in CONDITIONS}
     systems, lines = logs["systems"], [INTRODUCTION]
+    groups: list[tuple[Callable[[Any], Iterator[Drawing]], Any]] = [(behaviour, logs), (geometry, logs)]
+    groups += [(times, systems), (replay, systems), (fidelity, systems)]
     with mpl.rc_context(style.STYLE):
-        every = (*behaviour(logs), *geometry(logs), *times(systems), *replay(systems), *fidelity(systems))
-        for name, drawn, about in every:
-            figure = drawn if isinstance(drawn, Figure) else drawn.figure
-            written = style.save(figure, settings.out / "gallery" / name, kinds=("png",))
-            title = name.replace("_", " ").capitalize()
-            lines += [f"## {title}", "", about, "", f"![{title}](gallery/{name}.png)", ""]
-            print(written[0])
+        for group, given in groups:
+            for name, drawn, about in group(given):
+                figure = drawn if isinstance(drawn, Figure) else drawn.figure
+                written = style.save(figure, settings.out / "gallery" / name, kinds=("png",))
+                title = name.replace("_", " ").capitalize()
+                lines += [f"## {title}", "", about, "", f"![{title}](gallery/{name}.png)", ""]
+                print(written[0])
+            lines += code_of(group)
     (settings.out / "gallery.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
