@@ -81,7 +81,7 @@ def methods(
     if all(row["precision"] == BFLOAT16 for rows in shown.values() for row in rows):
         title += f", mixed precision ({BFLOAT16})"
     remarks = []
-    dead = [name.replace("_", " ") for name in found if name not in finals]
+    dead = [name for name in found if name not in finals]
     remarks += [f"losses became infinite in all animals of {', '.join(dead)}"] if dead else []
     guessing = None
     if len(curves) < FEWEST:
@@ -90,9 +90,9 @@ def methods(
         learned = max(curves.values(), key=lambda one: one.sizes["contexts_learned"])["contexts_learned"]
         levels = chance * learned.max() / learned if scenario == "class" else chance + 0.0 * learned
         guessing = levels.assign_coords(contexts_learned=learned)
-        lacking = [name.replace("_", " ") for name in finals if name not in curves]
+        lacking = [name for name in finals if name not in curves]
         remarks += [f"b without {', '.join(lacking)} (no curve was kept)"] if lacking else []
-        fewer = [name.replace("_", " ") for name, one in curves.items() if one.sizes["animal"] < finals[name].size]
+        fewer = [name for name, one in curves.items() if one.sizes["animal"] < finals[name].size]
         remarks += [f"b shows fewer animals of {', '.join(fewer)}"] if fewer else []
     return figures_methods.compare_methods(
         finals, curves, level=chance, chance=guessing, title=title, published=published, remarks=remarks

@@ -55,6 +55,8 @@ VARIANTS = {
 """Ends of names of methods."""
 COVERING: dict[str, tuple[float, ...]] = {"brain_inspired_si": (5, 2)}
 """Lines with gaps, as they often lie on another one, which is seen through them."""
+MANY = 6
+"""Methods, above which lines lie on each other, and differ in width."""
 _SMALL = 6.5  # points of what explains a figure
 _PER_ROW = 7  # entries of a legend beside each other
 
@@ -121,7 +123,7 @@ def final_accuracies(
                     "zorder": 0,
                 }
                 ax.scatter(i + 0.22 * (n > 1), float(published[name].value), **place)
-            names.append(f"{name.replace('_', ' ')} ({n:.0f})")
+            names.append(f"{name} ({n:.0f})")
         ax.axhline(100 * chance, color="0.3", ls=":", lw=0.8, zorder=0)
         ax.set(ylim=_limits(values), ylabel="final accuracy (%)", xlim=(-0.5, len(values) - 0.3))
         small: dict[str, Any] = {"fontsize": 6} if len(values) > FEW else {}
@@ -147,13 +149,13 @@ def accuracy_over_contexts(
             x, found, style = one["contexts_learned"].values, summarise(one), look(name, i)
             mean, error = 100 * found["mean"].values, 100 * found["standard_error"].fillna(0).values
             ax.fill_between(x, mean - error, mean + error, color=style["color"], alpha=0.2, lw=0, zorder=2)
-            below = 1 - i / max(1, len(values) - 1)  # wider, so that those above leave an edge of it
+            below = 1 - i / max(1, len(values) - 1) if len(values) > MANY else 0.5  # wider: seen under those above
             marker: dict[str, Any] = {"marker": "o", "ms": 2.2 + 1.6 * below} if len(x) <= FEW else {}
-            ax.plot(x, mean, label=name.replace("_", " "), zorder=3, lw=0.9 + 1.2 * below, **style, **marker)
+            ax.plot(x, mean, label=name, zorder=3, lw=0.9 + 1.2 * below, **style, **marker)
         if chance is not None:
             ax.plot(chance["contexts_learned"], 100 * chance, color="0.3", ls=":", lw=0.8, zorder=0, label="chance")
         ax.set(ylim=_limits(values), xlabel="contexts learned", ylabel="accuracy, contexts so far (%)")
-        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=2))
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=2, steps=[1, 2, 5, 10]))
         return ax
 
 
@@ -186,7 +188,7 @@ def compare_methods(
     rows = -(-(len(finals) + 1) // _PER_ROW)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(180 * MM, (79 + 5 * rows) * MM), layout="constrained")
-        marks = _note(finals, counted, published or {})
+        marks = _note(finals, counted, published or {}, bool(over_contexts))
         note = wrapped("; ".join((marks, *remarks)), figure, _SMALL)
         tall, low = figure.get_figheight() * 72, 1.4 * _SMALL * (1 + note.count("\n"))  # points
         figure.set_figheight((tall + low) / 72)
@@ -205,11 +207,15 @@ def compare_methods(
         return figure
 
 
-def _note(finals: Mapping[str, xr.DataArray], counted: str, published: Mapping[str, Published]) -> str:
+def _note(finals: Mapping[str, xr.DataArray], counted: str, published: Mapping[str, Published], curves: bool) -> str:
     """What the marks of a figure are."""
     alone = all(one.size == 1 for one in finals.values())
     words = ["one animal, which has no s.e." if alone else f"mean ± s.e.; dots, and numbers in brackets: {counted}"]
     there = [variant.meant for end, variant in VARIANTS.items() if any(end in name for name in finals)]
     words += [f"hollow: variants of the paper's arms ({'; '.join(there)})"] if there else []
-    words += ["diamonds: published"] if any(published[n].looked_up for n in finals if n in published) else []
-    return "; ".join((*words, "dotted: chance"))
+    known = [published[name].looked_up for name in finals if name in published]
+    memory = "" if all(known) else " (without those quoted from memory)"
+    words += [f"diamonds: published{memory}"] if any(known) else []
+    words += ["published numbers, quoted from memory, are not drawn"] if known and not any(known) else []
+    words += ["dotted: chance"]
+    return "; ".join(words + (["wide lines: so as to be seen under others"] if len(finals) > MANY and curves else []))

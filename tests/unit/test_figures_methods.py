@@ -57,7 +57,7 @@ def test_methods_of_logs(tmp_path: Path) -> None:
     )
     assert dict(mpl.rcParams) == before
     text = style.save(figure, tmp_path / "figure")[1].read_text(encoding="utf-8")
-    for words in ("nothing (2)", "lwf frozen (2)", "final accuracy (%)", "contexts learned", "mean ± s.e.", "hollow"):
+    for words in ("nothing (2)", "lwf_frozen (2)", "final accuracy (%)", "contexts learned", "mean ± s.e.", "hollow"):
         assert words in text
     lines = {line.get_label(): line for line in figure.axes[1].lines}
     assert np.allclose(lines["nothing"].get_ydata(), 100 * average_accuracy(logs["nothing"]).mean("animal"))
