@@ -45,7 +45,7 @@ def test_a_figure_of_all_arms(scenario: str, guesses: list[float], monkeypatch: 
     figures_kept.methods({arm: low for arm in "abc"}, **about)
     assert given["title"] == "Here, mixed precision (bfloat16)"
     figures_kept.methods({**arms, "ewc_si": [row(12, "nan")], "si": [row(13, "0.5"), *arms["si"]]}, **about)
-    assert given["remarks"] == ["losses became infinite in all animals of ewc si", "b shows fewer animals of si"]
+    assert given["remarks"] == ["losses became infinite in all animals of ewc_si", "b shows fewer animals of si"]
     assert figures_kept.methods({"gr": arms["gr"], "si": [row(12, "nan")]}, **about) is None
 
 
