@@ -16,7 +16,7 @@ NEAR = 1.5
 """Points: the difference from a published mean that the page calls near."""
 HEAD = (
     "protocol, scenario",
-    "published arms",
+    "arms beside a published number",
     "of these lived at full length (animals each)",
     f"at most {NEAR:g} points off",
     "further off",

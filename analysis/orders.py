@@ -207,7 +207,8 @@ def counted(orders: Iterable[Order], group: str, rows: Mapping[str, Sequence[Row
         for step in order.steps([arm for arm, some in lived.items() if lives_of(some)]):
             gap, _ = fair_gap(lived[step.worse], lived[step.better])
             if gap is not None:
-                found[_kept(step, gap).partition(",")[0]] += 1
+                words = _kept(step, gap).removesuffix(", in one life")
+                found["as published" if words.endswith(", as published") else words] += 1
     return found
 
 

@@ -45,7 +45,10 @@ def faulty(log: xr.DataTree) -> list[int]:
 
 
 def lagging(log: xr.DataTree) -> list[int]:
-    """Animals of an unfinished log that have not come as far as others, though their losses are finite."""
+    """Animals of an unfinished log that have not come as far as others.
+
+    Such a log does not say yet whose losses became infinite; these are among them.
+    """
     if "behaviour" not in log.children:
         return []
     accuracy = log["behaviour"].to_dataset()["accuracy"]

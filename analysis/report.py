@@ -100,7 +100,7 @@ def _files(log: Path) -> set[Path]:
 
 
 def names(logs: Sequence[xr.DataTree], paths: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """A name for every log: the label of its simulation, else its folder, with the one above where labels repeat."""
+    """A name for every log: the label of its simulation, else its folder; both where labels repeat."""
     found: list[str] = []
     labels = [str(_parsed(log.attrs.get("config_json")).get("label") or "") for log in logs]
     for label, path in zip(labels, paths, strict=True):
@@ -108,7 +108,7 @@ def names(logs: Sequence[xr.DataTree], paths: Sequence[str | os.PathLike[str]]) 
         folder = place.parent if place.suffix == ".nc" else place
         name = label or folder.name
         if labels.count(label) > 1:
-            name = f"{folder.parent.name}/{folder.name}"
+            name = ", ".join(filter(None, [label, f"{folder.parent.name}/{folder.name}"]))
         again = sum(other.rpartition(" #")[0] == name or other == name for other in found)
         found.append(f"{name} #{again + 1}" if again else name)
     return found

@@ -144,7 +144,8 @@ def _by_age(against: Mapping[str, xr.Dataset]) -> Figure:
     """A panel for every condition, each with its own ceiling and floor."""
     with mpl.rc_context(STYLE):
         figure, axes = panels(len(against))
-        low = min(float(one["mismatched_prototype_correlation_by_age"].min()) for one in against.values())
+        drawn = ("prototype_correlation_by_age", "mismatched_prototype_correlation_by_age")
+        low = min(float(one[name].min()) for one in against.values() for name in drawn)
         for ax, (name, one) in zip(axes, against.items(), strict=True):
             figures_geometry.measure_over(
                 {name: one["prototype_correlation_by_age"]},

@@ -23,11 +23,10 @@ def alive(name: str, log: xr.DataTree, animals: Iterable[int]) -> tuple[int, ...
         Who is asked about.
     """
     asked, left = list(animals), set(survivors(log))
+    going_on = log.attrs.get("status") == "running" or "status_reason" in log.attrs
     out, dead = [animal for animal in asked if animal not in left], set(faulty(log))
-    for words, some in (
-        ("losses became infinite", [animal for animal in out if animal in dead]),
-        ("not finished", [animal for animal in out if animal not in dead]),
-    ):
+    late = [animal for animal in out if animal not in dead] if going_on else []
+    for words, some in (("losses became infinite", [a for a in out if a not in late]), ("not finished", late)):
         if some:
             print(f"{name}: left out, {words}: animals {', '.join(map(str, some))}", flush=True)
     return tuple(animal for animal in asked if animal in left)

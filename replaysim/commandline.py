@@ -151,8 +151,8 @@ def exit_with(action: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        said = "stopped; what was finished is in the output folder, if there is one, and a study that is started again"
-        print(f"\n{said} simulates the rest only", file=sys.stderr)
+        said = "stopped; where there is an output folder, what was finished is in it, and a study goes on from there"
+        print(f"\n{said} when it is started again", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)

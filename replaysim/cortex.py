@@ -225,8 +225,8 @@ def check_cortex(cortex: AbstractCortex, stimulus_size: int) -> None:
             owner, "areas", cortex.areas, f"names from bottom to top, the first being {RETINA!r}, then at least one"
         )
     for area in cortex.areas:
-        if not isinstance(area, str) or not area.isidentifier() or area in TAKEN:
-            must = f"names of letters, digits and underscores, none of {', '.join(TAKEN)}: logs have these for others"
+        if not isinstance(area, str) or not area or "/" in area or area in TAKEN:
+            must = f"names without /, none of {', '.join(TAKEN)}: logs have these for others"
             raise SettingError(owner, "areas", area, must)
     if len(set(cortex.areas)) < len(cortex.areas):
         raise SettingError(owner, "areas", cortex.areas, "different names")

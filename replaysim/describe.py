@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ def _lines(tree: xr.DataTree) -> Iterator[str]:
     yield from _sizes(tree)
     if "behaviour" in tree.children:
         yield ""
-        yield from _accuracy(tree["behaviour"].to_dataset())
+        faults = np.atleast_1d(attrs.get("animals_with_faults", -1)).astype(int).tolist()
+        yield from _accuracy(tree["behaviour"].to_dataset(), faults)
 
 
 def _row(name: str, value: object) -> str:
@@ -129,8 +130,8 @@ def _sizes(tree: xr.DataTree) -> Iterator[str]:
     yield _row("in memory", f"{total / 1e6:.1f} MB")
 
 
-def _accuracy(behaviour: xr.Dataset) -> Iterator[str]:
-    """Final accuracy, one line for each set of competing answers."""
+def _accuracy(behaviour: xr.Dataset, faults: Collection[int]) -> Iterator[str]:
+    """Final accuracy, one line for each set of competing answers; ``faults``: animals whose losses became infinite."""
     accuracy = behaviour["accuracy"].load().astype(np.float64)
     reached = accuracy.notnull().any(["animal", "answers", "context"]).values
     if not reached.any():
@@ -142,8 +143,10 @@ def _accuracy(behaviour: xr.Dataset) -> Iterator[str]:
     yield f"  accuracy after {learned} of {contexts} contexts, {words}; mean over animals ± standard error"
     counts = accuracy.notnull().any(["answers", "context"]).sum("contexts_learned")
     for animal in counts["animal"].values[(counts < counts.max()).values]:
-        passed = accuracy["contexts_learned"].values[int(counts.sel(animal=animal)) - 1]
-        yield _row("", f"animal {animal}: {passed} of {contexts} contexts so far")
+        passed = int(counts.sel(animal=animal))
+        if passed and int(animal) not in faults:
+            so_far = accuracy["contexts_learned"].values[passed - 1]
+            yield _row("", f"animal {animal}: {so_far} of {contexts} contexts so far")
     met = accuracy["context"] <= (learned or contexts)
     for answers in accuracy["answers"].values:
         table = accuracy.isel(contexts_learned=last).sel(answers=answers).where(met, drop=True)

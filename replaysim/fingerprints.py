@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,6 +21,8 @@ from .brain import BrainPlan
 from .cortex import AbstractCortex, OwnCortex
 from .early_areas import checksum, shipped
 from .hippocampus import StandAlonePlan
+from .own_cortex import same, unregistered
+from .rng import undisturbed
 from .stimuli import StimulusSet
 from .visual_cortex import NAIVE, VisualPlan
 
@@ -29,15 +33,22 @@ FILES = {"early_synapses": "early_areas", "hippocampal_early_synapses": "hippoca
 """Entries for the files themselves, all that logs of earlier versions have."""
 
 
-def fingerprints(brain: BrainPlan, stimuli: StimulusSet) -> dict[str, str]:
-    """Checksums of what an animal meets and of what it has from its early life.
+def fingerprints(brain: BrainPlan, stimuli: StimulusSet, policy: Sequence[Sequence[float]] = ()) -> dict[str, str]:
+    """Checksums of what an animal meets, of what it has from its early life, and of how often it recalls what.
+
+    Parameters
+    ----------
+    brain, stimuli
+        Plan of the brain, and what is met.
+    policy
+        Priorities of contexts in replay, after one context and so on, where a kind of replay has a policy.
 
     Returns
     -------
     dict
         ``stimuli``; and, where they come from a file, ``early_synapses`` of the cortex and
         ``hippocampal_early_synapses`` of a hippocampus beside it, and of the files ``early_areas`` and
-        ``hippocampal_early_areas``; of a cortex of one's own ``own_cortex``.
+        ``hippocampal_early_areas``; of a cortex of one's own ``own_cortex``; of a policy ``replay_priority``.
 
     Raises
     ------
@@ -53,39 +64,65 @@ def fingerprints(brain: BrainPlan, stimuli: StimulusSet) -> dict[str, str]:
             found[FILES[name]] = hashlib.sha256(file.read_bytes()).hexdigest()
     if isinstance(brain.cortex, OwnCortex):
         found["own_cortex"] = of_cortex(brain.cortex)
+    if policy:
+        told = [[f"{number:.6e}" for number in one] for one in policy]
+        found["replay_priority"] = hashlib.sha256(repr(told).encode()).hexdigest()
     return found
 
 
 def of_cortex(plan: OwnCortex) -> str:
-    """SHA-256 of a cortex of one's own: its parts, areas and shapes, and values that it has whenever it is made.
+    """SHA-256 of a cortex of one's own: its parts, areas and shapes, and what it holds whenever it is made.
 
     Initial synapses that are drawn differ every time, or between machines; those of a cortex that was trained before do
-    not, and tell it from another one.
+    not, and tell it from another one, to four digits of their sums: processors round constants differently. What its
+    code does cannot be told.
     """
     made = []
     for seed in (0, 1):
-        with torch.random.fork_rng(devices=[]):
+        with undisturbed():
             torch.manual_seed(seed)
+            np.random.seed(seed)
             made.append(plan.build())
-    one, other = made
-    about = [
-        re.sub("0x[0-9a-f]+", "", repr(one)),
-        one.areas,
-        {area: one.sizes[area] for area in one.areas},
-        one.reentry,
-    ]
-    about += [dict(one.nonlinearities), tuple(one.gateable)]
-    digest = hashlib.sha256(repr(about).encode())
-    drawn = dict(_values(other))
-    for name, value in sorted(_values(one)):
-        digest.update(f"{name}{value.dtype}{tuple(value.shape)}{value.requires_grad}".encode())
-        if name in drawn and torch.equal(value, drawn[name]):
-            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    one, other = ({"parts": _values(cortex), "plain": _plain(cortex)} for cortex in made)
+    about: list[object] = [re.sub("0x[0-9a-f]+", "", repr(made[0])), made[0].reentry]
+    about += [(area, made[0].sizes[area]) for area in made[0].areas]
+    about += [dict(made[0].nonlinearities), tuple(made[0].gateable)]
+    for kind, found in one.items():
+        for name, value in sorted(found.items()):
+            fixed = value if name in other[kind] and _same(value, other[kind][name]) else "drawn"
+            about.append((name, [_told(each) for each in fixed] if fixed != "drawn" else fixed))
+    return hashlib.sha256(repr(about).encode()).hexdigest()
 
 
-def _values(cortex: AbstractCortex) -> list[tuple[str, torch.Tensor]]:
-    return [*cortex.named_parameters(), *cortex.named_buffers()]
+def _values(cortex: AbstractCortex) -> dict[str, list[Any]]:
+    """Parameters and buffers, each with what else is to be known of it."""
+    named = [*cortex.named_parameters(), *cortex.named_buffers()]
+    return {name: [value, str(value.dtype), tuple(value.shape), value.requires_grad] for name, value in named}
+
+
+def _plain(cortex: AbstractCortex) -> dict[str, list[Any]]:
+    """Numbers, arrays and words in attributes of modules that torch knows nothing of."""
+    found = dict(unregistered(cortex))
+    for part, module in cortex.named_modules():
+        found |= {f"{part}.{n}": [v] for n, v in vars(module).items() if isinstance(v, str)}
+    return found
+
+
+def _same(one: list[Any], other: list[Any]) -> bool:
+    return len(one) == len(other) and all(map(same, one, other))
+
+
+def _told(value: Any) -> object:
+    """A number or an array as few digits as any processor agrees on."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        value = torch.from_numpy(np.ascontiguousarray(value))
+    if not isinstance(value, torch.Tensor):
+        return f"{value:.3e}" if isinstance(value, float) else str(value)
+    flat = value.detach().cpu().to_dense().reshape(-1)
+    flat = (torch.view_as_real(flat).reshape(-1) if flat.is_complex() else flat).double()
+    weighed = flat * (1 + 0.5 * torch.cos(torch.arange(len(flat), dtype=torch.float64)))
+    sums = (weighed.clamp(min=0).sum(), -weighed.clamp(max=0).sum(), flat.square().sum())
+    return tuple(value.shape), [f"{float(one):.3e}" for one in sums]
 
 
 def of_stimuli(stimuli: StimulusSet) -> str:

@@ -32,7 +32,7 @@ def check_whole(naive: Brain) -> None:
         A brain without gates, grown from the seed 0; another animal's is grown beside it.
     """
     other = naive.plan.grow(1)
-    owner, mine, its = type(naive.cortex).__name__, _unregistered(naive.cortex), _unregistered(other.cortex)
+    owner, mine, its = type(naive.cortex).__name__, unregistered(naive.cortex), unregistered(other.cortex)
     for name in [*mine, *(name for name in its if name not in mine)]:
         if not _alike(mine.get(name, []), its.get(name, [])):
             must = (
@@ -75,7 +75,7 @@ def _registered(cortex: AbstractCortex) -> Iterator[tuple[str, Tensor]]:
     yield from cortex.named_buffers(remove_duplicate=False)
 
 
-def _unregistered(cortex: AbstractCortex) -> dict[str, list[Any]]:
+def unregistered(cortex: AbstractCortex) -> dict[str, list[Any]]:
     """Numbers and arrays in all attributes that torch knows nothing of, by name."""
     seen = {id(value) for value in (*cortex.modules(), *cortex.parameters(), *cortex.buffers())}
     return {

@@ -156,7 +156,7 @@ def check_mechanisms(
     if replay is None:
         return
     check_replay(replay, naive, learning.batch)
-    check_priority(replay, naive, protocol.scenario, protocol.n_contexts)
+    check_priority(replay, plan, protocol.scenario, protocol.n_contexts)
     if replay.source == "current" and naive.hippocampus is not None and protocol.scenario == "task":
         raise SettingError(
             "simulate",

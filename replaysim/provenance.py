@@ -212,7 +212,7 @@ def gone_on(attrs: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, A
     }
     other = [f"{what} {before} goes on with {now}" for what, (before, now) in pairs.items() if before != now]
     if other:
-        warnings.warn(f"simulate: what was begun with {', and '.join(other)} (history in the log)", stacklevel=3)
+        warnings.warn(f"simulate: a log of {', and of '.join(other)} (history in the log)", stacklevel=3)
     return {**attrs, **kept, "history": "\n".join(lines)}
 
 

@@ -35,6 +35,7 @@ from .layout import by_input
 from .life import Condition
 from .own_cortex import check_whole, same, unsaved
 from .products import layers_in
+from .rng import undisturbed
 from .shells import without_values
 from .visual_cortex import VisualPlan
 
@@ -77,14 +78,10 @@ def _own(condition: Condition) -> bool:
 
 @contextmanager
 def _nothing_left() -> Iterator[None]:
-    """Put the random states of torch and numpy back, and keep warnings for the simulation itself."""
-    legacy = np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        np.random.set_state(legacy)
+    """Put all random states back, and keep warnings for the simulation itself."""
+    with undisturbed(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager
@@ -272,7 +269,7 @@ def _check_state(owner: str, method: str, state: Any, least: int) -> None:
             if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
                 must = "a dense tensor (animal, ...) with a word as its name: checkpoints keep nothing else"
                 raise SettingError(owner, f"{method}().{part}[{name!r}]", type(value).__name__, must)
-            if value.shape[:1] != (ANIMALS,):
+            if part in ("importance", "anchor") and value.shape[:1] != (ANIMALS,):
                 must = f"a tensor (animal, ...), here of {ANIMALS} animals: what one animal remembers is no other's"
                 raise SettingError(owner, f"{method}().{part}[{name!r}]", f"a tensor {tuple(value.shape)}", must)
     if isinstance(state.consolidated, bool) or not isinstance(state.consolidated, int) or state.consolidated < least:

@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from .brain import Brain
+from .brain import Brain, BrainPlan
 from .errors import SettingError, check_choice, check_number
 
 TARGETS = ("soft", "hard")
@@ -75,14 +75,19 @@ def priorities(replay: ReplayMechanism | None, learned: int) -> np.ndarray | Non
     policy = getattr(replay, "priority", None)
     if policy is None:
         return None
-    found = np.asarray(policy(np.arange(learned, 0, -1)), dtype=np.float64)
+    owner, where = type(replay).__name__, f"priority, after {learned} contexts"
+    try:
+        found = np.asarray(policy(np.arange(learned, 0, -1, dtype=np.float64)), dtype=np.float64)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise SettingError(owner, where, said, "numbers: a policy is given an array of ages, (context,)") from error
     if found.shape != (learned,) or not np.isfinite(found).all() or found.min() < 0 or not found.any():
         must = f"{learned} finite numbers from 0, not all 0: one for each context, the oldest first"
-        raise SettingError(type(replay).__name__, f"priority, after {learned} contexts", found.tolist(), must)
-    return found
+        raise SettingError(owner, where, found.tolist(), must)
+    return found / found.max()
 
 
-def check_priority(replay: ReplayMechanism, brain: Brain, scenario: str, contexts: int) -> None:
+def check_priority(replay: ReplayMechanism, plan: BrainPlan, scenario: str, contexts: int) -> None:
     """Raise :class:`SettingError` where memories cannot be asked for by the context in which they were learned."""
     policy = getattr(replay, "priority", None)
     if policy is None:
@@ -96,7 +101,10 @@ def check_priority(replay: ReplayMechanism, brain: Brain, scenario: str, context
     if scenario == "task":
         must = "left out: as many events of every earlier context are replayed, each judged within it"
         raise SettingError(owner, "priority", "a policy in the task scenario", must)
-    if brain.modes is None and brain.plan.gating is None:
+    if scenario == "domain" and (plan.gating is None or plan.gating.by != "context"):
+        must = "used with gates_by='context': in the domain scenario a class is the same in all contexts"
+        raise SettingError(owner, "priority", "a policy in the domain scenario", must)
+    if plan.modes is None and plan.gating is None:
         must = "left out in a brain with neither memory modes nor gates: it cannot be asked for anything"
         raise SettingError(owner, "priority", "a policy", must)
     for learned in range(1, contexts):

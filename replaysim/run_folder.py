@@ -197,7 +197,9 @@ class RunFolder:
         """The tree of what is there so far; see :func:`open_log`."""
         parts = [part.pieces() for part in self.parts()]
         trees = [piece for part in parts for piece in part.values()]
-        attrs = self._attributes() | {str(k): v for tree in trees[:1] for k, v in tree.attrs.items()}
+        attrs = self._attributes() | {
+            str(k): v for k, v in max((t.attrs for t in trees), key=_times, default={}).items()
+        }
         if not attrs:
             below = list(map(str, logs_below(self.path)))
             more = f" and {len(below) - 5} more" if len(below) > 5 else ""
@@ -210,13 +212,14 @@ class RunFolder:
         return assemble(parts, {**attrs, **self._status()})
 
     def last_written(self) -> dict[str, Any]:
-        """Attributes of the piece that was written last; none where there is no piece."""
-        pieces = [file for file in self._files() if file.suffix == ".nc" and not _is_draft(file)]
-        if not pieces:
-            return {}
-        tree = read(max(pieces, key=lambda file: file.stat().st_mtime), load=False)
-        tree.close()
-        return {str(name): value for name, value in tree.attrs.items()}
+        """Attributes of the piece with the longest history: of whoever wrote last. None where there is no piece."""
+        found: dict[str, Any] = {}
+        for file in (file for file in self._files() if file.suffix == ".nc" and not _is_draft(file)):
+            tree = read(file, load=False)
+            tree.close()
+            if not found or _times(tree.attrs) > _times(found):
+                found = {str(name): value for name, value in tree.attrs.items()}
+        return found
 
     def settings(self) -> dict[str, Any] | None:
         """Settings of the log in this folder, complete or not; None where there is none.
@@ -308,15 +311,22 @@ def _is_draft(file: Path) -> bool:
     return DRAFT.search(file.name) is not None or file.name.startswith(f".{CHECKPOINT}-")
 
 
-def logs_below(folder: Path) -> list[Path]:
-    """Folders of logs within a folder, of the highest level at which there are any; none where there is none."""
-    levels = (sorted(filter(holds_log, folder.glob("*/" * depth))) for depth in range(1, 7))
-    return next((found for found in levels if found), [])
+def logs_below(folder: Path, levels: int = 6) -> list[Path]:
+    """All folders of logs within a folder, so many levels below it; none where there is none."""
+    found: list[Path] = []
+    for below in sorted(folder.glob("*/")) if levels else ():
+        found += [below] if holds_log(below) else logs_below(below, levels - 1)
+    return found
 
 
 def holds_log(folder: Path) -> bool:
     """Whether a folder looks like one of a log; others, too, have files named config.json."""
     return (folder / _CONFIG).is_file() and ((folder / RUN).is_file() or (folder / _ANIMALS).is_dir())
+
+
+def _times(attrs: Mapping[Any, Any]) -> int:
+    """How many times a log was begun or gone on with, as far as these attributes know."""
+    return len(str(attrs.get("history", "")).splitlines())
 
 
 def _is_log(file: Path) -> bool:

@@ -28,7 +28,7 @@ from .preparation import check_animals, check_gates, kept_activity, parameters, 
 from .protocol import AbstractProtocol
 from .provenance import gone_on, provenance
 from .recorder import Electrode
-from .replay import ReplayMechanism
+from .replay import ReplayMechanism, priorities
 from .sameness import refuse_other
 
 
@@ -246,6 +246,12 @@ def _unfinished(place: Path | None, config: Mapping[str, Any]) -> dict[str, Any]
     return there
 
 
+def _policy(condition: Condition) -> list[list[float]]:
+    """What a policy of replay says after every number of contexts; nothing where there is none."""
+    found = [priorities(condition.replay, learned) for learned in range(1, condition.protocol.n_contexts)]
+    return [one.tolist() for one in found if one is not None]
+
+
 def describe(condition: Condition, seeds: Sequence[int], label: str) -> dict[str, Any]:
     """All settings as plain values, and checksums of what they only name (:mod:`replaysim.fingerprints`)."""
 
@@ -268,7 +274,7 @@ def describe(condition: Condition, seeds: Sequence[int], label: str) -> dict[str
         "experience": condition.experience,
         "chance": condition.chance,
         "record": [named(electrode) for electrode in condition.electrodes],
-        "sha256": fingerprints(condition.brain, condition.protocol.stimuli),
+        "sha256": fingerprints(condition.brain, condition.protocol.stimuli, _policy(condition)),
         "computation": {"precision": condition.precision},
     }
     try:

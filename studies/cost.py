@@ -14,8 +14,9 @@ Hardware
     several slow each other down.
 
 The time of a step is that of long lives less that of short ones, so that it holds what every step needs, from drawing
-trials to the update of the synapses, and its mean is over contexts: replay begins with the second. What is beside the
-steps (tests after every context, activity of frozen early areas, the information that elastic weight consolidation
+trials to the update of the synapses, and its mean is over contexts (of permuted MNIST the first ten): replay begins
+with the second. Only the noise of codes, which is drawn for 32 steps at a time, counts among what is beside the steps.
+That (also tests after every context, activity of frozen early areas, the information that elastic weight consolidation
 takes) is seen in a life with as many stimuli as the protocol has; with permuted MNIST it is left out, as tests there
 grow with the square of the number of contexts. That life also tells the memory.
 """
@@ -23,6 +24,7 @@ grow with the square of the number of contexts. That life also tells the memory.
 from __future__ import annotations
 
 import platform
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -151,7 +153,7 @@ def lived(
     from analysis.stopwatch import timed
     from replaysim import simulate
 
-    own: dict[str, Any] = {"workers": 1, "label": f"timing {preset.name}", **computed, **preset.mechanisms}
+    own: dict[str, Any] = {"workers": 1, "progress": False, **computed, **preset.mechanisms}
     plan = preset.brain(protocol)
     return timed(lambda: simulate(plan, protocol, animals=animals, learning=learning, **own), computed["device"])
 
@@ -236,6 +238,8 @@ def line(name: str, found: Cost) -> str:
 
 def main(settings: Settings) -> None:
     """Time one arm after the other, print a line of each."""
+    from tqdm import tqdm
+
     from analysis.origins import heading, origin_line
     from replaysim import presets
     from replaysim.preparation import check_animals, check_device
@@ -246,9 +250,11 @@ def main(settings: Settings) -> None:
     names = settings.presets()
     about = f"{names[0].rpartition('/')[0]}, noise for stimuli, {settings.precision}"
     print(f"{heading(about, settings.animals)}\n\n{HEAD}\n{'-' * len(HEAD)}", flush=True)
-    for name in names:
-        given = sizes(presets.get(name), settings.device, quick=settings.quick)
-        print(line(name, apart(cost, name, settings.animals, settings.computed, given)), flush=True)
+    with tqdm(names, desc="timing arms", unit="arm", leave=False) as bar:
+        for name in bar:
+            given = sizes(presets.get(name), settings.device, quick=settings.quick)
+            found = line(name, apart(cost, name, settings.animals, settings.computed, given))
+            bar.write(found, file=sys.stdout)
     together = "" if len(settings.animals) == 1 else f" of {len(settings.animals)} animals together"
     said = f"lives{together} of the paper's length; beside them: tests and all else that is not a step"
     said += "; QUICK: small batches, says nothing" if settings.quick else ""

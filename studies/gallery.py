@@ -30,8 +30,9 @@ Figures of single logs and conditions, made by `python studies/gallery.py` from 
 protection, `nothing`, and with brain-inspired replay, `systems`). Those of lesions, of the amount and of the quality of
 replay are in [docs/figures](figures); those of methods are drawn by `studies/compare_methods.py`. Functions take
 labelled arrays or logs, and an `ax` where they draw one panel. How the arrays are made is in the code below each group
-of figures, in which `log` is `rs.open_log("docs/gallery/systems.nc")`, `logs` are both by name, and the small functions
-for titles are in `studies/gallery.py`; `figure.savefig(...)` or `analysis.style.save` writes what they return.
+of figures, in which `log` is `rs.open_log("docs/gallery/systems.nc")`, `logs` are both by name; small functions for
+titles, and names in capitals (what was met, which area), are in `studies/gallery.py`. `figure.savefig(...)` or
+`analysis.style.save` writes what they return.
 """
 CONDITIONS = ("nothing", "systems")
 WORLD = "digits, class scenario"

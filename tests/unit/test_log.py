@@ -995,7 +995,7 @@ def test_provenance_is_complete_and_can_be_written(tmp_path: Path) -> None:
     assert attrs["Conventions"] == "CF-1.8 ACDD-1.3"
     assert attrs["seeds"] == [12, 13]
     assert attrs["command"] == "study.py --out 'my runs'"
-    assert attrs["history"].endswith(attrs["command"])
+    assert f": {attrs['command']} (commit " in attrs["history"] and "\n" not in attrs["history"]
     assert attrs["title"] == "toy: Toy, class scenario, 2 animals"
     assert json.loads(attrs["software_versions"])["xarray"] == xr.__version__
     assert json.loads(attrs["hardware"])["device"] == "cpu"

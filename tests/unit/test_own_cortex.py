@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from torch import Tensor, nn
 
 import replaysim as rs
 from analysis import readings
+from replaysim.cortex import OwnCortex
 from replaysim.crew import Crew
 from replaysim.errors import SettingError
+from replaysim.fingerprints import _told, of_cortex
 from replaysim.fisher import Judgement, _of_any, fisher_information
 from replaysim.resumption import simulate_once
 from replaysim.standing import plastic_reentry, stands
@@ -405,3 +408,37 @@ def test_a_log_of_another_cortex_is_not_taken_for_ones_own(tmp_path: Path) -> No
     assert once(lambda: trained, "trained") and not once(lambda: trained, "trained")
     with pytest.raises(rs.LogError, match=r"sha256\.own_cortex"):
         once(lambda: other, "trained")
+
+
+class Scaled(Small):
+    """A number beside its values, of which torch knows nothing, and a buffer that is a part of another tensor."""
+
+    def __init__(self, gain: float = 1.0, kind: str = "tanh") -> None:
+        super().__init__()
+        self.gain, self.kind = gain, kind
+        self.register_buffer("centre", torch.arange(24.0).reshape(12, 2)[:, 0])
+        self.register_buffer("seen", torch.from_numpy(np.random.rand(12) > 0.5))
+
+
+def test_what_tells_cortices_from_each_other() -> None:
+    """Plain numbers and words, too, but nothing that is drawn; nobody's random state is another one afterwards."""
+    np.random.seed(3)
+    random.seed(3)
+    torch.manual_seed(3)
+    before = np.random.get_state()[1].tolist(), random.getstate(), torch.get_rng_state().tolist()  # type: ignore[union-attr]
+    told = [of_cortex(OwnCortex(make)) for make in (Scaled, lambda: Scaled(), lambda: Scaled(5.0))]
+    assert told[0] == told[1] != told[2]
+    assert of_cortex(OwnCortex(lambda: Scaled(kind="sine"))) not in told
+    after = np.random.get_state()[1].tolist(), random.getstate(), torch.get_rng_state().tolist()  # type: ignore[union-attr]
+    assert before == after
+    trained = Scaled()
+    assert of_cortex(OwnCortex(lambda: trained)) == of_cortex(OwnCortex(lambda: trained)) != told[0]
+
+
+def test_constants_may_round_otherwise_on_another_processor() -> None:
+    x = torch.linspace(-3, 3, 1000)
+    constant = torch.exp(-(x**2) / 2) * torch.cos(5 * x)
+    rounded = constant * (1 + 1e-7 * torch.randn(1000, generator=torch.Generator().manual_seed(0)))
+    assert not torch.equal(constant, rounded) and _told(constant) == _told(rounded)
+    assert _told(constant) != _told(constant.flip(0) * 1.001) and _told(torch.zeros(3)) != _told(torch.zeros(4))
+    assert _told(np.arange(3)) == _told(torch.arange(3)) and _told("word") == "word"

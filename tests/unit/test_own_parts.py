@@ -119,6 +119,11 @@ def test_policies_that_do_not_fit(tmp_path: Path) -> None:
     )
     asked = brain(protocol(), without=("modes", "gating"))
     refused(r"Policy.priority: got .*must be left out in a brain with neither", tmp_path, brain=asked, replay=Policy())
+    domain = brain(protocol("domain"))
+    words = r"Policy.priority: got 'a policy in the domain scenario', must be used with gates_by='context'"
+    refused(words, tmp_path, protocol=protocol("domain"), brain=domain, replay=Policy())
+    words = r"Wrong.priority, after 1 contexts: got .NameError: name 'x' .*must be numbers"
+    refused(words, tmp_path, replay=type("Wrong", (rs.GenerativeReplay,), {"priority": lambda self, age: x})())  # noqa: F821
     few = type("FewChosen", (Few,), {"priority": Policy.priority})
     refused(r"FewChosen.priority: .*'episodes'.*stored episodes and current", tmp_path, replay=few())
     one = type("One", (rs.GenerativeReplay,), {"priority": 3})
@@ -131,7 +136,20 @@ def test_a_policy_is_lived_and_told() -> None:
     logs = {how: simulate(replay=Policy(how=how), record=record).log for how in ("recent", "alike")}
     asked = {how: log["replay/cued_context"].sel(contexts_learned=3).values for how, log in logs.items()}
     assert (asked["recent"] == 2).mean() > 0.55 > (asked["alike"] == 2).mean()
-    assert settings_of(logs["recent"].attrs, "log")["replay"]["how"] == "recent"
+    told = {how: settings_of(log.attrs, "log") for how, log in logs.items()}
+    assert told["recent"]["replay"]["how"] == "recent"
+    assert told["recent"]["sha256"]["replay_priority"] != told["alike"]["sha256"]["replay_priority"]
+    large = type("Policy", (rs.GenerativeReplay,), {"priority": lambda self, age: 1e308 / age})()
+    log = simulate(replay=large, record=record).log
+    assert np.array_equal(log["replay/cued_context"], logs["recent"]["replay/cued_context"])
+    assert settings_of(log.attrs, "log")["sha256"] == told["recent"]["sha256"], "in proportion"
+    plain = simulate(replay=rs.GenerativeReplay(), record=record).log
+    assert "replay_priority" not in settings_of(plain.attrs, "log")["sha256"]
+    gated = brain(protocol(), without="modes")
+    assert simulate(brain=gated, replay=Policy()).log.attrs["status"] == "complete", "gates can be asked for"
+    own = protocol("domain")
+    asked = simulate(protocol=own, brain=brain(own, gates_by="context"), replay=Policy(), record=record).log
+    assert (asked["replay/cued_context"].sel(contexts_learned=3) == 2).mean() > 0.55
 
 
 def test_own_replay_that_fits() -> None:

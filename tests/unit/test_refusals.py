@@ -270,7 +270,7 @@ def test_memories_in_the_domain_scenario_are_of_no_single_class(gates_by: str) -
     """One answer stands for a class of every context: naming that of the first would be wrong for all others."""
     plan = brain(protocol("domain"), gates_by=gates_by)
     result = simulate("domain", brain=plan, replay=rs.GenerativeReplay())
-    (found,) = memories(result.brains, 8)
+    (found,) = memories(result.brains, 8, protocol("domain"))
     assert found["original_class"].values.tolist() == [-1] * 8 and found.sizes == {"event": 8, "unit": 16}
     grown = brain(protocol()).grow(12)
     assert not grown.class_identity
@@ -281,7 +281,7 @@ def test_memories_of_permuted_images_are_of_their_class() -> None:
     images, label = stimuli(classes=4, each=15)
     met = rs.PermutedProtocol(images.reshape(-1, 4, 4), label, contexts=2, pad=0)
     result = simulate(protocol=met, brain=brain(met, gates_by="context"))
-    (found,) = memories(result.brains, 8)
+    (found,) = memories(result.brains, 8, met)
     assert found["original_class"].values.tolist() == [0, 1, 2, 3] * 2
 
 

@@ -219,7 +219,7 @@ def test_names_of_conditions(folder: Path) -> None:
     paths = [folder / "nothing", folder / "nothing" / "run.nc", folder / "bare"]
     logs = [rs.open_log(path) for path in paths]
     above = folder.name
-    assert report.names(logs, paths) == [f"{above}/nothing", f"{above}/nothing #2", "bare"]
+    assert report.names(logs, paths) == [f"nothing, {above}/nothing", f"nothing, {above}/nothing #2", "bare"]
     with pytest.raises(rs.LogError, match="is given twice"):
         report.write_report([folder / "bare", folder / "bare"], folder / "twice.html")
     with pytest.raises(rs.LogError, match=f"there are logs in .*{above}/bare"):
@@ -239,6 +239,11 @@ def test_the_folder_of_a_study_is_all_its_logs(
         (tmp_path / "study" / name).mkdir(parents=True)
         shutil.copy(folder / name / "config.json", tmp_path / "study" / name)
         write_atomically(log, tmp_path / "study" / name / "run.nc")
+    assert [path.name for path in logs_in(tmp_path / "study")] == list(begun)
+    deeper = tmp_path / "study" / "arm" / "animals_12"
+    shutil.copytree(tmp_path / "study" / "bare", deeper)
+    assert deeper in logs_in(tmp_path / "study") and len(logs_in(tmp_path / "study")) == 4, "of all levels"
+    shutil.rmtree(deeper.parent)
     assert logs_in(tmp_path / "study") == [tmp_path / "study" / name for name in begun] == logs_in(tmp_path / "study/")
     report.write_report([tmp_path / "study"], tmp_path / "page.html")
     assert asked == [["systems & <more>", "bare", "nothing"]]
