@@ -176,7 +176,9 @@ def whole_life(preset: Preset, animals: tuple[int, ...], computed: dict[str, Any
 def cost(name: str, animals: tuple[int, ...], computed: dict[str, Any], given: Sizes) -> Cost:
     """Let animals live short and long lives with few stimuli, and a short one with all."""
     from replaysim import presets
+    from replaysim.allocation import keep_memory
 
+    keep_memory()  # as in studies and workers
     preset = presets.get(name)
     step = step_of(preset, animals, computed, given)
     whole = whole_life(preset, animals, computed, given)
@@ -201,7 +203,9 @@ def most_memory(device: str) -> float | None:
 def memory_of(name: str, animals: tuple[int, ...], computed: dict[str, Any], given: Sizes) -> float | None:
     """Most memory that a short life with all stimuli takes, where nothing else was done in this process, GiB."""
     from replaysim import presets
+    from replaysim.allocation import keep_memory
 
+    keep_memory()
     whole_life(presets.get(name), animals, computed, given)
     return most_memory(computed["device"])
 
