@@ -6,10 +6,12 @@ whichever of torch's two ways of setting them (old switches, ``fp32_precision``)
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,6 +72,18 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Whatever is drawn within it, random states of torch (on the CPU), numpy and Python are afterwards as before."""
+    legacy, plain = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        np.random.set_state(legacy)
+        random.setstate(plain)
 
 
 def sums_by_group(values: Tensor, group: Tensor, n: int) -> Tensor:

@@ -17,12 +17,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
+from .arithmetic import undisturbed
 from .brain import BrainPlan
 from .cortex import AbstractCortex, OwnCortex
 from .early_areas import checksum, shipped
 from .hippocampus import StandAlonePlan
 from .own_cortex import same, unregistered
-from .rng import undisturbed
 from .stimuli import StimulusSet
 from .visual_cortex import NAIVE, VisualPlan
 
@@ -80,7 +80,7 @@ def of_cortex(plan: OwnCortex) -> str:
     made = []
     for seed in (0, 1):
         with undisturbed():
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # those of GPUs are the user's
             np.random.seed(seed)
             made.append(plan.build())
     one, other = ({"parts": _values(cortex), "plain": _plain(cortex)} for cortex in made)

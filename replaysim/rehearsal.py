@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
+from .arithmetic import undisturbed
 from .brain import Brain, gateable
 from .consolidation import (
     ConsolidationRule,
@@ -35,7 +36,6 @@ from .layout import by_input
 from .life import Condition
 from .own_cortex import check_whole, same, unsaved
 from .products import layers_in
-from .rng import undisturbed
 from .shells import without_values
 from .visual_cortex import VisualPlan
 

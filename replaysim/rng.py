@@ -10,12 +10,8 @@ life does not depend on who else is in its cohort. All draws are made on the CPU
 from __future__ import annotations
 
 import hashlib
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
-import torch
 
 
 def published(seed: int) -> np.random.RandomState:
@@ -40,15 +36,3 @@ def stream_seed(seed: int, name: str) -> int:
 def stream(seed: int, name: str) -> np.random.Generator:
     """Independent stream ``name`` of animal ``seed`` (e.g. ``"code/replayed"``), the same on every machine."""
     return np.random.Generator(np.random.PCG64(stream_seed(seed, name)))
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Whatever is drawn within it, the random states of torch (on the CPU), numpy and Python are as before after it."""
-    legacy, plain = np.random.get_state(), random.getstate()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        np.random.set_state(legacy)
-        random.setstate(plain)

@@ -91,11 +91,11 @@ ALLOWED = {
     "describe": "errors log schema",
     "crew": "allocation errors checkpoints life log recording",
     "own_cortex": "errors brain brain_files cohort cortex",
-    "rehearsal": "errors brain cohort consolidation context_gating cortex fisher layout life own_cortex products rng "
-    "visual_cortex elastic shells",
+    "rehearsal": "arithmetic errors brain cohort consolidation context_gating cortex fisher layout life own_cortex "
+    "products visual_cortex elastic shells",
     "preparation": "errors rng abstract_protocol protocol cortex visual_cortex early_activity pathways brain replay "
     "learning consolidation experience recorder observation life products rehearsal standing",
-    "fingerprints": "brain cortex early_areas hippocampus own_cortex rng stimuli tensor_files visual_cortex",
+    "fingerprints": "arithmetic brain cortex early_areas hippocampus own_cortex stimuli tensor_files visual_cortex",
     "sameness": "errors fingerprints",
     "simulation": "errors protocol brain replay learning consolidation recorder life locks provenance log crew "
     "brain_files fingerprints preparation sameness",
