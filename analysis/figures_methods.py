@@ -188,7 +188,7 @@ def compare_methods(
     rows = -(-(len(finals) + 1) // _PER_ROW)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(180 * MM, (79 + 5 * rows) * MM), layout="constrained")
-        marks = _note(finals, counted, published or {}, bool(over_contexts))
+        marks = _note(finals, counted, published or {}, curves=len(over_contexts))
         note = wrapped("; ".join((marks, *remarks)), figure, _SMALL)
         tall, low = figure.get_figheight() * 72, 1.4 * _SMALL * (1 + note.count("\n"))  # points
         figure.set_figheight((tall + low) / 72)
@@ -207,7 +207,7 @@ def compare_methods(
         return figure
 
 
-def _note(finals: Mapping[str, xr.DataArray], counted: str, published: Mapping[str, Published], curves: bool) -> str:
+def _note(finals: Mapping[str, xr.DataArray], counted: str, published: Mapping[str, Published], curves: int) -> str:
     """What the marks of a figure are."""
     alone = all(one.size == 1 for one in finals.values())
     words = ["one animal, which has no s.e." if alone else f"mean ± s.e.; dots, and numbers in brackets: {counted}"]
@@ -218,4 +218,4 @@ def _note(finals: Mapping[str, xr.DataArray], counted: str, published: Mapping[s
     words += [f"diamonds: published{memory}"] if any(known) else []
     words += ["published numbers, quoted from memory, are not drawn"] if known and not any(known) else []
     words += ["dotted: chance"]
-    return "; ".join(words + (["wide lines: so as to be seen under others"] if len(finals) > MANY and curves else []))
+    return "; ".join(words + (["wide lines: so as to be seen under others"] if curves > MANY else []))

@@ -8,6 +8,7 @@ in the configuration, and are compared.
 from __future__ import annotations
 
 import hashlib
+import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +83,7 @@ def of_cortex(plan: OwnCortex) -> str:
         with undisturbed():
             torch.default_generator.manual_seed(seed)  # those of GPUs are the user's
             np.random.seed(seed)
+            random.seed(seed)
             made.append(plan.build())
     one, other = ({"parts": _values(cortex), "plain": _plain(cortex)} for cortex in made)
     about: list[object] = [re.sub("0x[0-9a-f]+", "", repr(made[0])), made[0].reentry]

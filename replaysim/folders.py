@@ -1,4 +1,4 @@
-"""Folders: whether a log can be written in a place is known before anything is computed."""
+"""Folders: where logs are, and whether one can be written in a place, which is known before anything is computed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from .errors import LogError, SettingError
 from .netcdf import check_writable, make_folder
 
+RUN, CONFIG, ANIMALS = "run.nc", "config.json", "animals"
+"""In the folder of a log: the whole, its settings, and the pieces of what is not whole yet."""
 _LONGEST = "animals/2147483647-2147483647/synapses/0000.nc.00000000.tmp"  # the longest name in the folder of a log
 
 
@@ -72,3 +74,16 @@ def make_room(folder: Path, files: Sequence[str], pieces: str, part: re.Pattern[
         if not path.is_dir():
             raise LogError(f"{path}: is a file, where a log has a folder; move it, or choose another folder")
         check_writable(path)
+
+
+def logs_below(folder: Path, levels: int = 6) -> list[Path]:
+    """All folders of logs within a folder, so many levels below it; none where there is none."""
+    found: list[Path] = []
+    for below in sorted(folder.glob("*/")) if levels else ():
+        found += [below] if holds_log(below) else logs_below(below, levels - 1)
+    return found
+
+
+def holds_log(folder: Path) -> bool:
+    """Whether a folder looks like one of a log; others, too, have files named config.json."""
+    return (folder / CONFIG).is_file() and ((folder / RUN).is_file() or (folder / ANIMALS).is_dir())

@@ -12,11 +12,11 @@ from pathlib import Path
 import xarray as xr
 
 from .attributes import check_attributes, encode_attributes
-from .folders import folder_named
+from .folders import RUN, folder_named, holds_log, logs_below
 from .netcdf import Chunks, read, write_atomically
 from .pieces import Piece, assemble
 from .provenance import settings_of
-from .run_folder import BRAINS, CHECKPOINT, RUN, PartFolder, RunFolder, holds_log, logs_below
+from .run_folder import BRAINS, CHECKPOINT, PartFolder, RunFolder
 from .schema import validate
 
 __all__ = [

@@ -12,7 +12,6 @@ import platform
 import shlex
 import subprocess
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -185,42 +184,6 @@ def provenance(
         "scenario": scenario,
         "status": "running",
     }
-
-
-def gone_on(attrs: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes of a log that is gone on with: begun when it was, by whoever began it, with a line for every time.
-
-    Parameters
-    ----------
-    attrs
-        Of this process, see :func:`provenance`.
-    earlier
-        Of the last one that wrote to the log.
-
-    Warns
-    -----
-    UserWarning
-        Where the code, or the version of torch, is another one.
-    """
-    if not earlier:
-        return dict(attrs)
-    kept = {name: earlier[name] for name in ("date_created", "id") if name in earlier}
-    lines = [str(one["history"]) for one in (earlier, attrs) if "history" in one]
-    pairs = {
-        "commit": [str(one.get("software_git_commit", "unknown"))[:12] for one in (earlier, attrs)],
-        "torch": [_torch_of(one) for one in (earlier, attrs)],
-    }
-    other = [f"{what} {before} goes on with {now}" for what, (before, now) in pairs.items() if before != now]
-    if other:
-        warnings.warn(f"simulate: a log of {', and of '.join(other)} (history in the log)", stacklevel=3)
-    return {**attrs, **kept, "history": "\n".join(lines)}
-
-
-def _torch_of(attrs: Mapping[str, Any]) -> str:
-    try:
-        return str(json.loads(str(attrs.get("software_versions"))).get("torch"))
-    except (ValueError, AttributeError):
-        return "unknown"
 
 
 def command_line(command: str | Sequence[str] | None = None) -> str:

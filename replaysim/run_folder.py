@@ -17,19 +17,20 @@ import xarray as xr
 from . import schema
 from .attributes import check_attributes
 from .errors import LogError
-from .folders import folder_named, make_room
+from .folders import ANIMALS, CONFIG, RUN, folder_named, logs_below, make_room
+from .history import times
 from .netcdf import DRAFT, make_folder, read, write_atomically, write_text_atomically
 from .pieces import Piece, as_tree, assemble
 from .provenance import CONVENTIONS, config_attributes, config_text, read_settings, settings_of
 from .schema import validate
 
-RUN, _CONFIG, _STATUS, _ANIMALS = "run.nc", "config.json", "status.json", "animals"
+_STATUS = "status.json"
 BRAINS = "brains"
 """Folder beside a log in which :mod:`replaysim.resumption` keeps trained brains, ``<animal>.safetensors``."""
 CHECKPOINT = "checkpoint.safetensors"
 """Beside the pieces of a chunk of animals: where they are between two contexts, see :mod:`replaysim.checkpoints`."""
 _PART = re.compile(r"\d+-\d+")
-_REMOVED = {CHECKPOINT: 0, RUN: 2, _CONFIG: 3}
+_REMOVED = {CHECKPOINT: 0, RUN: 2, CONFIG: 3}
 """When a file is removed, others at 1: what a kill leaves behind still says whose it is, and is never gone on with."""
 
 
@@ -115,7 +116,7 @@ class RunFolder:
         """
         check_attributes(attrs or {})
         folder = cls(folder_named("simulate", path), attrs or {})
-        make_room(folder.path, (RUN, _CONFIG, _STATUS), _ANIMALS, _PART)
+        make_room(folder.path, (RUN, CONFIG, _STATUS), ANIMALS, _PART)
         there = folder._files()
         folder._check_ours(there)
         finished = [file for file in there if not _is_draft(file)]
@@ -140,12 +141,12 @@ class RunFolder:
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the settings; the SHA-256 of ``config.json`` is the attribute ``config_sha256`` of every file."""
-        write_text_atomically(config_text(config), self.path / _CONFIG)
+        write_text_atomically(config_text(config), self.path / CONFIG)
 
     def part(self, first: int, last: int) -> PartFolder:
         """Where the animals from ``first`` to ``last`` write; nobody else may write there."""
         least = {"replaysim_schema": schema.VERSION, "Conventions": CONVENTIONS, "status": "running"}
-        return PartFolder(self.path / _ANIMALS / f"{first}-{last}", {**least, **self._attributes(), **self.attrs})
+        return PartFolder(self.path / ANIMALS / f"{first}-{last}", {**least, **self._attributes(), **self.attrs})
 
     def fail(self, reason: str) -> None:
         """Say that the simulation has failed, for whoever opens the unfinished log."""
@@ -172,7 +173,7 @@ class RunFolder:
         if (self.path / RUN).exists():  # where nothing can be locked
             raise LogError(
                 f"{self.path / RUN}: was written meanwhile, by another simulation, and is kept; what is in "
-                f"{self.path / _ANIMALS} is left of this one: remove it, and simulate into another folder"
+                f"{self.path / ANIMALS} is left of this one: remove it, and simulate into another folder"
             )
         parts = [part.pieces(load=False) for part in self.parts()]
         try:
@@ -185,12 +186,12 @@ class RunFolder:
         write_atomically(tree, self.path / RUN)
         if not keep_pieces:
             with contextlib.suppress(LogError):  # on Windows, somebody may be reading one
-                self._remove([f for f in self._files() if f.name not in (RUN, _CONFIG)])
+                self._remove([f for f in self._files() if f.name not in (RUN, CONFIG)])
         return tree
 
     def parts(self) -> list[PartFolder]:
         """Chunks that have begun, by their first animal."""
-        folders = [p for p in (self.path / _ANIMALS).glob("*") if p.is_dir() and _PART.fullmatch(p.name)]
+        folders = [p for p in (self.path / ANIMALS).glob("*") if p.is_dir() and _PART.fullmatch(p.name)]
         return [PartFolder(p) for p in sorted(folders, key=lambda p: int(p.name.partition("-")[0]))]
 
     def unfinished(self) -> xr.DataTree:
@@ -198,15 +199,13 @@ class RunFolder:
         parts = [part.pieces() for part in self.parts()]
         trees = [piece for part in parts for piece in part.values()]
         attrs = self._attributes() | {
-            str(k): v for k, v in max((t.attrs for t in trees), key=_times, default={}).items()
+            str(k): v for k, v in max((t.attrs for t in trees), key=times, default={}).items()
         }
         if not attrs:
             below = list(map(str, logs_below(self.path)))
             more = f" and {len(below) - 5} more" if len(below) > 5 else ""
             hint = f"; there are logs in {', '.join(below[:5])}{more}" if below else ""
-            raise LogError(
-                f"{self.path}: holds no log of replaysim (no {RUN}, no {_CONFIG}, no {_ANIMALS}/*/*.nc){hint}"
-            )
+            raise LogError(f"{self.path}: holds no log of replaysim (no {RUN}, no {CONFIG}, no {ANIMALS}/*/*.nc){hint}")
         written = max(file.stat().st_mtime for file in self._files())
         attrs["date_modified"] = datetime.fromtimestamp(written, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return assemble(parts, {**attrs, **self._status()})
@@ -217,7 +216,7 @@ class RunFolder:
         for file in (file for file in self._files() if file.suffix == ".nc" and not _is_draft(file)):
             tree = read(file, load=False)
             tree.close()
-            if not found or _times(tree.attrs) > _times(found):
+            if not found or times(tree.attrs) > times(found):
                 found = {str(name): value for name, value in tree.attrs.items()}
         return found
 
@@ -233,7 +232,7 @@ class RunFolder:
             tree = read(self.path / RUN, load=False)
             tree.close()
             return settings_of(tree.attrs, self.path / RUN)
-        config = self.path / _CONFIG
+        config = self.path / CONFIG
         there = config.exists() or not all(_is_draft(file) for file in self._files())  # killed at its first file
         return read_settings(config) if there else None
 
@@ -268,14 +267,14 @@ class RunFolder:
     def _config(self) -> dict[str, Any] | None:
         """Settings, or None where there are none of ours."""
         try:
-            config = json.loads((self.path / _CONFIG).read_text(encoding="utf-8"))
+            config = json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return config if isinstance(config, dict) and "replaysim_schema" in config else None
 
     def _files(self) -> list[Path]:
         """Files in the folder with names that a simulation writes, drafts included."""
-        names = [RUN, _CONFIG, _STATUS]
+        names = [RUN, CONFIG, _STATUS]
         found = [self.path / name for name in names]
         found += [file for file in self.path.glob("*.tmp") if DRAFT.sub("", file.name) in names]
         for part in self.parts():
@@ -288,7 +287,7 @@ class RunFolder:
 
     def _check_ours(self, there: list[Path]) -> None:
         """Refuse a folder in which files of somebody else have the names of ours."""
-        for name in (_CONFIG, _STATUS, RUN):
+        for name in (CONFIG, _STATUS, RUN):
             file = self.path / name
             if file in there and self._config() is None and not (name == RUN and _is_log(file)):
                 raise LogError(f"{file}: was not written by replaysim and would be replaced; choose another folder")
@@ -309,24 +308,6 @@ class RunFolder:
 
 def _is_draft(file: Path) -> bool:
     return DRAFT.search(file.name) is not None or file.name.startswith(f".{CHECKPOINT}-")
-
-
-def logs_below(folder: Path, levels: int = 6) -> list[Path]:
-    """All folders of logs within a folder, so many levels below it; none where there is none."""
-    found: list[Path] = []
-    for below in sorted(folder.glob("*/")) if levels else ():
-        found += [below] if holds_log(below) else logs_below(below, levels - 1)
-    return found
-
-
-def holds_log(folder: Path) -> bool:
-    """Whether a folder looks like one of a log; others, too, have files named config.json."""
-    return (folder / _CONFIG).is_file() and ((folder / RUN).is_file() or (folder / _ANIMALS).is_dir())
-
-
-def _times(attrs: Mapping[Any, Any]) -> int:
-    """How many times a log was begun or gone on with, as far as these attributes know."""
-    return len(str(attrs.get("history", "")).splitlines())
 
 
 def _is_log(file: Path) -> bool:

@@ -21,12 +21,13 @@ from .consolidation import ConsolidationRule
 from .crew import Crew, divide
 from .errors import LogError, SettingError, check_choice, check_number
 from .fingerprints import fingerprints
+from .history import gone_on
 from .learning import Learning
 from .life import Condition, Outcome
 from .locks import held
 from .preparation import check_animals, check_gates, kept_activity, parameters, prepare
 from .protocol import AbstractProtocol
-from .provenance import gone_on, provenance
+from .provenance import provenance
 from .recorder import Electrode
 from .replay import ReplayMechanism, priorities
 from .sameness import refuse_other

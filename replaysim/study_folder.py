@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from .errors import LogError
+from .folders import holds_log
 from .provenance import command_line
-from .run_folder import holds_log
 
 TABLE, OWNER = "table.txt", "study.txt"
 

@@ -14,10 +14,11 @@ Run time
     Split MNIST, 2 CPU cores, 10 animals: 45 minutes for an arm with replay, 10 to 15 minutes for a classifier.
     On an NVIDIA H200 in mixed precision, seven simulations at once: three animals of brain-inspired replay on Split
     CIFAR-100 (50,000 steps) 8 minutes, classifiers 2 to 9; one animal on permuted MNIST (200,000 steps) 8 (SI) to 20
-    minutes. On a CPU, from counts of operations, one animal of brain-inspired replay on a core at 80 to 190 GFLOP/s:
-    Split CIFAR-100 4 to 8 hours, permuted MNIST 14 to 32 hours; classifiers a fifth, plastic early areas double it.
-    Shorter lives are labelled wherever they are shown: ``--steps 100`` takes a fiftieth on Split CIFAR-100 (10 minutes
-    an animal on a core), ``--contexts 20 --steps 100`` a hundredth on permuted MNIST.
+    minutes. On one core of a CPU (AMD EPYC, AVX2; ``docs/results/cost*.txt``) an animal on Split CIFAR-100: 11 hours of
+    brain-inspired replay, 3 of a classifier, 7 of one with plastic early areas; permuted MNIST, from counts of
+    operations, three to four times as long as brain-inspired replay there. ``cost.py`` says it of your machine.
+    Shorter lives are labelled wherever they are shown: ``--steps 100`` takes a fiftieth on Split CIFAR-100,
+    ``--contexts 20 --steps 100`` a hundredth on permuted MNIST.
 Hardware
     Split MNIST: any. The others in full: a GPU (``--device cuda``), on which all animals are one computation.
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from analysis.precisions import first
 from analysis.results_sections import printed
+from analysis.summary_tables import animals
 from replaysim.errors import DataError, LogError, ReplaysimError, SettingError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,6 +145,34 @@ def test_difference_from_a_single_published_run_is_shown_and_judged(kept: Path) 
     short = page.partition("**100 steps per context**")[2]
     line = next(line for line in short.splitlines() if line.startswith("| brain_inspired |"))
     assert "†" in line and ("(met)" in line or "(missed by " in line)
+
+
+def test_the_words_at_the_head_are_true_of_the_rows(kept: Path) -> None:
+    """What is typed there is a bound or a count, not a number of a row."""
+    ours, known, _bounds, _orders = results.read(kept / "results")
+    gaps: dict[str, dict[str, float]] = {}
+    for (preset, steps, what), value in known.items():
+        world, scenario, arm = preset.split("/")
+        early = "none" if world != "split_cifar100" else results.cohorts_of(world)[0].early
+        own = [row for row in ours[world] if (row["preset"], row["early"], row["steps"]) == (preset, early, str(steps))]
+        lives = animals(first(own))
+        if what == "mean" and lives:
+            mean = statistics.fmean(map(statistics.fmean, lives.values()))
+            gaps.setdefault(f"{value.source} {scenario}", {})[f"{world}/{arm}"] = mean - float(value.value)
+    mnist = {n: gap for n, gap in gaps["classifiers class"].items() if n.startswith("split_mnist")}
+    assert len(mnist) == 5 and all(abs(gap) <= 0.3 for gap in mnist.values())
+    far = {n for s in ("class", "task", "domain") for n, g in gaps[f"memory {s}"].items() if abs(g) > 1.5}
+    assert far == {f"split_mnist/{arm}" for arm in ("lwf", "nothing", "si", "brain_inspired")}
+    of_2021 = {n: g for n, g in gaps["classifiers class"].items() if n.startswith("split_cifar100")}
+    assert {n for n, g in of_2021.items() if abs(g) > 1.5} == {"split_cifar100/joint"}
+    assert round(of_2021["split_cifar100/joint"]) == -2
+    of_2022 = {n.removeprefix("split_cifar100/"): g for n, g in gaps["types class"].items()}
+    assert round(of_2022.pop("gr_frozen")) == 7
+    assert all(-9 < of_2022.pop(arm) < -7 for arm in ("brain_inspired_1024", "lwf_frozen"))
+    assert len(of_2022) == 5 and all(abs(gap) < 2 for gap in of_2022.values())
+    in_task = {n.removeprefix("split_cifar100/"): g for n, g in gaps["types task"].items()}
+    assert abs(in_task.pop("brain_inspired_1024")) < 0.1 and round(in_task.pop("gr_frozen"), 1) == 7.5
+    assert len(in_task) == 7 and all(1 < gap < 4 for gap in in_task.values())
 
 
 def test_fewer_contexts_have_a_table_beside_nothing_published(kept: Path) -> None:

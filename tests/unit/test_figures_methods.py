@@ -37,6 +37,18 @@ def test_one_colour_a_method() -> None:
     assert drawn.look("brain_inspired_si")["dashes"] != drawn.look("brain_inspired")["dashes"], "seen where they meet"
 
 
+def test_what_is_said_of_wide_lines() -> None:
+    """Where there are so many curves, not so many dots, that widths differ."""
+    finals = {f"m{i}": curve(0.9).isel(contexts_learned=-1, drop=True) for i in range(drawn.MANY + 2)}
+
+    def notes(many: int) -> str:
+        over = {name: curve(0.9) for name in list(finals)[:many]}
+        figure = drawn.compare_methods(finals, over, level=0.1)
+        return " ".join(text.get_text() for sub in figure.subfigs for text in sub.texts)
+
+    assert "wide lines" not in notes(drawn.MANY) and "wide lines" in notes(drawn.MANY + 1)
+
+
 def test_methods_of_logs(tmp_path: Path) -> None:
     own = protocol()
     logs = {

@@ -86,7 +86,8 @@ ALLOWED = {
     "pieces": "errors attributes schema netcdf",
     "provenance": "errors attributes schema",
     "folders": "errors netcdf",
-    "run_folder": "errors attributes schema folders netcdf pieces provenance",
+    "history": "",
+    "run_folder": "errors attributes schema folders history netcdf pieces provenance",
     "log": "attributes schema folders netcdf pieces provenance run_folder",
     "describe": "errors log schema",
     "crew": "allocation errors checkpoints life log recording",
@@ -98,7 +99,7 @@ ALLOWED = {
     "fingerprints": "arithmetic brain cortex early_areas hippocampus own_cortex stimuli tensor_files visual_cortex",
     "sameness": "errors fingerprints",
     "simulation": "errors protocol brain replay learning consolidation recorder life locks provenance log crew "
-    "brain_files fingerprints preparation sameness",
+    "brain_files fingerprints history preparation sameness",
     "arms": "brain brains consolidation context_gating learning permuted protocol replay elastic",
     "ingredients": "errors arms brains",
     "presets": "errors arms brain brains consolidation ingredients learning protocol recorder replay simulation "
@@ -111,7 +112,7 @@ ALLOWED = {
     "portions": "errors brain crew log preparation protocol resumption",
     "conditions": "errors resumption",
     "options": "errors early_areas portions visual_cortex",
-    "study_folder": "errors provenance run_folder",
+    "study_folder": "errors folders provenance",
     "commandline": "allocation errors",
     "cli": "errors commandline describe presets",
     "__main__": "cli",
