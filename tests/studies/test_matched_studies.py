@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from loading import load
+from matplotlib.figure import Figure
 
 from replaysim import resumption
 from replaysim.errors import LogError
@@ -45,9 +46,14 @@ def test_other_animals_have_a_folder_of_their_own(name: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stopped_study_goes_on(
-    name: str, tmp_path: Path, simulated: list[str], capsys: pytest.CaptureFixture[str]
+    name: str,
+    tmp_path: Path,
+    simulated: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     study = load(name)
+    monkeypatch.setattr(Figure, "savefig", lambda _figure, path, **_how: Path(path).touch())  # seconds each
     settings = study.Settings(quick=True, animals=(12, 13), workers=1, out=tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
         study.main(settings)

@@ -15,7 +15,7 @@ import numpy as np
 import pretended
 import pytest
 import xarray as xr
-from loading import run
+from loading import load, run
 
 from analysis.comparison import paired_difference
 from analysis.forgetting import final_accuracy
@@ -65,7 +65,9 @@ def test_slips_are_sentences() -> None:
     assert not (ROOT / "nowhere").exists()
 
 
-def test_tuning_keeps_every_trial(tmp_path: Path) -> None:
+def test_tuning_keeps_every_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuning = load("tune_digits")
+    monkeypatch.setattr(tuning, "LEARNING", tuple(replace(one, steps=20) for one in tuning.LEARNING[:1]))
     out = tmp_path / "tuning.csv"
     done = run("tune_digits", "--quick", "--animals", "0:2", "--workers", "1", "--out", str(out))
     assert done.returncode == 0, done.stderr

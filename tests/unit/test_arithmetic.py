@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +18,29 @@ from replaysim.arithmetic import seeded, sums_by_group
 from replaysim.visual_cortex import VisualPlan
 
 ROOT = Path(__file__).resolve().parents[2]
-# in a process of its own: torch does not let its two ways of setting these be mixed
-LIFE = """
-import sys
+# each in a process of its own, as torch does not let its two ways of setting these be mixed: one imports, others fork
+LIVES = """
+import json, os, sys, traceback
+from dataclasses import dataclass
 sys.path[:0] = ["tests", "."]
-import torch
+import torch, xarray, netCDF4, torch._dynamo
+import replaysim as rs
+import replaysim.simulation
+import small
+from replaysim.arithmetic import exact_arithmetic
+for name, code in json.loads(sys.argv[1]).items():
+    if not os.fork():
+        failed = 1
+        try:
+            exec(code, {"torch": torch, "rs": rs, "small": small, "exact_arithmetic": exact_arithmetic})
+            failed = 0
+        except BaseException:
+            print(name, traceback.format_exc(), sep=": ", file=sys.stderr, flush=True)
+        os._exit(failed)
+    print(name, os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+LIFE = """
+from dataclasses import dataclass
 own = torch.backends
 OPERATIONS = {"matmul": own.cuda.matmul, "conv": own.cudnn.conv, "rnn": own.cudnn.rnn, "on a CPU": own.mkldnn.matmul}
 SWITCHES = ("enabled", "benchmark", "deterministic")
@@ -31,10 +51,6 @@ def now():
     found["split"] = own.cuda.matmul.allow_bf16_reduced_precision_reduction_split_k
     return found | {"reduced": own.cuda.matmul.allow_bf16_reduced_precision_reduction}
 
-from dataclasses import dataclass
-import replaysim as rs
-import small
-from replaysim.arithmetic import exact_arithmetic
 seen = []
 
 @dataclass(frozen=True)
@@ -74,12 +90,12 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_lives_round_nothing_and_leave_settings_as_they_were(name: str) -> None:
-    chosen, after = CASES[name]
-    code = LIFE.replace("{SET}", chosen).replace("{AFTER}", after)
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
+def test_lives_round_nothing_and_leave_settings_as_they_were() -> None:
+    lives = {name: LIFE.replace("{SET}", chosen).replace("{AFTER}", after) for name, (chosen, after) in CASES.items()}
+    command = [sys.executable, "-c", LIVES, json.dumps(lives)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [f"{name} 0" for name in CASES], done.stderr[-4000:]
 
 
 def test_the_random_states_of_gpus_are_the_users(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,7 @@ def test_the_kind_of_replay_has_hard_targets() -> None:
     lost = accuracy["all alike"] - accuracy["recent first"]
     assert lost.sel(context=1) > 0.15 and lost.sel(context=1) > lost.sel(context=4) + 0.1, lost.values
     given = {name: names[name] for name in ("brain", "protocol", "learning")}
+    given["learning"] = replace(names["learning"], steps=20)
     own = rs.simulate(**given, animals=range(4), replay=names["OwnDecisions"]()).log["learning/loss"]
     for loss, meets, avoids in (
         (own, "replayed_classification", "replayed_distillation"),
