@@ -18,7 +18,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"replaysim {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="{run,describe,report}")
     run = commands.add_parser(
-        "run", help="simulate one of the paper's arms", description="Simulate one of the paper's arms."
+        "run",
+        help="simulate one of the paper's arms",
+        description="Simulate one of the paper's arms, or go on where that was stopped; what is complete is read.",
     )
     run.add_argument("preset", nargs="?", help="name of the preset, see --list")
     run.add_argument(
@@ -34,8 +36,8 @@ def parser() -> argparse.ArgumentParser:
         help="seeds: 12, or 12,14, or 12:22, in which 22 is not included (the default)",
     )
     run.add_argument("--device", default="cpu", help="cpu, cuda, mps or auto (default: cpu)")
-    run.add_argument("--out", type=Path, help="folder for the log (default: keep nothing)")
-    run.add_argument("--overwrite", action="store_true", help="replace an earlier log in that folder")
+    run.add_argument("--out", type=Path, help="folder for the log (default: of the name of the arm, in runs/)")
+    run.add_argument("--overwrite", action="store_true", help="simulate again what that folder holds")
     run.add_argument("--workers", type=int, help="processes on a CPU (default: cores / threads)")
     run.add_argument("--threads", type=int, default=1, help="CPU threads of each process (default: 1)")
     run.add_argument("--steps", type=int, help="steps per context instead of the paper's")
@@ -96,31 +98,48 @@ def _run(given: argparse.Namespace) -> None:
 
     from . import presets
     from .errors import SettingError
+    from .resumption import simulate_once
 
     if given.list:
         print(presets.listing(given.preset or ""))
         return
     if given.preset is None:
         raise SettingError("replaysim run", "preset", None, "one of the names that `replaysim run --list` shows")
-    if given.out is None:
-        print("no log is kept: --out FOLDER keeps it", flush=True)
-    result = presets.run(
-        given.preset,
+    preset, out = presets.get(given.preset), given.out or _folder(given)
+    protocol, brain, learning = presets.plan(
+        preset, quick=given.quick, steps=given.steps, contexts=given.contexts, developed=given.early
+    )
+    result = simulate_once(
+        brain,
+        protocol,
         animals=given.animals,
-        device=given.device,
-        out=given.out,
+        out=out,
         overwrite=given.overwrite,
+        learning=learning,
+        device=given.device,
         workers=given.workers,
         threads=given.threads,
-        quick=given.quick,
-        steps=given.steps,
-        contexts=given.contexts,
         chance=given.chance,
         precision=given.precision,
-        developed=given.early,
+        label=preset.name,
+        checkpoints=True,
+        **preset.mechanisms,
     )
     found = summarise(final_accuracy(result.log))
     mean, error, n = (float(found[name]) for name in ("mean", "standard_error", "n"))
     spread, words = (f" ± {100 * error:.2f}", "mean ± s.e., n") if n > 1 else ("", "n")
     guessing = 100 * chance_level(result.log)
     print(f"{given.preset}: final accuracy {100 * mean:.2f}{spread} % ({words} = {n:.0f}; chance {guessing:g} %)")
+    print(f"{'log' if result.simulated else 'log, simulated earlier'}: {out / 'run.nc'} (replaysim describe {out})")
+
+
+def _folder(given: argparse.Namespace) -> Path:
+    """Where a log is kept if nobody says: ``runs/split_mnist/class/si/animals_12-21``, with all that was asked for."""
+    from .portions import label
+
+    asked = [label(given.animals)]
+    asked += [f"{value}_{name}" for name in ("steps", "contexts") if (value := getattr(given, name)) is not None]
+    asked += [f"life_{given.chance}"] * bool(given.chance) + [given.precision] * (given.precision != "float32")
+    asked += [] if given.early is None else [given.early.stem]
+    asked += ["quick"] * given.quick
+    return Path("runs", *given.preset.split("/"), "_".join(asked))

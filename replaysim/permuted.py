@@ -76,13 +76,13 @@ class PermutedProtocol(AbstractProtocol):
     """
 
     stimuli: Any
-    labels: Any = None
+    labels: Any = field(default=None, repr=False)
     contexts: int = 10
     scenario: str = "domain"
-    test_stimuli: Any = None
-    test_labels: Any = None
+    test_stimuli: Any = field(default=None, repr=False)
+    test_labels: Any = field(default=None, repr=False)
     name: str = "permuted_own"
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict, repr=False)
     pad: int = 2
 
     def __post_init__(self) -> None:

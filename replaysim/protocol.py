@@ -72,13 +72,13 @@ class SplitProtocol(AbstractProtocol):
     """
 
     stimuli: Any
-    labels: Any = None
+    labels: Any = field(default=None, repr=False)
     contexts: int | Sequence[Sequence[int]] = 5
     scenario: str = "class"
-    test_stimuli: Any = None
-    test_labels: Any = None
+    test_stimuli: Any = field(default=None, repr=False)
+    test_labels: Any = field(default=None, repr=False)
     name: str = "split_own"
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         owner = check_names(self.name, self.metadata, "SplitProtocol", self.scenario)

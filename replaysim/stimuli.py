@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -57,11 +57,11 @@ class StimulusSet:
     """
 
     name: str
-    train: np.ndarray = field(repr=False)
-    train_label: np.ndarray = field(repr=False)
-    test: np.ndarray = field(repr=False)
-    test_label: np.ndarray = field(repr=False)
-    classes: tuple[str, ...] = field(repr=False)
+    train: np.ndarray
+    train_label: np.ndarray
+    test: np.ndarray
+    test_label: np.ndarray
+    classes: tuple[str, ...]
     scale: float
     light: Light | None = None
 
@@ -82,6 +82,13 @@ class StimulusSet:
             )
         if self.light is not None:
             check_light(self.name, self.light, self.shape)
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.train.shape[1:]))
+        return (
+            f"StimulusSet({self.name!r}: {len(self.train)} training and {len(self.test)} test stimuli of {shape}, "
+            f"{len(self.classes)} classes)"
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import small
 
-from replaysim import cli
+import replaysim as rs
+from replaysim import cli, presets, resumption
+from replaysim.cohort import Cohort
 from replaysim.commandline import parse_settings, run_study
 from replaysim.errors import SettingError
 
@@ -98,40 +100,71 @@ def test_console_lists_presets(capsys: pytest.CaptureFixture[str]) -> None:
 def test_console_says_what_came_out(
     animals: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from replaysim import presets
-
     log = small.simulate(protocol=small.protocol(), animals=tuple(range(12, 14))[: 2 if ":" in animals else 1]).log
     log["behaviour/chance"][:] = 0.1
-    monkeypatch.setattr(presets, "run", lambda *_given, **_settings: SimpleNamespace(log=log))
+    monkeypatch.setattr(presets, "plan", lambda *_given, **_settings: (None, None, None))
+    found = SimpleNamespace(log=log, simulated=True)
+    monkeypatch.setattr(resumption, "simulate_once", lambda *_given, **_settings: found)
     cli.main(["run", "split_mnist/class/nothing", "--animals", animals])
     out = capsys.readouterr().out
-    assert words in out and "nan" not in out and out.startswith("no log is kept: --out FOLDER keeps it\n")
+    assert words in out and "nan" not in out
+    assert f"\nlog: runs/split_mnist/class/nothing/animals_{'12-13' if ':' in animals else '12'}/run.nc" in out
     assert ("mean ± s.e., n = 2; chance 10 %" in out) == (":" in animals)
+    found.simulated = False
     cli.main(["run", "split_mnist/class/nothing", "--animals", animals, "--out", "there"])
-    assert "no log" not in capsys.readouterr().out
+    assert "\nlog, simulated earlier: there/run.nc (replaysim describe there)\n" in capsys.readouterr().out
+
+
+def test_console_goes_on_where_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And keeps what it has lived, without being asked to."""
+    monkeypatch.chdir(tmp_path)
+    own, lived = small.protocol(), []
+    plan = (own, small.brain(own), rs.Learning(steps=2, batch=4, rate=1e-3))
+    monkeypatch.setattr(presets, "plan", lambda *_given, **_settings: plan)
+    real = Cohort.learn
+
+    def learn(*given: Any) -> Any:
+        lived.append(1)
+        if len(lived) == 5:  # in the third context
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(Cohort, "learn", learn)
+    ask = ["run", "split_mnist/class/nothing", "--animals", "12", "--workers", "1"]
+    with pytest.raises(SystemExit):
+        cli.main(ask)
+    steps = len(lived) - 1
+    cli.main(ask)
+    assert steps == 4 and len(lived) - 5 == 2, "of the third context alone"
+    first = capsys.readouterr().out
+    cli.main(ask)
+    assert len(lived) == 7 and capsys.readouterr().out == first.replace("log:", "log, simulated earlier:")
 
 
 HOW = ("--precision", "bfloat16", "--threads", "3", "--workers", "2")
 
 
 def test_console_passes_everything_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from replaysim import presets
+    given: dict[str, Any] = {}
 
-    given = {}
+    def plan(preset: presets.Preset, **settings: object) -> tuple[None, None, None]:
+        given.update(settings, name=preset.name)
+        return None, None, None
 
-    def run(name: str, **settings: object) -> None:
-        given.update(settings, name=name)
+    def once(_brain: object, _protocol: object, **settings: object) -> None:
+        given.update(settings)
         raise SettingError("X", "y", 1, "2")
 
-    monkeypatch.setattr(presets, "run", run)
+    monkeypatch.setattr(presets, "plan", plan)
+    monkeypatch.setattr(resumption, "simulate_once", once)
+    name = "split_cifar100/class/si"
     with pytest.raises(SystemExit):
-        cli.main(["run", "a/b/c", "--steps", "7", "--chance", "3", "--early", "x.safetensors", "--animals", "5", *HOW])
-    assert (given["name"], given["steps"], given["chance"], given["developed"]) == (
-        "a/b/c",
-        7,
-        3,
-        Path("x.safetensors"),
-    )
+        cli.main(["run", name, "--steps", "7", "--chance", "3", "--early", "x.safetensors", "--animals", "5", *HOW])
+    assert (given["name"], given["steps"], given["chance"]) == (name, 7, 3)
+    assert given["developed"] == Path("x.safetensors") and given["consolidation"].c > 0
+    assert given["out"] == Path("runs", name, "animals_5_7_steps_life_3_bfloat16_x")
     assert given["animals"] == (5,) and not given["quick"]
     assert (given["precision"], given["threads"], given["workers"]) == ("bfloat16", 3, 2)
     assert "error: X.y" in capsys.readouterr().err

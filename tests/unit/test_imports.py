@@ -114,7 +114,7 @@ ALLOWED = {
     "options": "errors early_areas portions visual_cortex",
     "study_folder": "errors folders provenance",
     "commandline": "allocation errors",
-    "cli": "errors commandline describe presets",
+    "cli": "errors commandline describe presets portions resumption",
     "__main__": "cli",
     "__init__": None,
 }
