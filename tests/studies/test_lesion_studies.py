@@ -241,7 +241,7 @@ def test_lesions_of_the_papers_protocols(stand_in: Path, tmp_path: Path, protoco
 
 
 def test_amount_of_replay(tmp_path: Path) -> None:
-    options = ("--animals", "12:14", "--brain", "both", "--out", str(tmp_path))
+    options = ("--animals", "12:14", "--steps", "3", "--brain", "both", "--out", str(tmp_path))
     done = study("amount_of_replay", *options)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "table.txt").read_text(encoding="utf-8").strip() in done.stdout
@@ -262,8 +262,8 @@ def test_amount_of_replay(tmp_path: Path) -> None:
 
 def test_gates_that_close_everything_are_left_out(tmp_path: Path, stand_in: Path) -> None:
     """Gates that close 0.8 of 10 units close all of them somewhere."""
-    options = ("--protocol", "split-mnist", "--brain", "brain-inspired", "--animals", "12", "--out", str(tmp_path))
-    done = study("amount_of_replay", *options, data=stand_in)
+    options = ("--protocol", "split-mnist", "--brain", "brain-inspired", "--animals", "12", "--steps", "2")
+    done = study("amount_of_replay", *options, "--out", str(tmp_path), data=stand_in)
     assert done.returncode == 0, done.stderr
     assert "not with [10] units, of which gates would close all" in done.stdout
     assert (tmp_path / "amount.png").stat().st_size > 10_000
