@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,6 +54,10 @@ class Adam(torch.optim.Adam):
         self._bounded = [s for value, s in zip(self._synapses, shown, strict=True) if id(value) in stiff]
         super().__init__(shown, lr=rate, betas=(0.9, 0.999), eps=1e-8, fused=fused, capturable=capturable)
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As torch does, but without loading its compiler, which is half of what a process needs to start."""
+        inspect.unwrap(torch.optim.Optimizer.add_param_group)(self, param_group)
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the last gradients."""
         for value in self._synapses:
@@ -63,7 +68,8 @@ class Adam(torch.optim.Adam):
         for value, shown in zip(self._synapses, self.param_groups[0]["params"], strict=True):
             shown.grad = None if value.grad is None else _as_stored(value.grad)
         self._bound()
-        return super().step(closure)
+        with torch.no_grad():
+            return inspect.unwrap(torch.optim.Adam.step)(self, closure)  # likewise
 
     @torch.no_grad()
     def _bound(self) -> None:

@@ -263,6 +263,17 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
     assert loaded(code) == []
 
 
+def test_no_life_loads_the_compiler_of_torch() -> None:
+    """Which its optimisers do, and which would take a third of the time that a process needs to begin."""
+    code = (
+        "import sys; sys.path[:0] = ['tests', '.']\nimport small, replaysim as rs\n"
+        "small.simulate(replay=rs.GenerativeReplay(), consolidation=rs.SynapticIntelligence(c=1.0))\n"
+        "print('torch.optim.adam' in sys.modules, [m for m in sys.modules if m.startswith('torch._dynamo')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[-2] == "True []"
+
+
 def test_import_is_quick() -> None:
     def seconds(code: str) -> float:
         times = []
