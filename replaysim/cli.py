@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--device", default="cpu", help="cpu, cuda, mps or auto (default: cpu)")
     run.add_argument("--out", type=Path, help="folder for the log (default: of the name of the arm, in runs/)")
-    run.add_argument("--overwrite", action="store_true", help="simulate again what that folder holds")
+    run.add_argument(
+        "--overwrite", action="store_true", help="replace a log in that folder, even one of other settings"
+    )
     run.add_argument("--workers", type=int, help="processes on a CPU (default: cores / threads)")
     run.add_argument("--threads", type=int, default=1, help="CPU threads of each process (default: 1)")
     run.add_argument("--steps", type=int, help="steps per context instead of the paper's")
@@ -105,14 +109,15 @@ def _run(given: argparse.Namespace) -> None:
         return
     if given.preset is None:
         raise SettingError("replaysim run", "preset", None, "one of the names that `replaysim run --list` shows")
-    preset, out = presets.get(given.preset), given.out or _folder(given)
+    seeds = tuple(sorted(given.animals))  # the same log in whatever order they are asked for
+    preset, out = presets.get(given.preset), given.out or _folder(given, seeds)
     protocol, brain, learning = presets.plan(
         preset, quick=given.quick, steps=given.steps, contexts=given.contexts, developed=given.early
     )
     result = simulate_once(
         brain,
         protocol,
-        animals=given.animals,
+        animals=seeds,
         out=out,
         overwrite=given.overwrite,
         learning=learning,
@@ -130,15 +135,20 @@ def _run(given: argparse.Namespace) -> None:
     spread, words = (f" ± {100 * error:.2f}", "mean ± s.e., n") if n > 1 else ("", "n")
     guessing = 100 * chance_level(result.log)
     print(f"{given.preset}: final accuracy {100 * mean:.2f}{spread} % ({words} = {n:.0f}; chance {guessing:g} %)")
-    print(f"{'log' if result.simulated else 'log, simulated earlier'}: {out / 'run.nc'} (replaysim describe {out})")
+    whence, show = "" if result.simulated else ", simulated earlier", shlex.join(["replaysim", "describe", str(out)])
+    print(f"log{whence}: {out / 'run.nc'} ({show})")
 
 
-def _folder(given: argparse.Namespace) -> Path:
+def _folder(given: argparse.Namespace, seeds: tuple[int, ...]) -> Path:
     """Where a log is kept if nobody says: ``runs/split_mnist/class/si/animals_12-21``, with all that was asked for."""
     from .portions import label
 
-    asked = [label(given.animals)]
-    asked += [f"{value}_{name}" for name in ("steps", "contexts") if (value := getattr(given, name)) is not None]
+    animals = label(seeds)
+    if len(animals) > 60:  # file systems bear 255 bytes in all
+        which = hashlib.sha256(animals.encode()).hexdigest()[:8]
+        animals = f"animals_{len(seeds)}_of_{seeds[0]}-{seeds[-1]}_{which}"
+    asked = [animals]
+    asked += [f"{name}_{value}" for name in ("steps", "contexts") if (value := getattr(given, name)) is not None]
     asked += [f"life_{given.chance}"] * bool(given.chance) + [given.precision] * (given.precision != "float32")
     asked += [] if given.early is None else [given.early.stem]
     asked += ["quick"] * given.quick

@@ -37,6 +37,9 @@ class Adam(torch.optim.Adam):
     the second moment is infinite from :math:`|g| \approx 5.8 \cdot 10^{20}` on, and the synapse stands still for good.
     The fused optimiser of CUDA takes the difference of two squares, which are infinite from :math:`1.8 \cdot 10^{19}`
     on, so that of ``bounded`` synapses it gets no more than it can square; the rest of the moments is added beside it.
+
+    What torch wraps around two of its methods, for its compiler alone, is left out: it would load the compiler. Hooks
+    of steps are run as ever.
     """
 
     def __init__(

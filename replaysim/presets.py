@@ -204,7 +204,9 @@ def listing(prefix: str = "") -> str:
             lines += ["", f"  [{source}]"]
             own = [one for one in members if one.source == source]
             lines += [f"  {one.name.rpartition('/')[2]:{wide}s} {one.about}" for one in own]
-    example = f"to try one: replaysim run {found[0]} --animals 12:13 --quick   (--out FOLDER keeps its log)"
+    example = (
+        f"to try one: replaysim run {found[0]} --animals 12:13 --quick   (its log is kept in runs/, or in --out FOLDER)"
+    )
     return "\n".join([*lines[1:], "", example])
 
 

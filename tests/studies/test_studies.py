@@ -172,6 +172,12 @@ def test_speed_prints_its_table() -> None:
     )
 
 
+@pytest.mark.slow
+def test_workers_are_timed_against_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "studies")
+    assert importlib.import_module("speed").gain(2, 1, 1, 2) > 0
+
+
 def test_a_step_in_bfloat16_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "studies")
     speed = importlib.import_module("speed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,6 +84,7 @@ def test_console_lists_presets(capsys: pytest.CaptureFixture[str]) -> None:
     lines = out.splitlines()
     for group in ("split_mnist/class", "permuted_mnist/domain", "split_cifar100/task"):
         assert sum(line.startswith(f"{group}/   ") for line in lines) == 1, "settings that arms share stand above them"
+    assert lines[-1].endswith("(its log is kept in runs/, or in --out FOLDER)")
     assert "lambda = 1e+09" in out and "5000 steps per context, batch 256, rate 0.0001" in out
     assert max(map(len, lines)) < 180 and len(lines) < 220
     assert sum(line.startswith("  without_") for line in lines) == 4 + 2 + 7 + 5, "with slips"
@@ -115,6 +117,14 @@ def test_console_says_what_came_out(
     assert "\nlog, simulated earlier: there/run.nc (replaysim describe there)\n" in capsys.readouterr().out
 
 
+def test_a_folder_for_any_animals() -> None:
+    seeds = tuple(range(10, 210, 2))
+    given = cli.parser().parse_args(["run", "a/b/c", "--contexts", "3"])
+    others = [cli._folder(given, seeds), cli._folder(given, (*seeds[:50], 111, *seeds[51:]))]
+    assert all(re.fullmatch(r"animals_100_of_10-208_[0-9a-f]{8}_contexts_3", folder.name) for folder in others)
+    assert others[0] != others[1] and others[0].parent == Path("runs/a/b/c")
+
+
 def test_console_goes_on_where_it_was_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,7 +153,8 @@ def test_console_goes_on_where_it_was_stopped(
     assert len(lived) == 7 and capsys.readouterr().out == first.replace("log:", "log, simulated earlier:")
 
 
-HOW = ("--precision", "bfloat16", "--threads", "3", "--workers", "2")
+HOW = ("--precision", "bfloat16", "--threads", "3", "--workers", "2", "--device", "auto", "--quick", "--overwrite")
+HOW += ("--animals", "6,5")
 
 
 def test_console_passes_everything_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,11 +172,12 @@ def test_console_passes_everything_on(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr(resumption, "simulate_once", once)
     name = "split_cifar100/class/si"
     with pytest.raises(SystemExit):
-        cli.main(["run", name, "--steps", "7", "--chance", "3", "--early", "x.safetensors", "--animals", "5", *HOW])
+        cli.main(["run", name, "--steps", "7", "--chance", "3", "--early", "x.safetensors", *HOW])
     assert (given["name"], given["steps"], given["chance"]) == (name, 7, 3)
     assert given["developed"] == Path("x.safetensors") and given["consolidation"].c > 0
-    assert given["out"] == Path("runs", name, "animals_5_7_steps_life_3_bfloat16_x")
-    assert given["animals"] == (5,) and not given["quick"]
+    assert given["out"] == Path("runs", name, "animals_5-6_steps_7_life_3_bfloat16_x_quick")
+    assert given["animals"] == (5, 6) and given["quick"] and given["overwrite"] and given["checkpoints"]
+    assert (given["label"], given["device"], given["contexts"]) == (name, "auto", None)
     assert (given["precision"], given["threads"], given["workers"]) == ("bfloat16", 3, 2)
     assert "error: X.y" in capsys.readouterr().err
 
