@@ -19,6 +19,28 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"replaysim {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="{run,describe,report}")
+    _add_run(commands)
+    show = commands.add_parser("describe", help="settings, sizes and accuracy of a log", description="Summarise a log.")
+    show.add_argument("log", type=Path, help="a run.nc, or the folder of a run")
+    page = commands.add_parser(
+        "report",
+        help="one HTML page about one or several logs",
+        description="Write one self-contained HTML page: settings, behaviour, geometry and replay of logs.",
+    )
+    page.add_argument(
+        "log",
+        type=Path,
+        nargs="+",
+        help="run.nc files, folders of runs, or the folder of a study; several logs are compared",
+    )
+    page.add_argument("--out", type=Path, default=Path("report.html"), help="file to write (default: report.html)")
+    page.add_argument("--device", default="auto", help="where to compute: cpu, cuda or auto (default: auto)")
+    page.add_argument("--overwrite", action="store_true", help="replace an earlier file")
+    return top
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """``replaysim run``."""
     run = commands.add_parser(
         "run",
         help="simulate one of the paper's arms",
@@ -59,23 +81,6 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--early", type=Path, metavar="FILE", help="early areas instead of those that come with replaysim")
     run.add_argument("--quick", action="store_true", help="a few steps only, to see that everything works")
-    show = commands.add_parser("describe", help="settings, sizes and accuracy of a log", description="Summarise a log.")
-    show.add_argument("log", type=Path, help="a run.nc, or the folder of a run")
-    page = commands.add_parser(
-        "report",
-        help="one HTML page about one or several logs",
-        description="Write one self-contained HTML page: settings, behaviour, geometry and replay of logs.",
-    )
-    page.add_argument(
-        "log",
-        type=Path,
-        nargs="+",
-        help="run.nc files, folders of runs, or the folder of a study; several logs are compared",
-    )
-    page.add_argument("--out", type=Path, default=Path("report.html"), help="file to write (default: report.html)")
-    page.add_argument("--device", default="auto", help="where to compute: cpu, cuda or auto (default: auto)")
-    page.add_argument("--overwrite", action="store_true", help="replace an earlier file")
-    return top
 
 
 def main(argv: Sequence[str] | None = None) -> None:

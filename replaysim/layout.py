@@ -58,7 +58,7 @@ class Adam(torch.optim.Adam):
         super().__init__(shown, lr=rate, betas=(0.9, 0.999), eps=1e-8, fused=fused, capturable=capturable)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As torch does, but without loading its compiler, which is half of what a process needs to start."""
+        """As torch does, but without loading its compiler, which takes seconds and is not used."""
         inspect.unwrap(torch.optim.Optimizer.add_param_group)(self, param_group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:

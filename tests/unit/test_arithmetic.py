@@ -23,7 +23,7 @@ LIVES = """
 import json, os, sys, traceback
 from dataclasses import dataclass
 sys.path[:0] = ["tests", "."]
-import torch, xarray, netCDF4, torch._dynamo
+import torch, xarray, netCDF4
 import replaysim as rs
 import replaysim.simulation
 import small

@@ -264,7 +264,7 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
 
 
 def test_no_life_loads_the_compiler_of_torch() -> None:
-    """Which its optimisers do, and which would take a third of the time that a process needs to begin."""
+    """As its optimisers do, seconds before the first step."""
     code = (
         "import sys; sys.path[:0] = ['tests', '.']\nimport small, replaysim as rs\n"
         "small.simulate(replay=rs.GenerativeReplay(), consolidation=rs.SynapticIntelligence(c=1.0))\n"

@@ -159,9 +159,8 @@ def test_a_worker_whose_simulation_was_killed_stops(tmp_path: Path, monkeypatch:
         for _ in range(3):
             progress(10)
             lived.append(10)
-            monkeypatch.setattr(
-                os, "getppid", lambda: -1
-            )  # the parent is no more; where tests run, it can be process 1
+            # as when the parent is no more; not 1, which the parent of the tests can be (in a container)
+            monkeypatch.setattr(os, "getppid", lambda: -1)
 
     monkeypatch.setattr(crew, "live_chunk", live_chunk)
     given: Any = (None, (12, 13), None, counters, 1, False, 1)
