@@ -1,7 +1,8 @@
 """One look at one or several logs: a self-contained HTML page with settings, behaviour, geometry and replay.
 
 What a log does not hold is left out, and the page says what to record for it. Logs are compared as conditions: the name
-of a condition is the label of its simulation, or its folder.
+of a condition is the label of its simulation, or its folder. Logs of the same settings and other animals are one
+condition.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from replaysim.errors import LogError
-from replaysim.log import logs_in, open_log
+from replaysim.log import conditions_among, join_logs, logs_in, open_log
 
 from . import readings
 from .devices import automatic, choose_device
@@ -81,7 +82,7 @@ def write_report(
     logs = [open_log(path, load=False) for path in paths]
     try:
         with automatic(device):
-            text = report(dict(zip(names(logs, paths), logs, strict=True)))
+            text = report(conditions(logs, paths))
     finally:
         for log in logs:
             log.close()
@@ -99,13 +100,27 @@ def _files(log: Path) -> set[Path]:
     return {path.resolve() for path in (log.rglob("*.nc") if log.is_dir() else [log])}
 
 
+def conditions(logs: Sequence[xr.DataTree], paths: Sequence[str | os.PathLike[str]]) -> dict[str, list[xr.DataTree]]:
+    """The logs of every condition by its name; several where some animals lived after others, or elsewhere."""
+    groups = conditions_among(logs)
+    folders = [_folder([paths[i] for i in group]) for group in groups]
+    named = names([logs[group[0]] for group in groups], folders)
+    return {name: [logs[i] for i in group] for name, group in zip(named, groups, strict=True)}
+
+
+def _folder(paths: Sequence[str | os.PathLike[str]]) -> Path:
+    """The folder of a log, or the one in which all folders of a condition are."""
+    places = [Path(path).resolve() for path in paths]
+    folders = [place.parent if place.suffix == ".nc" else place for place in places]
+    return folders[0] if len(folders) == 1 else Path(os.path.commonpath(folders))
+
+
 def names(logs: Sequence[xr.DataTree], paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     """A name for every log: the label of its simulation, else its folder; both where labels repeat."""
     found: list[str] = []
     labels = [str(_parsed(log.attrs.get("config_json")).get("label") or "") for log in logs]
     for label, path in zip(labels, paths, strict=True):
-        place = Path(path).resolve()
-        folder = place.parent if place.suffix == ".nc" else place
+        folder = _folder([path])
         name = label or folder.name
         if labels.count(label) > 1:
             name = ", ".join(filter(None, [label, f"{folder.parent.name}/{folder.name}"]))
@@ -114,22 +129,26 @@ def names(logs: Sequence[xr.DataTree], paths: Sequence[str | os.PathLike[str]]) 
     return found
 
 
-def report(logs: Mapping[str, xr.DataTree]) -> str:
+def report(lives: Mapping[str, xr.DataTree | Sequence[xr.DataTree]]) -> str:
     """The page as text.
 
     Parameters
     ----------
-    logs
-        Condition to log, as :func:`~replaysim.open_log` gives it.
+    lives
+        Condition to log, as :func:`~replaysim.open_log` gives it, or to several that hold some of its animals each.
     """
-    if not logs:
+    if not lives:
         raise LogError("report: give at least one log")
+    parts = {name: [given] if isinstance(given, xr.DataTree) else list(given) for name, given in lives.items()}
+    logs = {name: some[0] if len(some) == 1 else join_logs(some) for name, some in parts.items()}
     first = next(iter(logs.values()))
     title = str(first.attrs.get("title", "log")) if len(logs) == 1 else f"{len(logs)} conditions: {', '.join(logs)}"
     behind = {name: readings.lagging(log) for name, log in logs.items()}
     whole = {name: readings.without(log, [*readings.faulty(log), *behind[name]]) for name, log in logs.items()}
-    page = Page(f"replaysim report – {title}", f"Made by replaysim from {len(logs)} log{'s' * (len(logs) > 1)}.")
-    _overview(page, logs)
+    many = sum(map(len, parts.values()))
+    page = Page(f"replaysim report – {title}", f"Made by replaysim from {many} log{'s' * (many > 1)}.")
+    _overview(page, parts)
+    _settings(page, logs)
     for name, log in logs.items():
         if faults := readings.faulty(log):
             animals = ", ".join(map(str, faults))
@@ -174,11 +193,12 @@ def _named(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _overview(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
-    """Provenance of every log, and settings side by side: those that differ first."""
+def _overview(page: Page, parts: Mapping[str, Sequence[xr.DataTree]]) -> None:
+    """Provenance of every log."""
     page.section("Simulations")
     rows = []
-    for name, log in logs.items():
+    every = [(name, log) for name, some in parts.items() for log in some]
+    for name, log in every:
         versions, hardware = _parsed(log.attrs.get("software_versions")), _parsed(log.attrs.get("hardware"))
         seeds = np.atleast_1d(log.attrs.get("seeds", [])).astype(int).tolist()
         animals = f"{len(seeds)} ({seeds[0]}–{seeds[-1]})" if seeds else ""
@@ -190,14 +210,16 @@ def _overview(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
         created = str(log.attrs.get("date_created", ""))
         rows.append([name, status, animals, created, software, f"{commit}{dirty}", where])
     page.table(["condition", "status", "animals (seeds)", "begun", "software", "commit", "device"], rows)
-    commands = {name: str(log.attrs["command"]) for name, log in logs.items() if log.attrs.get("command")}
+    if joined := [name for name, some in parts.items() if len(some) > 1]:
+        page.say(f"Logs of the same settings and other animals are one condition: {', '.join(joined)}.", note=True)
+    commands = list(dict.fromkeys((name, str(log.attrs["command"])) for name, log in every if log.attrs.get("command")))
     if commands:
         page.heading("Commands")
-        page.table(["condition", "command"], [[name, text] for name, text in commands.items()])
-    _settings(page, logs)
+        page.table(["condition", "command"], [list(one) for one in commands])
 
 
 def _settings(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
+    """Settings side by side: those that differ first."""
     flat = {name: _flat(_parsed(log.attrs.get("config_json"))) for name, log in logs.items()}
     keys = list(dict.fromkeys(key for rows in flat.values() for key in rows if key not in ("label",)))
     table = {key: [rows.get(key, "–") for rows in flat.values()] for key in keys}

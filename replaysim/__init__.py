@@ -51,6 +51,7 @@ _WHERE = {
     "brain_inspired": "brains",
     "classifier": "brains",
     "generative_pair": "brains",
+    "join_logs": "joining",
     "load_brain": "brain_files",
     "open_log": "log",
     "save_brain": "brain_files",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from .elastic import ElasticWeightConsolidation, OnlineElasticWeightConsolidation
     from .errors import DataError, LogError, MissingDataError, ReplaysimError, SettingError
     from .gating import Gating
+    from .joining import join_logs
     from .learning import Learning
     from .log import open_log
     from .permuted import PermutedMNIST, PermutedProtocol

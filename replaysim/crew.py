@@ -117,8 +117,14 @@ class Crew:
         total = steps * sum(len(chunk) for chunk in self.chunks)
         with tqdm(total=total, desc=label, unit="step", disable=not progress, smoothing=0.1, dynamic_ncols=True) as bar:
 
-            def step(n: int) -> None:
-                bar.update(n)
+            def step(n: int, /, *, skipped: bool = False) -> None:
+                if skipped and not bar.disable:  # the rate, and the time that is left, are of what is lived now
+                    bar.initial += n
+                    bar.last_print_n += n
+                    bar.n += n
+                    bar.refresh()
+                else:
+                    bar.update(n)
 
             if self.processes == 1 or len(self.chunks) == 1:
                 with torch_threads(self.threads):
@@ -128,14 +134,17 @@ class Crew:
         return [outcome for outcome, _ in results], [pieces for _, pieces in results]
 
     def _chunk(self, chunk: tuple[int, ...], update: Progress) -> tuple[Outcome, dict[str, Piece]]:
-        return live_chunk(self.condition, chunk, self.folder, lambda n: update(n * len(chunk)), self.checkpoints)
+        def progress(steps: int, /, *, skipped: bool = False) -> None:
+            update(steps * len(chunk), skipped=skipped)
+
+        return live_chunk(self.condition, chunk, self.folder, progress, self.checkpoints)
 
     def _spread(self, update: Progress) -> list[tuple[Outcome, dict[str, Piece]]]:
         from joblib import Parallel, delayed, parallel_config
 
         with tempfile.TemporaryDirectory(prefix="replaysim-", ignore_cleanup_errors=True) as shared:
             counters = Path(shared) / "steps.npy"
-            np.save(counters, np.zeros(len(self.chunks), dtype=np.int64))
+            np.save(counters, np.zeros((2, len(self.chunks)), dtype=np.int64))  # lived now, skipped
             crew = parallel_config("loky", n_jobs=self.processes, inner_max_num_threads=self.threads)
             with crew, _watch(counters, update):
                 return Parallel(batch_size=1, pre_dispatch="all", max_nbytes="1M", mmap_mode="r")(
@@ -192,9 +201,9 @@ def _in_worker(
     torch.set_num_threads(threads)
     counts = np.load(counters, mmap_mode="r+")
 
-    def progress(steps: int) -> None:
+    def progress(steps: int, /, *, skipped: bool = False) -> None:
         _check_wanted(master)
-        counts[number] += steps * len(chunk)
+        counts[int(skipped), number] += steps * len(chunk)
 
     return live_chunk(condition, chunk, folder, progress, checkpoints)
 
@@ -210,14 +219,13 @@ def _watch(counters: Path, update: Progress) -> Iterator[None]:
     """Pass what the workers count on to the progress bar, until the block ends."""
     done = threading.Event()
     counts = np.load(counters, mmap_mode="r")
-    seen = 0
+    seen = [0, 0]
 
     def look() -> None:
-        nonlocal seen
-        now = int(counts.sum())
-        if now > seen:
-            update(now - seen)
-            seen = now
+        for skipped, now in enumerate(counts.sum(axis=1).tolist()):
+            if now > seen[skipped]:
+                update(now - seen[skipped], skipped=bool(skipped))
+                seen[skipped] = now
 
     def keep_looking() -> None:
         while not done.wait(_LOOK_EVERY):

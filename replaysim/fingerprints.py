@@ -24,14 +24,11 @@ from .cortex import AbstractCortex, OwnCortex
 from .early_areas import checksum, shipped
 from .hippocampus import StandAlonePlan
 from .own_cortex import same, unregistered
+from .sameness import EARLY, FILES
 from .stimuli import StimulusSet
 from .visual_cortex import NAIVE, VisualPlan
 
 _KNOWN: WeakKeyDictionary[StimulusSet, str] = WeakKeyDictionary()
-EARLY = {"early_synapses": ("cortex",), "hippocampal_early_synapses": ("hippocampus", "areas")}
-"""Entries for early areas, and where in the description of a brain their file is named (``developed``)."""
-FILES = {"early_synapses": "early_areas", "hippocampal_early_synapses": "hippocampal_early_areas"}
-"""Entries for the files themselves, all that logs of earlier versions have."""
 
 
 def fingerprints(brain: BrainPlan, stimuli: StimulusSet, policy: Sequence[Sequence[float]] = ()) -> dict[str, str]:

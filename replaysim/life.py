@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -32,7 +31,14 @@ from .replay import ExactReplay, ReplayMechanism, priorities
 from .steps import Encounter, update
 from .storage import Storage
 
-Progress = Callable[[int], None]
+
+class Progress(Protocol):
+    """Hears of finished steps now and then; of those that are not lived now, as ``skipped``."""
+
+    def __call__(self, steps: int, /, *, skipped: bool = False) -> None:
+        """So many steps more are over."""
+
+
 _REPORT_EVERY = 10  # steps between two words on the progress
 
 
@@ -107,7 +113,7 @@ def live(
     write
         Takes finished pieces of the log.
     progress
-        Called with a number of finished steps now and then.
+        Called with a number of finished steps now and then; ``skipped=True`` says that nobody lived them now.
     checkpoint
         Where the animals are kept after every context, and taken from if they have lived before.
     """
@@ -136,13 +142,13 @@ def live(
     over = 0 if checkpoint is None else checkpoint.resume(cohort, recording)
     if over:
         rounds.resume(over)
-        progress(learning.steps * over)
+        progress(learning.steps * over, skipped=True)
     else:
         recording.naive()
     for context in range(over, protocol.n_contexts):
         if condition.experience == "last" and context + 1 < protocol.n_contexts:
             recording.pass_over(context + 1)
-            progress(learning.steps)
+            progress(learning.steps, skipped=True)
             continue
         if learning.reinitialise and context:
             reinitialise(cohort, own, context)

@@ -13,6 +13,7 @@ import xarray as xr
 
 from .attributes import check_attributes, encode_attributes
 from .folders import RUN, folder_named, holds_log, logs_below
+from .joining import conditions_among, join_logs
 from .netcdf import Chunks, read, write_atomically
 from .pieces import Piece, assemble
 from .provenance import settings_of
@@ -27,8 +28,10 @@ __all__ = [
     "RunFolder",
     "assemble",
     "check_attributes",
+    "conditions_among",
     "encode_attributes",
     "folder_named",
+    "join_logs",
     "logs_in",
     "open_log",
     "settings_of",

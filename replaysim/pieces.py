@@ -81,11 +81,16 @@ def assemble(parts: Iterable[Mapping[str, Piece]], attrs: Mapping[str, object]) 
     LogError
         If two chunks hold the same animal, or differ in something that all animals share.
     """
+    return assemble_trees(([as_tree(name, part[name]) for name in sorted(part)] for part in parts), attrs)
+
+
+def assemble_trees(parts: Iterable[Iterable[xr.DataTree]], attrs: Mapping[str, object]) -> xr.DataTree:
+    """The same from trees whose groups have their place in the log, some of every chunk of animals."""
     found: dict[str, list[xr.Dataset]] = {}
     owner: dict[int, int] = {}
     for number, part in enumerate(parts):
-        for name in sorted(part):
-            for node in as_tree(name, part[name]).subtree:
+        for tree in part:
+            for node in tree.subtree:
                 dataset = _read_alone(node)
                 if node.path != "/" and dataset.variables:
                     found.setdefault(node.path, []).append(dataset)

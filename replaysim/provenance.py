@@ -156,16 +156,13 @@ def provenance(
     """
     settings = config_attributes(config)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    scenario = str(config.get("scenario", "unknown"))
-    protocol = config.get("protocol")
-    name = str(protocol.get("name", "a protocol")) if isinstance(protocol, Mapping) else "a protocol"
-    label = str(config.get("label") or "simulation")
+    name, scenario = _world(config)
     line = command_line(command)
     commit, dirty = loaded_code()
     known = versions()
     return {
         "Conventions": CONVENTIONS,
-        "title": f"{label}: {name}, {scenario} scenario, {len(animals)} animals",
+        "title": title_of(config, len(animals)),
         "summary": _SUMMARY.format(protocol=name, scenario=scenario),
         "id": f"replaysim-{settings['config_sha256'][:12]}-{now}",
         "source": f"replaysim {__version__}: simulation of brain-inspired replay",
@@ -184,6 +181,19 @@ def provenance(
         "scenario": scenario,
         "status": "running",
     }
+
+
+def title_of(config: Mapping[str, Any], animals: int) -> str:
+    """Title of a log of so many animals."""
+    name, scenario = _world(config)
+    return f"{config.get('label') or 'simulation'}: {name}, {scenario} scenario, {animals} animals"
+
+
+def _world(config: Mapping[str, Any]) -> tuple[str, str]:
+    """Names of protocol and scenario."""
+    protocol = config.get("protocol")
+    name = str(protocol.get("name", "a protocol")) if isinstance(protocol, Mapping) else "a protocol"
+    return name, str(config.get("scenario", "unknown"))
 
 
 def command_line(command: str | Sequence[str] | None = None) -> str:

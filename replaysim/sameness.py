@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from .errors import LogError
-from .fingerprints import EARLY, FILES
 
+EARLY = {"early_synapses": ("cortex",), "hippocampal_early_synapses": ("hippocampus", "areas")}
+"""Entries for early areas, and where in the description of a brain their file is named (``developed``)."""
+FILES = {"early_synapses": "early_areas", "hippocampal_early_synapses": "hippocampal_early_areas"}
+"""Entries for the files themselves, all that logs of earlier versions have."""
 _MAY_LACK = ("computation", "sha256")  # of a configuration: compared where both say something
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+import tqdm
 import xarray as xr
 from lives import LEARNING, LIVES, electrodes, same
 
@@ -60,7 +62,7 @@ def life(own: Condition, checkpoint: Checkpoint | None, *, stop: int | None = No
     pieces: dict[str, Piece] = {}
     over = [0]
 
-    def progress(steps: int) -> None:
+    def progress(steps: int, /, *, skipped: bool = False) -> None:
         over[0] += steps
         if stop is not None and over[0] >= stop:
             raise Stopped
@@ -251,7 +253,7 @@ def test_a_life_that_goes_on_elsewhere_says_so(tmp_path: Path, monkeypatch: pyte
 
 def test_a_worker_has_its_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counters, before, me = tmp_path / "steps.npy", torch.get_num_threads(), os.getpid()
-    np.save(counters, np.zeros(1, dtype=np.int64))
+    np.save(counters, np.zeros((2, 1), dtype=np.int64))
     monkeypatch.setattr(crew, "live_chunk", lambda *given: torch.get_num_threads())
     try:
         assert [crew._in_worker(condition("joint"), (12,), None, counters, 0, False, n, me) for n in (2, 1)] == [2, 1]
@@ -318,3 +320,32 @@ def test_simulate_once_goes_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     assert once.simulated and not begun
     xr.testing.assert_identical(once.log["learning"].to_dataset(), simulate(None).log["learning"].to_dataset())
+
+
+class Bar(tqdm.tqdm):
+    """A progress bar that stays."""
+
+    made: ClassVar[list[Bar]] = []
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **{**settings, "file": io.StringIO(), "mininterval": 0})
+        self.made.append(self)
+
+
+def test_the_bar_knows_what_was_lived_earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three animals, one context of three is over: else the time that is left would seem short."""
+    out = tmp_path / "run"
+    interrupt(out, monkeypatch, 1)
+    monkeypatch.setattr(tqdm, "tqdm", Bar)
+    monkeypatch.setattr(Bar, "made", [])
+    simulate(out, progress=True)
+    (bar,) = Bar.made
+    assert (bar.initial, bar.n) == (LEARNING.steps * 3, LEARNING.steps * 9) and bar.total == bar.n
+
+
+def test_workers_count_what_was_lived_earlier(tmp_path: Path) -> None:
+    counters, heard = tmp_path / "steps.npy", []
+    np.save(counters, np.array([[5, 0], [100, 30]]))
+    with crew._watch(counters, lambda n, /, *, skipped=False: heard.append((n, skipped))):
+        pass
+    assert heard == [(5, False), (130, True)]

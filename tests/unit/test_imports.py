@@ -88,7 +88,7 @@ ALLOWED = {
     "folders": "errors netcdf",
     "history": "",
     "run_folder": "errors attributes schema folders history netcdf pieces provenance",
-    "log": "attributes schema folders netcdf pieces provenance run_folder",
+    "log": "attributes schema folders joining netcdf pieces provenance run_folder",
     "describe": "errors log schema",
     "crew": "allocation errors checkpoints life log recording",
     "own_cortex": "errors brain brain_files cohort cortex",
@@ -96,8 +96,10 @@ ALLOWED = {
     "products visual_cortex elastic shells",
     "preparation": "errors rng abstract_protocol protocol cortex visual_cortex early_activity pathways brain replay "
     "learning consolidation experience recorder observation life products rehearsal standing",
-    "fingerprints": "arithmetic brain cortex early_areas hippocampus own_cortex stimuli tensor_files visual_cortex",
-    "sameness": "errors fingerprints",
+    "fingerprints": "arithmetic brain cortex early_areas hippocampus own_cortex sameness stimuli tensor_files "
+    "visual_cortex",
+    "sameness": "errors",
+    "joining": "errors pieces provenance sameness",
     "simulation": "errors protocol brain replay learning consolidation recorder life locks provenance log crew "
     "brain_files fingerprints history preparation sameness",
     "arms": "brain brains consolidation context_gating learning permuted protocol replay elastic",

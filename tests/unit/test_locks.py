@@ -152,7 +152,7 @@ def test_drafts_have_names_of_their_own(tmp_path: Path) -> None:
 
 def test_a_worker_whose_simulation_was_killed_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counters = tmp_path / "steps.npy"
-    np.save(counters, np.zeros(2, dtype=np.int64))
+    np.save(counters, np.zeros((2, 2), dtype=np.int64))
     lived = []
 
     def live_chunk(_condition: Any, _chunk: Any, _folder: Any, progress: Any, _checkpoints: bool) -> None:
@@ -167,7 +167,7 @@ def test_a_worker_whose_simulation_was_killed_stops(tmp_path: Path, monkeypatch:
     for _ in range(2):  # nor does it begin with the next chunk that it finds
         with pytest.raises(LogError, match=r"the simulation for which this worker computes .* has ended"):
             crew._in_worker(*given, os.getppid() if not lived else 2**30)
-    assert lived == [10] and np.load(counters).tolist() == [0, 20]
+    assert lived == [10] and np.load(counters).tolist() == [[0, 20], [0, 0]]
     crew._in_worker(*given, os.getpid())  # where the work is done in the process of the simulation itself
     assert sum(lived) == 40
 

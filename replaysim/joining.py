@@ -1,0 +1,125 @@
+"""Joining: one log of all animals of a condition that were simulated a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .errors import LogError
+from .pieces import assemble_trees
+from .provenance import config_attributes, settings_of, title_of
+from .sameness import differences
+
+
+def join_logs(logs: Iterable[xr.DataTree]) -> xr.DataTree:
+    """One log of all animals of one condition, from logs of some animals each.
+
+    A life does not depend on who lives beside it, so that cohorts of one condition may be simulated one after the
+    other, or on several machines, and analysed as one.
+
+    Parameters
+    ----------
+    logs
+        As :func:`~replaysim.open_log` gives them, of the same settings but for the animals; finished or not.
+
+    Returns
+    -------
+    xarray.DataTree
+        Loaded, animals sorted; where one log has not come as far as others, floating numbers are NaN and whole numbers
+        -1. At its root, ``seeds`` and ``config_json`` name all animals and ``history`` has the lines of all logs; what
+        else says how it was made (commit, hardware, command) is that of the log that was begun first. ``status`` is
+        ``"complete"`` where all are.
+
+    Raises
+    ------
+    LogError
+        If there is none, settings differ, or an animal is in two of them.
+
+    Examples
+    --------
+    >>> from replaysim.log import logs_in
+    >>> log = rs.join_logs(rs.open_log(one) for one in logs_in("runs/my_arm"))  # doctest: +SKIP
+    """
+    found = sorted(logs, key=lambda log: str(log.attrs.get("date_created", "")))
+    if not found:
+        raise LogError("join_logs: give at least one log")
+    for number, log in enumerate(found[1:], 2):
+        if other := _differences(found[0], log):
+            raise LogError(
+                f"join_logs: log {number} of {len(found)} (animals {', '.join(map(str, _animals(log)))}) has other "
+                f"settings than log 1 ({'; '.join(other[:3])}); only animals of one condition make one log"
+            )
+    return assemble_trees(([log] for log in found), _attributes(found))
+
+
+def conditions_among(logs: Sequence[xr.DataTree]) -> list[list[int]]:
+    """Which logs can be joined, as lists of their numbers from 0: same settings, other animals.
+
+    A log that does not know its own settings stands alone.
+    """
+    found: list[list[int]] = []
+    for number, log in enumerate(logs):
+        for group in found:
+            members = [logs[i] for i in group]
+            strangers = not {animal for one in members for animal in _animals(one)} & set(_animals(log))
+            if strangers and _known(members[0]) and _known(log) and not _differences(members[0], log):
+                group.append(number)
+                break
+        else:
+            found.append([number])
+    return found
+
+
+def _known(log: xr.DataTree) -> bool:
+    try:
+        settings_of(log.attrs, "log")
+    except LogError:
+        return False
+    return True
+
+
+def _settings(log: xr.DataTree) -> dict[str, Any]:
+    return settings_of(log.attrs, f"the log of animals {_animals(log)}")
+
+
+def _animals(log: xr.DataTree) -> list[int]:
+    return [int(seed) for seed in np.atleast_1d(log.attrs.get("seeds", []))]
+
+
+def _differences(one: xr.DataTree, other: xr.DataTree) -> list[str]:
+    first, second = ({n: v for n, v in _settings(log).items() if n != "animals"} for log in (one, other))
+    return differences(second, first)
+
+
+def _attributes(logs: Sequence[xr.DataTree]) -> dict[str, Any]:
+    """Attributes of the root of logs that are one; the first was begun first."""
+    animals = sorted(animal for log in logs for animal in _animals(log))
+    configs = [_settings(log) for log in logs]
+    config = configs[0] | {"animals": animals}
+    computed = [c["computation"] for c in configs if isinstance(c.get("computation"), Mapping)]
+    if len(computed) == len(logs):
+        chunks = [chunk for one in computed for chunk in one.get("chunks", [])]
+        config["computation"] = {**computed[0], "chunks": chunks}
+    attrs = {str(name): value for name, value in logs[0].attrs.items()} | config_attributes(config)
+    lines = [line for log in logs for line in str(log.attrs.get("history", "")).splitlines()]
+    attrs |= {
+        "title": title_of(config, len(animals)),
+        "id": f"replaysim-{attrs['config_sha256'][:12]}-{attrs.get('date_created', '')}",
+        "history": "\n".join(sorted(lines)),  # a line begins with its date
+        "seeds": animals,
+    }
+    if changed := [str(log.attrs["date_modified"]) for log in logs if "date_modified" in log.attrs]:
+        attrs["date_modified"] = max(changed)
+    return attrs | _fate(logs, animals)
+
+
+def _fate(logs: Sequence[xr.DataTree], animals: Sequence[int]) -> dict[str, Any]:
+    """How far they came: complete where all are, and somebody is alive."""
+    for log in logs:
+        if log.attrs.get("status") == "running" or "status_reason" in log.attrs:
+            return {n: log.attrs[n] for n in ("status", "status_reason") if n in log.attrs}
+    dead = [int(one) for log in logs for one in np.atleast_1d(log.attrs.get("animals_with_faults", -1)) if one >= 0]
+    return {"status": "complete" if len(dead) < len(animals) else "failed", "animals_with_faults": sorted(dead) or [-1]}
