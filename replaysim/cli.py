@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
-from .commandline import exit_with, parse_animals
+from .commandline import exit_with, options_named, parse_animals
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,7 +86,8 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
     given = parser().parse_args(argv)
-    exit_with(lambda: {"run": _run, "describe": _describe, "report": _report}[given.command](given))
+    typed = options_named(name for name in vars(given) if name not in ("command", "preset", "log"))
+    exit_with(lambda: {"run": _run, "describe": _describe, "report": _report}[given.command](given), typed)
 
 
 def _describe(given: argparse.Namespace) -> None:

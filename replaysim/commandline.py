@@ -10,13 +10,13 @@ import shlex
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar, Union
 
 from .allocation import keep_memory
-from .errors import ReplaysimError
+from .errors import ReplaysimError, SettingError
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ def parse_settings(cls: type[T], argv: Sequence[str] | None = None) -> T:
     try:
         return cls(**values)
     except ReplaysimError as error:
-        parser.error(str(error))
+        parser.error(in_words(error, options_of(cls)))
 
 
 def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
@@ -139,16 +139,37 @@ def load_script(path: Path) -> ModuleType:
 
 def run_study(main: Callable[[T], None], cls: type[T], argv: Sequence[str] | None = None) -> None:
     """Run a study from the command line; a user's slip becomes a sentence, not a traceback."""
-    exit_with(lambda: main(parse_settings(cls, argv)))
+    exit_with(lambda: main(parse_settings(cls, argv)), options_of(cls))
 
 
-def exit_with(action: Callable[[], None]) -> None:
-    """Run; on a user's slip or Ctrl-C say so in one line and leave with exit code 2 or 130."""
+def options_of(cls: type) -> dict[str, str]:
+    """What one types for a setting of this name."""
+    return options_named(field.name for field in dataclasses.fields(cls))
+
+
+def options_named(names: Iterable[str]) -> dict[str, str]:
+    """What one types for settings of these names; early areas are settings of another name where they are read."""
+    found = {name: "--" + name.replace("_", "-") for name in names}
+    return found | ({"developed": found["early"]} if "early" in found else {})
+
+
+def in_words(error: ReplaysimError, options: Mapping[str, str]) -> str:
+    """An error as somebody reads it who typed options, and knows no objects."""
+    if isinstance(error, SettingError) and error.attribute in options:
+        return f"{options[error.attribute]}: got {error.value!r}, must be {error.must}"
+    return str(error)
+
+
+def exit_with(action: Callable[[], None], options: Mapping[str, str] | None = None) -> None:
+    """Run; on a user's slip or Ctrl-C say so in one line and leave with exit code 2 or 130.
+
+    ``options`` says what one types for a setting, see :func:`options_of`.
+    """
     keep_memory()
     try:
         action()
     except ReplaysimError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_words(error, options or {})}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         said = "stopped; where there is an output folder, what was finished is in it, and a study goes on from there"

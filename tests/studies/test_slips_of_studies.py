@@ -22,15 +22,15 @@ CUDA = () if torch.cuda.is_available() else ("cuda",)
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("speed", ("--workers", "0"), "speed.workers: got 0, must be a whole number >= 1"),
-        ("speed", ("--repeats", "0"), "speed.repeats: got 0"),
-        ("speed", ("--repeats", "-3"), "speed.repeats: got -3"),
+        ("speed", ("--workers", "0"), "--workers: got 0, must be a whole number >= 1"),
+        ("speed", ("--repeats", "0"), "--repeats: got 0"),
+        ("speed", ("--repeats", "-3"), "--repeats: got -3"),
         ("speed", ("--animals", "1,1"), "given twice: 1"),
-        ("speed", ("--analysis", "--device", "cuda"), "speed.device: got 'cuda', must be one of 'cpu'"),
+        ("speed", ("--analysis", "--device", "cuda"), "--device: got 'cuda', must be one of 'cpu'"),
         *(("speed", ("--device", name), "torch finds no CUDA device") for name in CUDA),
         ("develop_visual_cortex", ("--device", "tpu"), "device: got 'tpu', must be one of 'cpu', 'cuda'"),
         *(("develop_visual_cortex", ("--device", name), "torch finds no CUDA device") for name in CUDA),
-        ("tune_digits", ("--workers", "0"), "tune_digits.workers: got 0"),
+        ("tune_digits", ("--workers", "0"), "--workers: got 0"),
     ],
 )
 def test_slips_are_sentences(name: str, options: tuple[str, ...], words: str) -> None:

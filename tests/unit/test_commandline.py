@@ -57,7 +57,7 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         (["--animals", "a"], "'a': write 12:22 (22 not included)"),
         (["--animals", "4,5,4"], "given twice: 4"),
         (["--scenario", "domian"], "invalid choice: 'domian'"),
-        (["--step-size", "-1"], "Example.step_size: got -1.0, must be a number > 0"),
+        (["--step-size", "-1"], "--step-size: got -1.0, must be a number > 0"),
         (["--unknown"], "unrecognized arguments"),
     ],
 )
