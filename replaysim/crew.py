@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ from .recording import Piece
 ANIMALS_AT_ONCE = 5  # measured on two kinds of CPU core: larger products of matrices gain nothing any more
 PARAMETERS_AT_ONCE = 8_000_000
 _LOOK_EVERY = 0.2  # seconds between two looks at the progress of the workers
+_LOOK_IDLY = 1.0  # seconds between two looks of a worker at whether its simulation is still there
 
 
 def divide(
@@ -198,6 +201,7 @@ def _in_worker(
     _check_wanted(master)
     if os.getpid() != master:  # else this is a user's own process
         keep_memory()
+        _end_with(master)
     torch.set_num_threads(threads)
     counts = np.load(counters, mmap_mode="r+")
 
@@ -212,6 +216,18 @@ def _check_wanted(master: int) -> None:
     """Stop a worker whose simulation was killed: it would go on writing into a folder that may be somebody else's."""
     if master not in (os.getppid(), os.getpid()):  # joblib may have no other process for the work
         raise LogError(f"the simulation for which this worker computes (process {master}) has ended; start it again")
+
+
+@cache
+def _end_with(master: int) -> None:
+    """Let an idle worker end when its simulation was killed: it would wait for minutes, and hold the output open."""
+
+    def wait() -> None:
+        while os.getppid() == master:
+            time.sleep(_LOOK_IDLY)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager

@@ -189,6 +189,9 @@ def test_console_passes_everything_on(monkeypatch: pytest.MonkeyPatch, capsys: p
         (["run", "--list", "split_mnst"], "`replaysim run --list` shows"),
         (["run"], "replaysim run --list"),
         (["describe", "not/there"], "not/there"),
+        (["run", "split_mnist/class/si", "--early", "x"], "error: --early: got 'x', must be left out"),
+        (["run", "split_cifar100/class/si", "--early", "x"], "error: --early: got 'x', must be a file that is there"),
+        (["run", "split_mnist/class/si", "--contexts", "3"], "error: --contexts: got 3, must be left out"),
     ],
 )
 def test_console_slips(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

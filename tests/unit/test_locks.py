@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +166,7 @@ def test_a_worker_whose_simulation_was_killed_stops(tmp_path: Path, monkeypatch:
             monkeypatch.setattr(os, "getppid", lambda: -1)
 
     monkeypatch.setattr(crew, "live_chunk", live_chunk)
+    monkeypatch.setattr(crew, "_end_with", lambda _master: None)  # this is no worker
     given: Any = (None, (12, 13), None, counters, 1, False, 1)
     for _ in range(2):  # nor does it begin with the next chunk that it finds
         with pytest.raises(LogError, match=r"the simulation for which this worker computes .* has ended"):
@@ -170,6 +174,56 @@ def test_a_worker_whose_simulation_was_killed_stops(tmp_path: Path, monkeypatch:
     assert lived == [10] and np.load(counters).tolist() == [[0, 20], [0, 0]]
     crew._in_worker(*given, os.getpid())  # where the work is done in the process of the simulation itself
     assert sum(lived) == 40
+
+
+IDLE = """
+import time
+
+from small import simulate
+
+if __name__ == "__main__":
+    simulate(animals=(12, 13), workers=2)
+    print("lived", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux who is whose parent")
+def test_idle_workers_end_with_their_simulation() -> None:
+    """They would keep its output open for minutes, so that who reads it waits."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    given: Any = {"env": {**os.environ, "PYTHONPATH": path}, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", IDLE], **given) as simulation:
+        assert simulation.stdout is not None
+        try:
+            assert simulation.stdout.readline() == "lived\n"
+            workers = children(simulation.pid)
+            assert len(workers) >= 2
+        finally:
+            simulation.kill()
+        assert simulation.wait() == -signal.SIGKILL
+        until = time.monotonic() + 60
+        while any(alive(worker) for worker in workers):
+            assert time.monotonic() < until, "workers outlive their simulation"
+            time.sleep(0.1)
+        assert simulation.stdout.read() == "", "nobody holds it open"
+
+
+def children(pid: int) -> list[int]:
+    """Processes whose parent this is."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that nobody has buried does not."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def test_who_is_not_wanted_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
