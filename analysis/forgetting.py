@@ -132,7 +132,7 @@ def whole(log: xr.DataTree | xr.Dataset, answers: str | None, use: str = "change
         if lived.any():
             raise DataError(
                 f"this simulation is not finished: {learned} of {contexts} contexts were learned; take "
-                "average_accuracy()"
+                "average_accuracy(), or retention_matrix() for every context"
             )
         matrix = matrix.reindex(contexts_learned=np.arange(contexts + 1))
     return matrix.where(lived & _end(matrix).notnull().any("context"))
@@ -185,7 +185,10 @@ def forward_transfer(log: xr.DataTree, answers: str | None = None) -> xr.DataArr
 
     .. math:: \tfrac{1}{T-1} \sum_{j>1} (a_{j-1,j} - a_{0,j})
 
-    Source: Lopez-Paz & Ranzato (2017), NeurIPS (their code divides by T).
+    In the class scenario it is about minus the naive accuracy whatever the condition: what was never right before a
+    context is learned is never chosen. It tells of transfer where a context is judged by itself
+    (``answers="within_context"``) and in the other scenarios. Source: Lopez-Paz & Ranzato (2017), NeurIPS (their code
+    divides by T).
     """
     matrix = _whole_of_two(log, answers, "forward transfer")
     later = matrix["context"][1:]
@@ -228,11 +231,7 @@ def retention_by_context(log: xr.DataTree, answers: str | None = None, *, relati
         NaN beyond the end of the simulation, :math:`j + m > T`.
     """
     matrix = whole(log, answers)
-    n = matrix.sizes["context"]
-    ages = xr.Variable("age", np.arange(n), {"long_name": "contexts learned since", "units": "1"})
-    age = xr.DataArray(ages, coords={"age": ages})
-    row = matrix["context"] + age
-    aged = matrix.sel(contexts_learned=row.clip(max=n)).drop_vars("contexts_learned").where(row <= n)
+    aged = _by_age(matrix)
     if relative:
         chance = behaviour_of(log).get("chance")
         first = just_learned(matrix)
@@ -243,13 +242,30 @@ def retention_by_context(log: xr.DataTree, answers: str | None = None, *, relati
     return named(aged, "retention", what).assign_attrs(relative=int(relative))
 
 
+def _by_age(matrix: xr.DataArray) -> xr.DataArray:
+    """(..., contexts_learned, context) as (..., context, age), NaN beyond the end."""
+    n = matrix.sizes["context"]
+    ages = xr.Variable("age", np.arange(n), {"long_name": "contexts learned since", "units": "1"})
+    row = matrix["context"] + xr.DataArray(ages, coords={"age": ages})
+    return matrix.sel(contexts_learned=row.clip(max=n)).drop_vars("contexts_learned").where(row <= n)
+
+
 def retention(log: xr.DataTree, answers: str | None = None, *, relative: bool = False) -> xr.DataArray:
     r"""Accuracy by age of the memory, :math:`r(m) = \tfrac{1}{T-m} \sum_j a_{j+m,j}`; (animal, age).
 
     With ``relative``, the mean of :math:`a_{j+m,j} / a_{j,j}` over the contexts that were learned above chance. The
-    coordinate ``n_contexts`` says how many contexts an age averages (at most): old memories are few.
+    coordinate ``n_contexts`` says how many contexts an age averages (at most): old memories are few, and are those of
+    the first contexts. So ages differ in contexts, too; and where a context competes with its own and earlier classes
+    only, as in the class scenario by default, in what guessing gives: the coordinate ``chance`` (without ``relative``)
+    is the accuracy of guessing at that age. ``answers="all"`` has the same chance at every age.
     """
     by_context = retention_by_context(log, answers, relative=relative)
     n = by_context.sizes["context"]
     joined = by_context.mean("context", keep_attrs=True).assign_coords(n_contexts=("age", n - np.arange(n)))
+    chance = behaviour_of(log).get("chance")
+    if chance is not None and not relative:
+        levels = chance.sel(answers=by_context.attrs["answers"], drop=True).reindex(contexts_learned=range(n + 1))
+        level = _by_age(levels).mean("context")
+        about = {"long_name": "accuracy of guessing", "units": "1"}
+        joined = joined.assign_coords(chance=("age", level.values, about))
     return joined.assign_attrs(long_name=f"{by_context.attrs['long_name']}, mean over contexts of this age")

@@ -147,6 +147,7 @@ def report(lives: Mapping[str, xr.DataTree | Sequence[xr.DataTree]]) -> str:
     whole = {name: readings.without(log, [*readings.faulty(log), *behind[name]]) for name, log in logs.items()}
     many = sum(map(len, parts.values()))
     page = Page(f"replaysim report – {title}", f"Made by replaysim from {many} log{'s' * (many > 1)}.")
+    _introduction(page, logs)
     _overview(page, parts)
     _settings(page, logs)
     for name, log in logs.items():
@@ -193,6 +194,44 @@ def _named(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+_SCENARIOS = {
+    "task": "are told which context it is (task scenario)",
+    "domain": "are not told which context it is, and need not know it (domain scenario)",
+    "class": "choose among the classes of all contexts (class scenario)",
+}
+
+
+def _introduction(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
+    """What a stranger has to know."""
+    page.say(
+        "Animals, which are networks with a seed each, learned contexts one after the other. Conditions differ in what "
+        "protects what they know, and in whatever else is listed below under settings that differ; n counts animals."
+    )
+    met = dict.fromkeys(filter(None, (_met(log) for log in logs.values())))
+    page.say(" ".join(met))
+
+
+def _met(log: xr.DataTree) -> str:
+    """Protocol, contexts and scenario of a log in a sentence; nothing where it does not say."""
+    config = _parsed(log.attrs.get("config_json"))
+    parts = [config.get(part) for part in ("protocol", "learning", "brain")]
+    protocol, learning, brain = (part if isinstance(part, dict) else {} for part in parts)
+    if not protocol:
+        return ""
+    known = _SCENARIOS.get(str(log.attrs.get("scenario")), "")
+    name, contexts = protocol.get("name", "The protocol"), brain.get("contexts", "?")
+    steps, batch = learning.get("steps", "?"), learning.get("batch", "?")
+    return f"{name}: {contexts} contexts of {steps} steps with {batch} stimuli each; when tested, animals {known}."
+
+
+def _progress(log: xr.DataTree) -> str:
+    """Contexts learned so far, of all."""
+    if "behaviour" not in log.children:
+        return "–"
+    sizes = log["behaviour"].to_dataset()
+    return f"{int(sizes['contexts_learned'].max())} of {sizes.sizes['context']}"
+
+
 def _overview(page: Page, parts: Mapping[str, Sequence[xr.DataTree]]) -> None:
     """Provenance of every log."""
     page.section("Simulations")
@@ -206,10 +245,11 @@ def _overview(page: Page, parts: Mapping[str, Sequence[xr.DataTree]]) -> None:
         dirty = " with changes" if log.attrs.get("software_git_dirty") == 1 else ""
         software = f"replaysim {versions.get('replaysim', '?')}, torch {versions.get('torch', '?')}"
         where = " ".join(str(hardware[k]) for k in ("device", "device_name") if k in hardware)
-        status = str(log.attrs.get("status", "unknown"))
+        reason = f": {log.attrs['status_reason']}" if "status_reason" in log.attrs else ""
+        status = f"{log.attrs.get('status', 'unknown')}{reason}"
         created = str(log.attrs.get("date_created", ""))
-        rows.append([name, status, animals, created, software, f"{commit}{dirty}", where])
-    page.table(["condition", "status", "animals (seeds)", "begun", "software", "commit", "device"], rows)
+        rows.append([name, status, _progress(log), animals, created, software, f"{commit}{dirty}", where])
+    page.table(["condition", "status", "contexts", "animals (seeds)", "begun", "software", "commit", "device"], rows)
     if joined := [name for name, some in parts.items() if len(some) > 1]:
         page.say(f"Logs of the same settings and other animals are one condition: {', '.join(joined)}.", note=True)
     commands = list(dict.fromkeys((name, str(log.attrs["command"])) for name, log in every if log.attrs.get("command")))

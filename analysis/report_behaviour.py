@@ -24,6 +24,13 @@ MEASURES = {
 }
 
 
+_COMPETE = {"up_to_tested": ": the classes of the tested context and of earlier ones"}
+_FORWARD = {
+    "class": " (in this scenario about minus the naive accuracy whatever the condition, as classes that were never met "
+    "are not chosen)"
+}
+
+
 def _cell(values: xr.DataArray) -> str:
     found = summarise(values)
     mean, error = 100 * float(found["mean"]), 100 * float(found["standard_error"])
@@ -63,8 +70,11 @@ def _behaviour(page: Page, scenario: str, logs: Mapping[str, xr.DataTree]) -> No
         rows,
         caption=f"Mean ± standard error over n animals. Chance: {chance} (final "
         f"accuracy). Answers that compete: {rule['final'].replace('_', ' ')} (final accuracy), "
-        f"{rule['change'].replace('_', ' ')} (all others). –: not before the last context was learned; forward "
-        "transfer also where contexts rearrange the stimuli, as naive animals are tested on the first one only.",
+        f"{rule['change'].replace('_', ' ')} (all others{_COMPETE.get(rule['change'], '')}). Forgetting: best earlier "
+        "accuracy minus the final one, backward transfer: the final one minus that when just learned, forward "
+        f"transfer: that before a context is learned minus the naive one{_FORWARD.get(scenario, '')}. –: not before "
+        "the last context was learned; forward transfer also where contexts rearrange the stimuli, as naive animals are "
+        "tested on the first one only.",
     )
     page.figure(
         figures.synaptic_vs_systems(logs),

@@ -24,6 +24,7 @@ from .retained_geometry import retained_geometry
 from .style import STYLE, panels
 
 _IMAGES = 12
+BY = "original_class"
 
 
 def _cell(values: xr.DataArray, digits: int = 2, scale: float = 1) -> str:
@@ -100,9 +101,16 @@ def _geometry_table(
         ["condition", "geometry of context 1 kept", "the same from naive", "decodable at the end, %", "n"],
         rows,
         caption="Mean ± standard error over n animals. Kept: Spearman correlation between the RDMs of the stimuli of "
-        "context 1 when just learned and at the last snapshot; from naive: the same when naive and at the last "
-        "snapshot. Decodable: linear readout of the class, held-out stimuli.",
+        "context 1 when just learned and at the last snapshot; from naive, as a floor: the same when naive and at the "
+        f"last snapshot. Decodable: linear readout of the class, held-out stimuli; chance: {_guessing(active)}.",
     )
+
+
+def _guessing(active: Mapping[str, xr.DataArray]) -> str:
+    classes = {
+        len(np.unique(one["original_class"].values)) for one in active.values() if "original_class" in one.coords
+    }
+    return " or ".join(f"{100 / n:.3g} %" for n in sorted(classes)) or "unknown"
 
 
 def _matrices(values: Mapping[str, xr.DataArray], label: str) -> Figure:
@@ -174,8 +182,13 @@ def _replay_table(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
     def shrinkage(log: xr.DataTree) -> xr.DataArray:
         return _over_all(replay_statistics.replayed_prototypes(log)["variance_ratio"])
 
+    def age(log: xr.DataTree) -> xr.DataArray:
+        asked = readings.replayed(log)["memory_age"]
+        return asked.where(asked > 0).mean(["event", "contexts_learned"])
+
     columns = {
         "as asked for, %": agreement,
+        "mean age of memories": age,
         "evenness of classes": evenness,
         "confidence": confidence,
         "variance over waking": shrinkage,
@@ -195,7 +208,7 @@ def _replay_table(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
             except ReplaysimError:
                 cells.append("–")
         try:
-            found = replay_fidelity.replay_fidelity(log, measures=["precision_recall"]).mean("contexts_learned")
+            found = _fidelity(log)
             cells += [_cell(found[measure]) for measure in fidelity.values()]
         except ReplaysimError:
             cells += ["–"] * len(fidelity)
@@ -204,10 +217,27 @@ def _replay_table(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
         ["condition", *columns, *fidelity],
         rows,
         caption="Mean ± standard error over animals, of all contexts. As asked for: share of events that the earlier "
-        "self takes for the class asked for. Evenness: entropy of replayed classes over that of all met, equally. "
-        "Variance within a class, precision and recall: replayed against waking activity of the re-entry area; – where "
-        "that was not recorded or samples are too few.",
+        "self takes for the class asked for (the higher, the better). Age: contexts since the memory was learned, 1 is "
+        "the one before. Evenness: entropy of replayed classes over that of all met, equally (1: all alike). "
+        "Confidence: largest probability that the earlier self gives an answer. Variance within a class, precision "
+        "(are memories like waking activity?) and recall (is waking activity within reach of memories?): replayed "
+        "against waking activity of the re-entry area, class by class, beside what real activity reaches; – where that "
+        "was not recorded or samples are too few.",
     )
+
+
+def _fidelity(log: xr.DataTree) -> xr.Dataset:
+    """Class by class, as classes that are rarely replayed would borrow neighbours from others; all at once in domains.
+
+    There, classes have no names of their own.
+    """
+    by = (
+        None
+        if log.attrs.get("scenario") == "domain" or not (readings.replayed(log)["original_class"] >= 0).any()
+        else BY
+    )
+    found = replay_fidelity.replay_fidelity(log, by=by, measures=["precision_recall"])
+    return found.mean([dim for dim in ("contexts_learned", BY) if dim in found.dims])
 
 
 def _over_all(values: xr.DataArray) -> xr.DataArray:

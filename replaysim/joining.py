@@ -17,8 +17,10 @@ from .sameness import differences
 def join_logs(logs: Iterable[xr.DataTree]) -> xr.DataTree:
     """One log of all animals of one condition, from logs of some animals each.
 
-    A life does not depend on who lives beside it, so that cohorts of one condition may be simulated one after the
-    other, or on several machines, and analysed as one.
+    An animal has its own synapses, trials and noise whoever lives beside it, so that cohorts of one condition may be
+    simulated one after the other, or on several machines, and analysed as one. They round differently, though, where
+    more or fewer animals are computed at once: a life on its own is one of the same animal, not the same to the last
+    digit.
 
     Parameters
     ----------
@@ -43,14 +45,23 @@ def join_logs(logs: Iterable[xr.DataTree]) -> xr.DataTree:
     >>> from replaysim.log import logs_in
     >>> log = rs.join_logs(rs.open_log(one) for one in logs_in("runs/my_arm"))  # doctest: +SKIP
     """
-    found = sorted(logs, key=lambda log: str(log.attrs.get("date_created", "")))
+    found = list(logs)
     if not found:
         raise LogError("join_logs: give at least one log")
+    for log in found:
+        if not isinstance(log, xr.DataTree):
+            raise LogError(f"join_logs: give a list of logs as open_log() gives them; one is of {type(log).__name__}")
+    found.sort(key=lambda log: str(log.attrs.get("date_created", "")))
     for number, log in enumerate(found[1:], 2):
         if other := _differences(found[0], log):
             raise LogError(
                 f"join_logs: log {number} of {len(found)} (animals {', '.join(map(str, _animals(log)))}) has other "
                 f"settings than log 1 ({'; '.join(other[:3])}); only animals of one condition make one log"
+            )
+        if twice := sorted({animal for one in found[: number - 1] for animal in _animals(one)} & set(_animals(log))):
+            raise LogError(
+                f"join_logs: log {number} of {len(found)} (animals {', '.join(map(str, _animals(log)))}) has animals "
+                f"that an earlier one has: {', '.join(map(str, twice))}"
             )
     return assemble_trees(([log] for log in found), _attributes(found))
 

@@ -57,7 +57,7 @@ def distillation_weight(replay: ReplayMechanism | None) -> float | None:
 
 
 def priorities(replay: ReplayMechanism | None, learned: int) -> np.ndarray | None:
-    """How often classes of each context met so far are recalled, relative to others, (context,); None: all alike.
+    """How often each class of the contexts met so far is recalled, relative to others, (context,); None: all alike.
 
     Parameters
     ----------
@@ -75,14 +75,14 @@ def priorities(replay: ReplayMechanism | None, learned: int) -> np.ndarray | Non
     policy = getattr(replay, "priority", None)
     if policy is None:
         return None
-    owner, where = type(replay).__name__, f"priority, after {learned} contexts"
+    owner, where = type(replay).__name__, f"priority (contexts learned: {learned})"
     try:
         found = np.asarray(policy(np.arange(learned, 0, -1, dtype=np.float64)), dtype=np.float64)
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         raise SettingError(owner, where, said, "numbers: a policy is given an array of ages, (context,)") from error
     if found.shape != (learned,) or not np.isfinite(found).all() or found.min() < 0 or not found.any():
-        must = f"{learned} finite numbers from 0, not all 0: one for each context, the oldest first"
+        must = f"finite numbers from 0, not all 0: {learned}, one for each context, the oldest first"
         raise SettingError(owner, where, found.tolist(), must)
     return found / found.max()
 

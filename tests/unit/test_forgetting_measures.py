@@ -148,6 +148,17 @@ def test_forgetting_curve() -> None:
         forgetting.forgetting_curve(log(R[:2]))
 
 
+def test_chance_at_every_age() -> None:
+    """Old memories are those of first contexts, which compete with few classes."""
+    one = log(R)
+    levels = [0.5, 0.25, 0.125]  # of context 1, 2, 3, whenever it is tested
+    one["behaviour/chance"].loc[{"answers": "up_to_tested"}] = levels
+    found = forgetting.retention(one)
+    np.testing.assert_allclose(found["chance"], [np.mean(levels), np.mean(levels[:2]), levels[0]])
+    np.testing.assert_allclose(forgetting.retention(one, "all")["chance"], 0.1, rtol=1e-6)
+    assert "chance" not in forgetting.retention(one, relative=True).coords
+
+
 def test_retention_of_every_context() -> None:
     found = forgetting.retention_by_context(log(R))
     assert found.dims == ("animal", "context", "age")

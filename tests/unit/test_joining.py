@@ -104,9 +104,12 @@ def test_other_conditions_are_refused(whole: xr.DataTree) -> None:
     one = some(whole, (12,))
     with pytest.raises(rs.LogError, match="give at least one log"):
         rs.join_logs([])
+    for names in (["a", "b"], one):  # a tree is a mapping of names
+        with pytest.raises(rs.LogError, match=r"give a list of logs as open_log\(\) gives them; one is of str"):
+            rs.join_logs(names)
     with pytest.raises(rs.LogError, match=r"animals 13\) has other settings .*experience is joint, not sequential"):
         rs.join_logs([one, some(whole, (13,), experience="joint")])
-    with pytest.raises(rs.LogError, match="animal 12 is in two parts"):
+    with pytest.raises(rs.LogError, match=r"log 2 of 2 \(animals 12, 13\) has animals that an earlier one has: 12"):
         rs.join_logs([one, some(whole, (12, 13))])
     bare = some(whole, (13,))
     del bare.attrs["config_json"]
