@@ -211,7 +211,7 @@ def measure_over(
 ) -> Axes:
     """A measure of every condition against contexts learned, memory age or another dimension.
 
-    Where the axis of the measure begins above 0, its label says so.
+    Where the axis of the measure begins above 0, its label says so. ``ax.legend(frameon=False)`` names the conditions.
 
     Parameters
     ----------

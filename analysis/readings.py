@@ -17,8 +17,14 @@ Recorded = TypeVar("Recorded", xr.Dataset, xr.DataArray)
 
 
 def areas(log: xr.DataTree) -> list[str]:
-    """Names of the recorded cortical areas: the retina, then those that cannot change, then by name and number."""
+    """Names of the recorded cortical areas, from the retina up.
+
+    In a log of an earlier version, which does not say their heights: the retina, then those that cannot change, then by
+    name and number.
+    """
     cortex = _group(log, "cortex", "pass record=[CorticalActivity()] to simulate()")
+    if all("height" in area.attrs for area in cortex.children.values()):
+        return sorted(cortex.children, key=lambda area: int(cortex.children[area].attrs["height"]))
 
     def height(area: str) -> tuple[bool, int, list[str | int]]:
         parts = [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", area)]

@@ -73,8 +73,8 @@ def _behaviour(page: Page, scenario: str, logs: Mapping[str, xr.DataTree]) -> No
         f"{rule['change'].replace('_', ' ')} (all others{_COMPETE.get(rule['change'], '')}). Forgetting: best earlier "
         "accuracy minus the final one, backward transfer: the final one minus that when just learned, forward "
         f"transfer: that before a context is learned minus the naive one{_FORWARD.get(scenario, '')}. –: not before "
-        "the last context was learned; forward transfer also where contexts rearrange the stimuli, as naive animals are "
-        "tested on the first one only.",
+        "the last context was learned; forward transfer also where contexts rearrange the stimuli, as naive animals "
+        "are tested on the first one only.",
     )
     page.figure(
         figures.synaptic_vs_systems(logs),

@@ -41,30 +41,57 @@ def reach(counts: Iterable[int], between: str = " to ") -> str:
 
 def format_table(table: xr.Dataset) -> str:
     """The table of :func:`analysis.comparison.factorial_table` in per cent."""
-    head = f"{'condition':12s} {'final accuracy, %':>20s} {'forgetting, points':>20s} {'n':>4s}"
+    wide = max(12, *(len(str(name)) for name in table["condition"].values))
+    head = f"{'condition':{wide}s} {'final accuracy, %':>20s} {'forgetting, points':>20s} {'n':>4s}"
     lines = [head, "-" * len(head)]
     for name in table["condition"].values:
         row = table.sel(condition=name)
         cells = [
             plus_minus(100 * float(row[m]), 100 * float(row[f"{m}_standard_error"])) for m in ("accuracy", "forgetting")
         ]
-        lines.append(f"{name!s:12s} {cells[0]:>20s} {cells[1]:>20s} {int(row['n']):4d}")
-    lines += ["-" * len(head), f"{'chance':12s} {100 * float(table['chance'][0]):>13.1f}"]
+        lines.append(f"{name!s:{wide}s} {cells[0]:>20s} {cells[1]:>20s} {int(row['n']):4d}")
+    lines += ["-" * len(head), f"{'chance':{wide}s} {100 * float(table['chance'][0]):>13.1f}"]
     rules = ", ".join(
         f"{m}: {table[m].attrs[a].replace('_', ' ')}" for m in ("accuracy", "forgetting") for a in ["answers"]
     )
     return "\n".join([*lines, "mean ± standard error over n animals", f"answers that compete: {rules}"])
 
 
-def format_difference(name: str, found: xr.Dataset | None, *, percent: bool = True) -> str:
-    """One line about a paired difference; None: no animal has a value in both conditions."""
+def format_comparison(found: xr.Dataset, *, percent: bool = True) -> str:
+    """Differences of :func:`analysis.comparison.compare_conditions`, a line each, and what their p values can tell.
+
+    Parameters
+    ----------
+    found
+        (pair).
+    percent
+        Whether they are fractions, to be shown in points.
+    """
+    wide = max(len(str(pair)) for pair in found["pair"].values)
+    lines = []
+    for pair in found["pair"].values:
+        one = found.sel(pair=pair)
+        corrected = f", corrected {float(one['p_holm']):.3f}" if int(one["n"]) > 1 else ""
+        lines.append(format_difference(str(pair), one, percent=percent, wide=wide) + corrected)
+    if (n := int(found["n"].max())) > 1:
+        least, judged = 0.5 ** (n - 1), int(found["p"].notnull().sum())
+        lines.append(
+            f"mean difference within animals; with {n} animals no p can be below {least:.3f}, and corrected (Holm, of "
+            f"{judged}) none below {min(1.0, least * judged):.3f}"
+        )
+    return "\n".join(lines)
+
+
+def format_difference(name: str, found: xr.Dataset | None, *, percent: bool = True, wide: int = 22) -> str:
+    """One line about a paired difference; None: no animal has a value in both conditions. ``wide``: of the name."""
+    name = f"{name:{max(wide, 22)}s}"
     if found is None:
-        return f"  {name:22s} no animal lived to the end in both"
+        return f"  {name} no animal lived to the end in both"
     scale, digits = (100, 1) if percent else (1, 2)
     mean, low, high, n = (float(found[k]) for k in ("mean", "low", "high", "n"))
     if n < 2:
-        return f"  {name:22s} {scale * mean:+7.{digits}f}   (one animal)"
+        return f"  {name} {scale * mean:+7.{digits}f}   (one animal)"
     return (
-        f"  {name:22s} {scale * mean:+7.{digits}f}   95 % CI [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]   "
+        f"  {name} {scale * mean:+7.{digits}f}   95 % CI [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]   "
         f"p = {float(found['p']):.3f} (sign flips, n = {int(n)})"
     )

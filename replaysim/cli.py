@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="{run,describe,report}")
     _add_run(commands)
     show = commands.add_parser("describe", help="settings, sizes and accuracy of a log", description="Summarise a log.")
-    show.add_argument("log", type=Path, help="a run.nc, or the folder of a run")
+    show.add_argument("log", type=Path, help="a run.nc, the folder of a run, or that of a study")
     page = commands.add_parser(
         "report",
         help="one HTML page about one or several logs",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .log import open_log
+from .log import logs_in, open_log
 
 _MOST = 8  # values of a list that are still shown one by one
 _NAME, _LINE = 18, 110  # columns
@@ -24,7 +24,7 @@ def describe(log: xr.DataTree | str | os.PathLike[str]) -> str:
     Parameters
     ----------
     log
-        A tree, or what :func:`~replaysim.open_log` takes.
+        A tree, or what :func:`~replaysim.open_log` takes; or the folder of a study, of which all logs are summarised.
 
     Returns
     -------
@@ -33,7 +33,10 @@ def describe(log: xr.DataTree | str | os.PathLike[str]) -> str:
     """
     if isinstance(log, xr.DataTree):
         return "\n".join(_lines(log))
-    path = Path(log)
+    return "\n\n\n".join(_told(path) for path in logs_in(log))
+
+
+def _told(path: Path) -> str:
     tree = open_log(path, load=False)
     try:
         return "\n".join([str(path), *_lines(tree)])

@@ -174,9 +174,23 @@ def _groups(owner: str, contexts: object, classes: Sequence[str]) -> int | _Grou
     flat = [c for group in as_numbers for c in group]
     if sorted(flat) != list(range(n)):
         raise SettingError(
-            owner, "contexts", [list(g) for g in groups], f"groups in which each class of {list(classes)} stands once"
+            owner,
+            "contexts",
+            [list(g) for g in groups],
+            f"groups in which each class of {', '.join(classes)} stands once{_amiss(flat, classes)}",
         )
     return _Groups(as_numbers)
+
+
+def _amiss(given: Sequence[int], classes: Sequence[str]) -> str:
+    """Which classes do not stand once, and how to leave some out."""
+    unknown = given.count(-1)
+    twice = [name for i, name in enumerate(classes) if given.count(i) > 1]
+    left = [name for i, name in enumerate(classes) if i not in given]
+    said = [f"{unknown} of them are unknown"] * bool(unknown) + [f"twice: {', '.join(twice)}"] * bool(twice)
+    if left:
+        said.append(f"left out: {', '.join(left)}; to do without them, give stimuli and labels of the others only")
+    return f" ({'; '.join(said)})"
 
 
 def split(name: str, n_contexts: int | Sequence[Sequence[int]], scenario: str, *, title: str) -> SplitProtocol:

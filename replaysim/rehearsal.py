@@ -241,6 +241,7 @@ def _consolidate(condition: Condition, naive: Brain, rule: ConsolidationRule) ->
             slope = {name: torch.ones_like(value) for name, value in before.items()}
             with _answers_for(owner, "observe", hint("observe")):
                 own.observe(state, before, slope, synapses)
+            _check_detached(owner, state)
         with _answers_for(owner, "consolidate", hint("consolidate")):
             state = own.consolidate(state, synapses, information)
         _check_state(owner, "consolidate", state, least=learned)
@@ -257,6 +258,15 @@ def _consolidate(condition: Condition, naive: Brain, rule: ConsolidationRule) ->
         if penalty.requires_grad:
             with _answers_for(owner, "penalty", hint("penalty")):
                 penalty.sum().backward()
+
+
+def _check_detached(owner: str, state: ConsolidationState) -> None:
+    """Raise :class:`SettingError` where a rule remembers how a step came about, and with it all steps before."""
+    for part, values in zip(state._fields[:-1], state[:-1], strict=True):
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.requires_grad:
+                must = "detached values, e.g. after[name].detach(): synapses carry gradients"
+                raise SettingError(owner, f"observe: state.{part}[{name!r}]", "a tensor with gradients", must)
 
 
 def _check_state(owner: str, method: str, state: Any, least: int) -> None:

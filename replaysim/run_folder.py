@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,11 +125,21 @@ class RunFolder:
                 f" and {len(finished) - 1} more" if finished[1:] else ""
             )
             raise LogError(
-                f"{folder.path}: there is a log already ({names}); choose another folder, or replace it with "
-                "overwrite=True (on a command line: --overwrite)"
+                f"{folder.path}: there is a log already ({names}); {folder._way_on(finished)}choose another folder, or "
+                "replace it with overwrite=True (on a command line: --overwrite)"
             )
         folder._remove([*folder._brains(), *there])  # brains, too: they never lie beside the log of others
         return folder
+
+    def _way_on(self, there: Sequence[Path]) -> str:
+        """How to use a log that is there, before it is given up."""
+        if self.path / RUN in there:
+            return (
+                "it is complete: read it with open_log(), or let simulate_once() simulate only what is not there; or "
+            )
+        if any(file.name == CHECKPOINT for file in there):
+            return "it is not complete: go on with it with checkpoints=True; or "
+        return ""
 
     @classmethod
     def reopen(cls, path: str | os.PathLike[str], *, attrs: Mapping[str, object] | None = None) -> RunFolder:

@@ -194,7 +194,7 @@ def simulate(
             folder = logs.RunFolder.create(place, overwrite=overwrite, attrs=attrs)
         if folder is not None:
             folder.write_config(config)
-        with _failures_told(folder):
+        with _failures_told(folder, checkpoints):
             condition = replace(condition, kept=kept_activity(condition, progress))
             crew = Crew(condition, chunks, processes, folder, checkpoints, threads)
             outcomes, pieces = crew.run(progress=progress, label=label or "simulate")
@@ -211,7 +211,7 @@ def simulate(
 
 
 @contextlib.contextmanager
-def _failures_told(folder: logs.RunFolder | None) -> Iterator[None]:
+def _failures_told(folder: logs.RunFolder | None, checkpoints: bool) -> Iterator[None]:
     """What was finished stays readable, and says what happened; the error itself counts more than this."""
     try:
         yield
@@ -219,6 +219,8 @@ def _failures_told(folder: logs.RunFolder | None) -> Iterator[None]:
         if folder is not None:
             with contextlib.suppress(LogError):
                 folder.fail("stopped by the user" if isinstance(error, KeyboardInterrupt) else repr(error))
+            on = "; the same call goes on from the last context that is over" if checkpoints else ""
+            error.add_note(f"what was finished is in {folder.path}{on}")
         raise
 
 

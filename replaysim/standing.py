@@ -13,15 +13,16 @@ from .cortex import AbstractCortex
 
 
 def about_area(cortex: AbstractCortex, area: str) -> dict[str, Any]:
-    """Attributes of an area in the log: whether anything at it or below can change, and its non-linearity if known.
+    """Attributes of an area in the log: its height, whether anything at it or below can change, its non-linearity.
 
     An area is found as the part of the cortex with its name, or with its name in a part of that part; see
     :func:`stands`.
     """
-    if area == cortex.areas[0]:
-        return {"area": area, "plastic": 0, "nonlinearity": "none"}
-    plastic = int(not stands(cortex, area))
-    return {"area": area, "plastic": plastic, "nonlinearity": cortex.nonlinearities.get(area, "unknown")}
+    height = cortex.areas.index(area)
+    if height == 0:
+        return {"area": area, "height": 0, "plastic": 0, "nonlinearity": "none"}
+    nonlinearity = cortex.nonlinearities.get(area, "unknown")
+    return {"area": area, "height": height, "plastic": int(not stands(cortex, area)), "nonlinearity": nonlinearity}
 
 
 def _part(cortex: AbstractCortex, area: str) -> torch.nn.Module | None:

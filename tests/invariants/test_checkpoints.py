@@ -300,8 +300,25 @@ def test_what_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Recording, "naive", lambda self: begun.append(1) or naive(self))
     same(simulate(out, overwrite=True), simulate(None))
     assert len(begun) == 2, "it began anew"
-    with pytest.raises(LogError, match="there is a log already"):
+    with pytest.raises(
+        LogError, match=r"there is a log already .* complete: read it with open_log\(\), or let simulate_once"
+    ):
         simulate(out)
+
+
+def test_a_stop_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Stopped) as stopped, monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", lambda *_given: _stop())
+        simulate(tmp_path / "a")
+    (note,) = stopped.value.__notes__
+    assert note == f"what was finished is in {tmp_path / 'a'}; the same call goes on from the last context that is over"
+    interrupt(tmp_path / "b", monkeypatch, 1)
+    with pytest.raises(LogError, match="it is not complete: go on with it with checkpoints=True; or choose another"):
+        simulate(tmp_path / "b", checkpoints=False)
+
+
+def _stop() -> None:
+    raise Stopped
 
 
 def test_simulate_once_goes_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,8 +98,16 @@ SETTINGS: list[tuple[str, Callable[[], Any], str]] = [
     ),
     ("no contexts", lambda: protocol(contexts=0), r"contexts: got 0, must be a divisor"),
     ("empty context", lambda: protocol(contexts=[[0, 1, 2], [], [3, 4, 5]]), r"context 2 is empty"),
-    ("class twice", lambda: protocol(contexts=[[0, 1, 2], [2, 3, 4, 5]]), r"each class of .* stands once"),
-    ("class left out", lambda: protocol(contexts=[[0, 1], [2, 3]]), r"each class of .* stands once"),
+    (
+        "class twice",
+        lambda: protocol(contexts=[[0, 1, 2], [2, 3, 4, 5]]),
+        r"each class of 0, 1, .* stands once \(twice: 2\)",
+    ),
+    (
+        "class left out",
+        lambda: protocol(contexts=[[0, 1], [2, 3]]),
+        r"stands once \(left out: 4, 5; to do without them",
+    ),
     ("labels", lambda: rs.SplitProtocol(IMAGES, None, contexts=3), r"labels: got None, must be one label per stimulus"),
     (
         "too few labels",

@@ -66,6 +66,16 @@ def test_a_cortex_that_cannot_be_copied() -> None:
         plan(Locked)
 
 
+def test_areas_of_a_log_stand_in_their_order() -> None:
+    """Not in that of the alphabet, where it comes before v1: the highest area is what a report shows."""
+    log = simulate(brain=plan(Own), record=[rs.CorticalActivity("retina", "v1", "it", stimuli=6)]).log
+    assert readings.areas(log) == ["retina", "v1", "it"]
+    assert [log["cortex"].children[area].attrs["height"] for area in ("retina", "v1", "it")] == [0, 1, 2]
+    for area in log["cortex"].children.values():  # as in a log of an earlier version
+        del area.attrs["height"]
+    assert readings.areas(log) == ["retina", "it", "v1"]
+
+
 # --- all of it is kept
 
 

@@ -111,7 +111,7 @@ class Policy(rs.GenerativeReplay):
 @pytest.mark.usefixtures("nothing_lives")
 def test_policies_that_do_not_fit(tmp_path: Path) -> None:
     for how in ("short", "none", "below"):
-        words = r"Policy.priority, after 1 contexts: got .*, must be 1 finite numbers from 0, not all 0"
+        words = r"Policy.priority \(contexts learned: 1\): got .*, must be finite numbers from 0, not all 0: 1,"
         refused(words, tmp_path, replay=Policy(how=how))
     own = protocol("task")
     refused(
@@ -122,7 +122,7 @@ def test_policies_that_do_not_fit(tmp_path: Path) -> None:
     domain = brain(protocol("domain"))
     words = r"Policy.priority: got 'a policy in the domain scenario', must be used with gates_by='context'"
     refused(words, tmp_path, protocol=protocol("domain"), brain=domain, replay=Policy())
-    words = r"Wrong.priority, after 1 contexts: got .NameError: name 'x' .*must be numbers"
+    words = r"Wrong.priority \(contexts learned: 1\): got .NameError: name 'x' .*must be numbers"
     refused(words, tmp_path, replay=type("Wrong", (rs.GenerativeReplay,), {"priority": lambda self, age: x})())  # noqa: F821
     few = type("FewChosen", (Few,), {"priority": Policy.priority})
     refused(r"FewChosen.priority: .*'episodes'.*stored episodes and current", tmp_path, replay=few())
@@ -180,6 +180,8 @@ class Rule:
     def observe(self, state: ConsolidationState, before: Any, gradient: Any, after: Any) -> None:
         np.random.rand()
         torch.rand(1)
+        if self.gives == "its own history":
+            state.path["readout.bias"] += (after["readout.bias"] - before["readout.bias"]).abs()
         if self.gives == "unknown synapse":
             before["readout.nowhere"]
         SynapticIntelligence().observe(state, before, gradient, after)
@@ -211,6 +213,7 @@ RULES = [
         "unknown synapse",
         r"Rule.observe: got \"KeyError: 'readout.nowhere'\", must be a method that works on a mapping of synapses",
     ),
+    ("its own history", r"Rule.observe: state.path\['readout.bias'\]: got .* with gradients', must be detached values"),
     ("nothing", r"Rule.consolidate: got None, must be a ConsolidationState"),
     (
         "no count",

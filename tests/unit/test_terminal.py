@@ -38,3 +38,19 @@ def test_differences_of_few_animals() -> None:
     line = terminal.format_difference("a - b", one)
     assert line.endswith("+10.0   (one animal)") and "nan" not in line
     assert terminal.format_difference("a - b", None).endswith("no animal lived to the end in both")
+
+
+def test_comparisons_stay_in_line_and_say_what_they_can_tell() -> None:
+    values = xr.DataArray([0.5, 0.7, 0.6, 0.9], {"animal": [12, 13, 14, 15]}, "animal")
+    names = {
+        "nothing": values - [0.4, 0.3, 0.4, 0.3],
+        "replay of recent memories": values,
+        "replay of old memories": values - 0.1,
+    }
+    *lines, last = terminal.format_comparison(comparison.compare_conditions(names)).splitlines()
+    assert len(lines) == 3 and len({line.index("95 % CI") for line in lines}) == 1
+    assert lines[0].startswith("  replay of recent memories - nothing ") and "+35.0" in lines[0]
+    assert lines[0].endswith("p = 0.125 (sign flips, n = 4), corrected 0.375")
+    assert last.endswith("with 4 animals no p can be below 0.125, and corrected (Holm, of 3) none below 0.375")
+    one = terminal.format_comparison(comparison.compare_conditions({n: v[:1] for n, v in names.items()}, "nothing"))
+    assert one.count("(one animal)") == 2 and "nan" not in one and "no p can" not in one

@@ -45,6 +45,17 @@ def plug(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, int]]:
     yield stop
 
 
+def test_all_logs_of_a_study_are_told(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        simulate(out=tmp_path / name, label=name)
+    told = describe(tmp_path)
+    assert [line for line in told.splitlines() if line.startswith(str(tmp_path))] == [
+        str(tmp_path / "one"),
+        str(tmp_path / "other"),
+    ]
+    assert told == f"{describe(tmp_path / 'one')}\n\n\n{describe(tmp_path / 'other')}"
+
+
 def test_current_stimuli_are_no_memories() -> None:
     """They are judged within earlier contexts, but are of none; what an earlier version wrote is told by its kind."""
     own = protocol("task", each=60)
