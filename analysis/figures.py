@@ -25,6 +25,7 @@ from .forgetting import (
     final_accuracy,
     forgetting_curve,
     is_finished,
+    retention,
     retention_matrix,
 )
 from .style import DASHED, DODGE, FEW, MARKERS, MM, STYLE, colour, panel, save
@@ -36,6 +37,7 @@ __all__ = [
     "curves",
     "first_context_retention",
     "forgetting_over_contexts",
+    "retention_by_age",
     "retention_over_contexts",
     "save",
     "synaptic_vs_systems",
@@ -105,6 +107,22 @@ def retention_over_contexts(logs: Mapping[str, xr.DataTree], ax: Axes | None = N
         chance = _chance(next(iter(logs.values())), first_only=False)
         _accuracies(ax, {name: average_accuracy(log) for name, log in logs.items()}, chance)
         ax.set(ylabel="accuracy on contexts met so far (%)")
+        return ax
+
+
+def retention_by_age(logs: Mapping[str, xr.DataTree], ax: Axes | None = None, *, answers: str | None = None) -> Axes:
+    """Accuracy by how many contexts were learned since; mean, standard error, and every animal; dotted: guessing.
+
+    The oldest memories are those of the first contexts. In the class scenario a context competes with its own and
+    earlier classes only, unless ``answers="all"``: guessing is then better at some ages than at others.
+    """
+    with mpl.rc_context(STYLE):
+        ax = panel(ax)
+        found = {name: retention(log, answers) for name, log in logs.items()}
+        level = next(iter(found.values()))["chance"]
+        curves(ax, found, "age")
+        ax.plot(level["age"].values, 100 * level.values, color="0.3", ls=":", lw=0.8, zorder=0, label="chance")
+        ax.set(ylabel="accuracy (%)", xlabel="contexts learned since", ylim=(-2, 102))
         return ax
 
 

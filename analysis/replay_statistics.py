@@ -29,6 +29,7 @@ BY = {"decision": "decided_class", "cue": "original_class"}
 _NOT_ASKED = "no class was asked for in this log: its brain has neither class modes nor gates by class"
 _MEANING = {
     "proportion": ("share of replay events", "1"),
+    "mean_age": ("contexts since the memory asked for was learned, mean over events", "1"),
     "entropy": ("entropy of the replayed classes", "bit"),
     "relative_entropy": ("entropy of the replayed classes over that of all met in equal parts", "1"),
     "n_events": ("replay events that count", "1"),
@@ -66,6 +67,33 @@ def class_proportions(log: xr.DataTree, by: str = "decision") -> xr.Dataset:
     found["entropy"] = _entropy(found["proportion"], "original_class")
     found["relative_entropy"] = found["entropy"] / np.log2(met.where(met > 1))
     return _described(found, by=by)
+
+
+def age_proportions(log: xr.DataTree) -> xr.Dataset:
+    """How often memories of every age are asked for: what a policy of replay makes of its priorities.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``proportion`` (animal, contexts_learned, memory_age) of the events that are asked for by context or class, NaN
+        for ages that there are not yet; ``mean_age`` (animal, contexts_learned); ``n_events`` that count.
+
+    Raises
+    ------
+    DataError
+        Where nothing was asked for.
+    """
+    events = _events(log)
+    asked = events["memory_age"]
+    if not (asked > 0).any():
+        raise DataError(f"age_proportions: {_NOT_ASKED}")
+    ages = xr.DataArray(_ages(events), coords={"memory_age": _ages(events)})
+    counts = (asked == ages).sum("event").transpose(..., "memory_age")
+    n = (asked > 0).sum("event")
+    there = ages < events["contexts_learned"]
+    found = xr.Dataset({"proportion": (counts / n.where(n > 0)).where(there), "n_events": n})
+    found["mean_age"] = asked.where(asked > 0).mean("event")
+    return _described(found)
 
 
 def mode_occupancy(log: xr.DataTree, *, device: str | torch.device = "auto") -> xr.Dataset:

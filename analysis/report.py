@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from .page import Page
 from .report_behaviour import behaviour, comparison
 from .report_geometry import geometry, replay
 
+_CHECKSUM = re.compile(r"\b[0-9a-f]{64}\b")
+_ELSEWHERE = {"hippocampus": "codes", "synapses": "synapses", "reentry": "drift of the re-entry area"}
 Section = Callable[[Page, Mapping[str, xr.DataTree]], None]
 SECTIONS: tuple[tuple[str, Section], ...] = (
     ("Behaviour", behaviour),
@@ -161,6 +164,8 @@ def report(lives: Mapping[str, xr.DataTree | Sequence[xr.DataTree]]) -> str:
         page.section(words)
         given = logs if section is comparison else whole  # within animals, whoever else was lost
         page.attempt(words, functools.partial(section, page, given))  # the rest of the page is worth having
+    if others := [words for group, words in _ELSEWHERE.items() if any(group in log.children for log in logs.values())]:
+        page.say(f"Also in these logs, but no part of this page: {', '.join(others)}; see docs/analysis.md.", note=True)
     return page.html()
 
 
@@ -180,6 +185,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, str]:
             rows |= _flat(inner, f"{prefix}.{name}" if prefix else str(name))
         return rows
     text = ", ".join(map(_named, value)) if isinstance(value, list) else _named(value)
+    text = _CHECKSUM.sub(lambda found: f"{found[0][:12]}...", text)
     return {prefix: text if len(text) < 160 else text[:157] + "..."}
 
 
@@ -266,7 +272,8 @@ def _settings(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
     differ = [key for key in keys if len(set(table[key])) > 1]
     if differ:
         page.heading("Settings that differ")
-        page.table(["setting", *logs], [[key, *table[key]] for key in differ])
+        caption = "none: left out; –: not a setting of that condition"
+        page.table(["setting", *logs], [[key, *table[key]] for key in differ], caption=caption)
     same = [key for key in keys if key not in differ]
     if same:
         folded = f"Settings of all ({len(same)})" if len(logs) > 1 else f"Settings ({len(same)})"

@@ -24,6 +24,7 @@ MEASURES = {
 }
 
 
+_SO_FAR = {"average_accuracy": "accuracy on contexts met so far, %"}
 _COMPETE = {"up_to_tested": ": the classes of the tested context and of earlier ones"}
 _FORWARD = {
     "class": " (in this scenario about minus the naive accuracy whatever the condition, as classes that were never met "
@@ -58,15 +59,16 @@ def behaviour(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
 
 def _behaviour(page: Page, scenario: str, logs: Mapping[str, xr.DataTree]) -> None:
     rows = []
+    shown = MEASURES | ({} if all(map(forgetting.is_finished, logs.values())) else _SO_FAR)
     for name, log in logs.items():
         found = behaviour_table(log)
         n = int(found["average_accuracy"].notnull().sum())
-        rows.append([name, *(_cell(found[measure]) for measure in MEASURES), str(n)])
+        rows.append([name, *(_cell(found[measure]) for measure in shown), str(n)])
     rule = forgetting.RULES[scenario]
     levels = [f"{100 * level:.3g}" for level in dict.fromkeys(map(forgetting.chance_level, logs.values()))]
     chance = f"{levels[0]} %" if len(levels) == 1 else f"{' or '.join(levels)} %, as conditions have other classes"
     page.table(
-        ["condition", *MEASURES.values(), "n"],
+        ["condition", *shown.values(), "n"],
         rows,
         caption=f"Mean ± standard error over n animals. Chance: {chance} (final "
         f"accuracy). Answers that compete: {rule['final'].replace('_', ' ')} (final accuracy), "
@@ -102,25 +104,40 @@ def _matrices(logs: Mapping[str, xr.DataTree]) -> Figure:
 
 
 def comparison(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
-    """Differences in final accuracy between conditions, within the same animals."""
+    """Differences in final accuracy and forgetting between conditions, within the same animals."""
     shown = False
     for scenario, group in by_scenario(logs).items():
-        finals = {name: forgetting.final_accuracy(log) for name, log in group.items() if forgetting.survivors(log)}
-        if len(finals) > 1:
+        ended = {name: log for name, log in group.items() if forgetting.survivors(log)}
+        if len(ended) > 1:
             shown = True
-            page.attempt(f"{scenario.capitalize()} scenario", functools.partial(_compared, page, finals))
+            for words, measure in _COMPARED.items():
+                found = {name: measure(log) for name, log in ended.items()}
+                title = f"{scenario.capitalize()} scenario, {words}"
+                page.attempt(title, functools.partial(_compared, page, found, words))
     if not shown:
         page.say("Give several finished logs of one scenario to compare their conditions within animals.", note=True)
 
 
-def _compared(page: Page, finals: Mapping[str, xr.DataArray]) -> None:
-    found = compare_conditions(finals)
+_COMPARED = {"final accuracy": forgetting.final_accuracy, "forgetting": forgetting.forgetting}
+
+
+def _compared(page: Page, values: Mapping[str, xr.DataArray], words: str = "final accuracy") -> None:
+    found = compare_conditions(values)
     n, judged = int(found["n"].max()), int(found["p"].notnull().sum())
     least, many = 0.5 ** (n - 1), "one animal" if n == 1 else f"{n} animals"
     page.table(
-        ["difference", "points", "95 % interval (t)", "95 % interval (bootstrap)", "effect size", "p", "p (Holm)", "n"],
+        [
+            f"difference in {words}",
+            "points",
+            "95 % interval (t)",
+            "95 % interval (bootstrap)",
+            "effect size",
+            "p",
+            "p (Holm)",
+            "n",
+        ],
         [_difference(found.sel(pair=pair)) for pair in found["pair"].values],
-        caption="Differences in final accuracy within animals: mean, 95 % interval by Student's t and by bootstrap "
+        caption=f"Differences in {words} within animals: mean, 95 % interval by Student's t and by bootstrap "
         "over animals, mean / standard deviation, two-sided sign-flip permutation test, alone and corrected for the "
         f"number of pairs. With {many} no p can be below {least:.3f}, and corrected none "
         f"below {min(1.0, least * judged):.3f}.",

@@ -183,8 +183,7 @@ def _replay_table(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
         return _over_all(replay_statistics.replayed_prototypes(log)["variance_ratio"])
 
     def age(log: xr.DataTree) -> xr.DataArray:
-        asked = readings.replayed(log)["memory_age"]
-        return asked.where(asked > 0).mean(["event", "contexts_learned"])
+        return replay_statistics.age_proportions(log)["mean_age"].mean("contexts_learned")
 
     columns = {
         "as asked for, %": agreement,

@@ -106,6 +106,11 @@ def behaviour(logs: Mapping[str, xr.DataTree]) -> Iterator[Drawing]:
         "`figures.forgetting_over_contexts(logs)`: accuracy lost on earlier contexts while more are learned.",
     )
     yield (
+        "retention_by_age",
+        entitled(figures.retention_by_age(logs, answers="all"), words),
+        '`figures.retention_by_age(logs, answers="all")`: accuracy by how many contexts were learned since.',
+    )
+    yield (
         "accuracy_matrix",
         figures.accuracy_matrix(logs["systems"]),
         "`figures.accuracy_matrix(log)`: accuracy on every context after every number of contexts, with brain-inspired "

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from small import brain, protocol, simulate
 
 from analysis import figures, figures_fidelity, figures_geometry, rsa, style
-from analysis.forgetting import forgetting_curve
+from analysis.forgetting import forgetting_curve, retention
 from replaysim.errors import DataError
 
 CHANCE = np.random.default_rng(0)
@@ -170,6 +170,18 @@ def test_forgetting_over_contexts(tmp_path: Path) -> None:
     drawn = next(line for line in ax.lines if line.get_label() == "nothing")
     np.testing.assert_allclose(drawn.get_ydata(), 100 * forgetting_curve(log).mean("animal"))
     assert "forgetting (points)" in words(ax.figure, tmp_path)
+
+
+def test_retention_by_age_with_its_chance(tmp_path: Path) -> None:
+    own = protocol()
+    log = simulate(protocol=own, brain=brain(own), animals=(12, 13)).log
+    for answers, chance in ((None, [50 * (1 + 1 / 2 + 1 / 3) / 3, 50 * (1 + 1 / 2) / 2, 50]), ("all", [50 / 3] * 3)):
+        ax = figures.retention_by_age({"nothing": log}, answers=answers)
+        lines = {str(line.get_label()): line for line in ax.lines}
+        np.testing.assert_allclose(lines["nothing"].get_ydata(), 100 * retention(log, answers).mean("animal"))
+        np.testing.assert_allclose(lines["chance"].get_ydata(), chance, rtol=1e-6)
+    shown = words(ax.figure, tmp_path)
+    assert "accuracy (%)" in shown and "contexts learned since" in shown
 
 
 def test_a_hundred_contexts_are_legible() -> None:

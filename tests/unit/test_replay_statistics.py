@@ -104,6 +104,19 @@ def test_proportions_and_their_entropy() -> None:
     assert (decided["n_events"] == 8).all() and decided["entropy"].attrs["units"] == "bit"
 
 
+def test_ages_of_memories() -> None:
+    log = made_up()
+    found = stats.age_proportions(log)
+    assert found["proportion"].dims == ("animal", "contexts_learned", "memory_age")
+    np.testing.assert_allclose(found["proportion"], [[[1, np.nan], [0.5, 0.5]]] * 2)
+    np.testing.assert_allclose(found["mean_age"], [[1, 1.5]] * 2)
+    assert (found["n_events"] == 8).all() and found["mean_age"].attrs["units"] == "1"
+    log["replay/cued_class"][:] = -1
+    log["replay/cued_context"][:] = -1
+    with pytest.raises(DataError, match="age_proportions: no class was asked for"):
+        stats.age_proportions(log)
+
+
 def test_what_is_missing_does_not_count() -> None:
     log = made_up()
     log["replay/decision"][0, 0, :6] = -1

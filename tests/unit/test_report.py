@@ -14,6 +14,7 @@ from small import brain, protocol, simulate
 
 import replaysim as rs
 from analysis import devices, readings, report, report_behaviour
+from analysis.forgetting import average_accuracy, forgetting
 from analysis.retained_geometry import retained_geometry
 from replaysim.cli import main
 from replaysim.log import logs_in, write_atomically
@@ -84,6 +85,22 @@ def test_two_conditions(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert sum(source.startswith("data:") for source in reader.sources) >= 6
 
 
+def test_what_else_was_recorded_is_said(folder: Path) -> None:
+    log = simulate(record=[rs.HippocampalCodes(), rs.SynapticImportance()], consolidation=rs.SynapticIntelligence()).log
+    assert "Also in these logs, but no part of this page: codes, synapses;" in report.report({"a": log})
+    assert "no part of this page" not in report.report({"bare": rs.open_log(folder / "bare")})
+
+
+def test_conditions_are_compared_in_what_they_forget_too(folder: Path) -> None:
+    logs = {name: rs.open_log(folder / name) for name in ("nothing", "systems")}
+    page = report.report(logs)
+    text = " ".join(read(page).text)
+    assert "difference in final accuracy" in text and "difference in forgetting" in text
+    lost = [float(forgetting(log).mean()) for log in logs.values()]
+    rows = cells(page, "systems - nothing")
+    assert len(rows) == 2 and rows[1][0] == f"{100 * (lost[1] - lost[0]):+.1f}"
+
+
 def test_what_was_not_recorded_is_said(folder: Path) -> None:
     log = rs.open_log(folder / "bare")
     text = " ".join(read(report.report({"bare": log})).text)
@@ -115,6 +132,8 @@ def test_an_unfinished_log_beside_a_finished_one(folder: Path) -> None:
     page = report.report({"unfinished": until(whole, 2), "whole": whole})
     behaviour, geometry = (cells(page, "unfinished")[i] for i in (2, -2))
     assert behaviour[0] == "–" and behaviour[-1] == "2", "no final accuracy yet, two animals"
+    so_far = 100 * average_accuracy(until(whole, 2)).isel(contexts_learned=-1)
+    assert behaviour[-2].startswith(f"{float(so_far.mean()):.1f}") and "2 of 3" in page, "but one so far"
     kept = retained_geometry(readings.activity(whole, "association_2"))
     for row, other in ((geometry, 2), (cells(page, "whole")[-2], 3)):
         assert row[0] == f"{_mean(kept.isel(snapshot=1, other_snapshot=other))}"
