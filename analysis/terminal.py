@@ -51,10 +51,12 @@ def format_table(table: xr.Dataset) -> str:
         ]
         lines.append(f"{name!s:{wide}s} {cells[0]:>20s} {cells[1]:>20s} {int(row['n']):4d}")
     lines += ["-" * len(head), f"{'chance':{wide}s} {100 * float(table['chance'][0]):>13.1f}"]
+    answers = {name: table[name].attrs["answers"].replace("_", " ") for name in ("accuracy", "forgetting")}
     rules = ", ".join(
-        f"{m}: {table[m].attrs[a].replace('_', ' ')}" for m in ("accuracy", "forgetting") for a in ["answers"]
-    )
-    return "\n".join([*lines, "mean ± standard error over n animals", f"answers that compete: {rules}"])
+        f"{name}: {rule}" for name, rule in answers.items() if rule
+    )  # none where nobody has lived so long
+    lines.append("mean ± standard error over n animals")
+    return "\n".join([*lines, f"answers that compete: {rules}"] if rules else lines)
 
 
 def format_comparison(found: xr.Dataset, *, percent: bool = True) -> str:

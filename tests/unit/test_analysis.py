@@ -152,6 +152,8 @@ def test_table_and_figure_of_conditions(tmp_path: Path) -> None:
     logs = {name: log(np.clip(R[None] * f + noise, 0, 1)) for name, f in (("nothing", 0.5), ("systems", 1.0))}
     table = comparison.factorial_table(logs)
     assert table["n"].values.tolist() == [5, 5]
+    unfinished = {name: one.isel(contexts_learned=slice(0, 3)) for name, one in logs.items()}
+    assert "answers that compete" not in terminal.format_table(comparison.factorial_table(unfinished))
     text = terminal.format_table(table)
     assert "nothing" in text and "chance" in text and "±" in text
     written = figures.save(figures.synaptic_vs_systems(logs, title="made up"), tmp_path / "figure")
