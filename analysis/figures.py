@@ -18,6 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
+from replaysim.errors import DataError
+
 from .comparison import summarise
 from .forgetting import (
     average_accuracy,
@@ -115,13 +117,23 @@ def retention_by_age(logs: Mapping[str, xr.DataTree], ax: Axes | None = None, *,
 
     The oldest memories are those of the first contexts. In the class scenario a context competes with its own and
     earlier classes only, unless ``answers="all"``: guessing is then better at some ages than at others.
+
+    Raises
+    ------
+    DataError
+        Without a log, or where one is not finished.
     """
+    if not logs:
+        raise DataError("retention_by_age: give at least one log")
+    found = {name: retention(log, answers) for name, log in logs.items()}
+    levels = [one["chance"] for one in found.values() if "chance" in one.coords]
     with mpl.rc_context(STYLE):
         ax = panel(ax)
-        found = {name: retention(log, answers) for name, log in logs.items()}
-        level = next(iter(found.values()))["chance"]
         curves(ax, found, "age")
-        ax.plot(level["age"].values, 100 * level.values, color="0.3", ls=":", lw=0.8, zorder=0, label="chance")
+        for i, level in enumerate(levels):
+            if not any(level.equals(other) for other in levels[:i]):
+                look: dict[str, Any] = {"color": "0.3", "ls": ":", "lw": 0.8, "zorder": 0}
+                ax.plot(level["age"].values, 100 * level.values, label="" if i else "chance", **look)
         ax.set(ylabel="accuracy (%)", xlabel="contexts learned since", ylim=(-2, 102))
         return ax
 

@@ -29,7 +29,7 @@ BY = {"decision": "decided_class", "cue": "original_class"}
 _NOT_ASKED = "no class was asked for in this log: its brain has neither class modes nor gates by class"
 _MEANING = {
     "proportion": ("share of replay events", "1"),
-    "mean_age": ("contexts since the memory asked for was learned, mean over events", "1"),
+    "mean_age": ("contexts since the memory was learned, 1 = the one before, mean over events", "1"),
     "entropy": ("entropy of the replayed classes", "bit"),
     "relative_entropy": ("entropy of the replayed classes over that of all met in equal parts", "1"),
     "n_events": ("replay events that count", "1"),
@@ -70,21 +70,23 @@ def class_proportions(log: xr.DataTree, by: str = "decision") -> xr.Dataset:
 
 
 def age_proportions(log: xr.DataTree) -> xr.Dataset:
-    """How often memories of every age are asked for: what a policy of replay makes of its priorities.
+    """How often memories of every age come: what a policy of replay makes of its priorities, and chance of the rest.
 
     Returns
     -------
     xarray.Dataset
-        ``proportion`` (animal, contexts_learned, memory_age) of the events that are asked for by context or class, NaN
-        for ages that there are not yet; ``mean_age`` (animal, contexts_learned); ``n_events`` that count.
+        ``proportion`` (animal, contexts_learned, memory_age) of the events of a known context (asked for, or stored),
+        NaN for ages that there are not yet; ``mean_age`` (animal, contexts_learned); ``n_events`` that count.
 
     Raises
     ------
     DataError
-        Where nothing was asked for.
+        Where no event is of a known earlier context.
     """
     events = _events(log)
     asked = events["memory_age"]
+    if are_current(log):
+        raise DataError("age_proportions: current stimuli were met again in this log, no memories")
     if not (asked > 0).any():
         raise DataError(f"age_proportions: {_NOT_ASKED}")
     ages = xr.DataArray(_ages(events), coords={"memory_age": _ages(events)})

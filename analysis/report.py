@@ -26,6 +26,7 @@ from .devices import automatic, choose_device
 from .page import Page
 from .report_behaviour import behaviour, comparison
 from .report_geometry import geometry, replay
+from .terminal import reach
 
 _CHECKSUM = re.compile(r"\b[0-9a-f]{64}\b")
 _ELSEWHERE = {"hippocampus": "codes", "synapses": "synapses", "reentry": "drift of the re-entry area"}
@@ -115,7 +116,8 @@ def _folder(paths: Sequence[str | os.PathLike[str]]) -> Path:
     """The folder of a log, or the one in which all folders of a condition are."""
     places = [Path(path).resolve() for path in paths]
     folders = [place.parent if place.suffix == ".nc" else place for place in places]
-    return folders[0] if len(folders) == 1 else Path(os.path.commonpath(folders))
+    together = len(folders) > 1 and len({folder.parent for folder in folders}) == 1
+    return folders[0].parent if together else folders[0]
 
 
 def names(logs: Sequence[xr.DataTree], paths: Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -132,28 +134,29 @@ def names(logs: Sequence[xr.DataTree], paths: Sequence[str | os.PathLike[str]]) 
     return found
 
 
-def report(lives: Mapping[str, xr.DataTree | Sequence[xr.DataTree]]) -> str:
+def report(logs: Mapping[str, xr.DataTree | Sequence[xr.DataTree]]) -> str:
     """The page as text.
 
     Parameters
     ----------
-    lives
-        Condition to log, as :func:`~replaysim.open_log` gives it, or to several that hold some of its animals each.
+    logs
+        Condition to log, as :func:`~replaysim.open_log` gives it, or to several that hold some of its animals each,
+        which are read into memory together.
     """
-    if not lives:
+    if not logs:
         raise LogError("report: give at least one log")
-    parts = {name: [given] if isinstance(given, xr.DataTree) else list(given) for name, given in lives.items()}
-    logs = {name: some[0] if len(some) == 1 else join_logs(some) for name, some in parts.items()}
-    first = next(iter(logs.values()))
-    title = str(first.attrs.get("title", "log")) if len(logs) == 1 else f"{len(logs)} conditions: {', '.join(logs)}"
-    behind = {name: readings.lagging(log) for name, log in logs.items()}
-    whole = {name: readings.without(log, [*readings.faulty(log), *behind[name]]) for name, log in logs.items()}
+    parts = {name: [given] if isinstance(given, xr.DataTree) else list(given) for name, given in logs.items()}
+    joined = {name: some[0] if len(some) == 1 else join_logs(some) for name, some in parts.items()}
+    first = next(iter(joined.values()))
+    title = str(first.attrs.get("title", "log")) if len(joined) == 1 else f"{len(logs)} conditions: {', '.join(logs)}"
+    behind = {name: readings.lagging(log) for name, log in joined.items()}
+    whole = {name: readings.without(log, [*readings.faulty(log), *behind[name]]) for name, log in joined.items()}
     many = sum(map(len, parts.values()))
     page = Page(f"replaysim report – {title}", f"Made by replaysim from {many} log{'s' * (many > 1)}.")
-    _introduction(page, logs)
+    _introduction(page, joined)
     _overview(page, parts)
-    _settings(page, logs)
-    for name, log in logs.items():
+    _settings(page, joined)
+    for name, log in joined.items():
         if faults := readings.faulty(log):
             animals = ", ".join(map(str, faults))
             page.say(f"{name}: losses of animals {animals} became infinite; they are left out below.", note=True)
@@ -162,9 +165,11 @@ def report(lives: Mapping[str, xr.DataTree | Sequence[xr.DataTree]]) -> str:
             page.say(f"{name}: animals {animals} have not come as far as others; they are left out below.", note=True)
     for words, section in SECTIONS:
         page.section(words)
-        given = logs if section is comparison else whole  # within animals, whoever else was lost
+        given = joined if section is comparison else whole  # within animals, whoever else was lost
         page.attempt(words, functools.partial(section, page, given))  # the rest of the page is worth having
-    if others := [words for group, words in _ELSEWHERE.items() if any(group in log.children for log in logs.values())]:
+    if others := [
+        words for group, words in _ELSEWHERE.items() if any(group in log.children for log in joined.values())
+    ]:
         page.say(f"Also in these logs, but no part of this page: {', '.join(others)}; see docs/analysis.md.", note=True)
     return page.html()
 
@@ -207,14 +212,19 @@ _SCENARIOS = {
 }
 
 
+_EXPERIENCES = {
+    "sequential": "one after the other",
+    "joint": "each together with all earlier ones",
+    "last": "of which only the last is learned",
+}
+
+
 def _introduction(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
     """What a stranger has to know."""
-    page.say(
-        "Animals, which are networks with a seed each, learned contexts one after the other. Conditions differ in what "
-        "protects what they know, and in whatever else is listed below under settings that differ; n counts animals."
-    )
-    met = dict.fromkeys(filter(None, (_met(log) for log in logs.values())))
-    page.say(" ".join(met))
+    differ = "Conditions differ in the settings listed below as such. " if len(logs) > 1 else ""
+    page.say(f"Animals are networks with a seed each that learned contexts; n counts them. {differ}")
+    for words in dict.fromkeys(filter(None, (_met(log) for log in logs.values()))):
+        page.say(words)
 
 
 def _met(log: xr.DataTree) -> str:
@@ -224,18 +234,21 @@ def _met(log: xr.DataTree) -> str:
     protocol, learning, brain = (part if isinstance(part, dict) else {} for part in parts)
     if not protocol:
         return ""
-    known = _SCENARIOS.get(str(log.attrs.get("scenario")), "")
+    known, how = _SCENARIOS.get(str(log.attrs.get("scenario"))), _EXPERIENCES.get(str(config.get("experience")))
     name, contexts = protocol.get("name", "The protocol"), brain.get("contexts", "?")
     steps, batch = learning.get("steps", "?"), learning.get("batch", "?")
-    return f"{name}: {contexts} contexts of {steps} steps with {batch} stimuli each; when tested, animals {known}."
+    words = f"{name}: {contexts} contexts of {steps} steps with {batch} stimuli each{f', {how}' if how else ''}"
+    return f"{words}; when tested, animals {known}." if known else f"{words}."
 
 
 def _progress(log: xr.DataTree) -> str:
     """Contexts learned so far, of all."""
     if "behaviour" not in log.children:
         return "–"
-    sizes = log["behaviour"].to_dataset()
-    return f"{int(sizes['contexts_learned'].max())} of {sizes.sizes['context']}"
+    accuracy = log["behaviour"].to_dataset()["accuracy"]
+    there = accuracy.notnull().any([dim for dim in accuracy.dims if dim not in ("animal", "contexts_learned")])
+    learned = there["contexts_learned"].where(there, 0).max("contexts_learned")
+    return f"{reach(learned.values.astype(int).tolist(), '–')} of {accuracy.sizes['context']}"
 
 
 def _overview(page: Page, parts: Mapping[str, Sequence[xr.DataTree]]) -> None:
@@ -246,7 +259,7 @@ def _overview(page: Page, parts: Mapping[str, Sequence[xr.DataTree]]) -> None:
     for name, log in every:
         versions, hardware = _parsed(log.attrs.get("software_versions")), _parsed(log.attrs.get("hardware"))
         seeds = np.atleast_1d(log.attrs.get("seeds", [])).astype(int).tolist()
-        animals = f"{len(seeds)} ({seeds[0]}–{seeds[-1]})" if seeds else ""
+        animals = f"{len(seeds)} ({reach(seeds, '–')})" if seeds else ""
         commit = str(log.attrs.get("software_git_commit", ""))[:10]
         dirty = " with changes" if log.attrs.get("software_git_dirty") == 1 else ""
         software = f"replaysim {versions.get('replaysim', '?')}, torch {versions.get('torch', '?')}"
@@ -256,8 +269,8 @@ def _overview(page: Page, parts: Mapping[str, Sequence[xr.DataTree]]) -> None:
         created = str(log.attrs.get("date_created", ""))
         rows.append([name, status, _progress(log), animals, created, software, f"{commit}{dirty}", where])
     page.table(["condition", "status", "contexts", "animals (seeds)", "begun", "software", "commit", "device"], rows)
-    if joined := [name for name, some in parts.items() if len(some) > 1]:
-        page.say(f"Logs of the same settings and other animals are one condition: {', '.join(joined)}.", note=True)
+    if several := [name for name, some in parts.items() if len(some) > 1]:
+        page.say(f"Logs of the same settings and other animals are one condition: {', '.join(several)}.", note=True)
     commands = list(dict.fromkeys((name, str(log.attrs["command"])) for name, log in every if log.attrs.get("command")))
     if commands:
         page.heading("Commands")

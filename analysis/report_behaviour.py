@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import matplotlib as mpl
 import numpy as np
@@ -111,14 +111,19 @@ def comparison(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
         if len(ended) > 1:
             shown = True
             for words, measure in _COMPARED.items():
-                found = {name: measure(log) for name, log in ended.items()}
                 title = f"{scenario.capitalize()} scenario, {words}"
-                page.attempt(title, functools.partial(_compared, page, found, words))
+                page.attempt(title, functools.partial(_measured, page, ended, words, measure))
     if not shown:
         page.say("Give several finished logs of one scenario to compare their conditions within animals.", note=True)
 
 
 _COMPARED = {"final accuracy": forgetting.final_accuracy, "forgetting": forgetting.forgetting}
+
+
+def _measured(
+    page: Page, logs: Mapping[str, xr.DataTree], words: str, measure: Callable[[xr.DataTree], xr.DataArray]
+) -> None:
+    _compared(page, {name: measure(log) for name, log in logs.items()}, words)
 
 
 def _compared(page: Page, values: Mapping[str, xr.DataArray], words: str = "final accuracy") -> None:

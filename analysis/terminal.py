@@ -69,13 +69,13 @@ def format_comparison(found: xr.Dataset, *, percent: bool = True) -> str:
     percent
         Whether they are fractions, to be shown in points.
     """
-    wide = max(len(str(pair)) for pair in found["pair"].values)
+    wide = max((len(str(pair)) for pair in found["pair"].values), default=0)
     lines = []
     for pair in found["pair"].values:
         one = found.sel(pair=pair)
         corrected = f", corrected {float(one['p_holm']):.3f}" if int(one["n"]) > 1 else ""
         lines.append(format_difference(str(pair), one, percent=percent, wide=wide) + corrected)
-    if (n := int(found["n"].max())) > 1:
+    if lines and (n := int(found["n"].max())) > 1:
         least, judged = 0.5 ** (n - 1), int(found["p"].notnull().sum())
         lines.append(
             f"mean difference within animals; with {n} animals no p can be below {least:.3f}, and corrected (Holm, of "

@@ -220,7 +220,10 @@ def _check_wanted(master: int) -> None:
 
 @cache
 def _end_with(master: int) -> None:
-    """Let an idle worker end when its simulation was killed: it would wait for minutes, and hold the output open."""
+    """Let an idle worker end when its simulation was killed: it would wait for minutes, and hold the output open.
+
+    Not on Windows, which goes on naming a parent that is no more.
+    """
 
     def wait() -> None:
         while os.getppid() == master:

@@ -33,7 +33,7 @@ def join_logs(logs: Iterable[xr.DataTree]) -> xr.DataTree:
         Loaded, animals sorted; where one log has not come as far as others, floating numbers are NaN and whole numbers
         -1. At its root, ``seeds`` and ``config_json`` name all animals and ``history`` has the lines of all logs; what
         else says how it was made (commit, hardware, command) is that of the log that was begun first. ``status`` is
-        ``"complete"`` where all are.
+        that of a log that is not finished, if there is one; else ``"complete"`` where an animal lived to the end.
 
     Raises
     ------
@@ -51,12 +51,13 @@ def join_logs(logs: Iterable[xr.DataTree]) -> xr.DataTree:
     for log in found:
         if not isinstance(log, xr.DataTree):
             raise LogError(f"join_logs: give a list of logs as open_log() gives them; one is of {type(log).__name__}")
-    found.sort(key=lambda log: str(log.attrs.get("date_created", "")))
+    found.sort(key=lambda log: str(log.attrs.get("date_created", "later")))
     for number, log in enumerate(found[1:], 2):
-        if other := _differences(found[0], log):
+        other = [words for one in found[: number - 1] for words in _differences(one, log)]  # a log may not know all
+        if other:
             raise LogError(
                 f"join_logs: log {number} of {len(found)} (animals {', '.join(map(str, _animals(log)))}) has other "
-                f"settings than log 1 ({'; '.join(other[:3])}); only animals of one condition make one log"
+                f"settings than an earlier one ({'; '.join(other[:3])}); only animals of one condition make one log"
             )
         if twice := sorted({animal for one in found[: number - 1] for animal in _animals(one)} & set(_animals(log))):
             raise LogError(
@@ -69,27 +70,27 @@ def join_logs(logs: Iterable[xr.DataTree]) -> xr.DataTree:
 def conditions_among(logs: Sequence[xr.DataTree]) -> list[list[int]]:
     """Which logs can be joined, as lists of their numbers from 0: same settings, other animals.
 
-    A log that does not know its own settings stands alone.
+    A log that does not know its own settings, or holds no animal yet, stands alone.
     """
     found: list[list[int]] = []
     for number, log in enumerate(logs):
-        for group in found:
-            members = [logs[i] for i in group]
-            strangers = not {animal for one in members for animal in _animals(one)} & set(_animals(log))
-            if strangers and _known(members[0]) and _known(log) and not _differences(members[0], log):
-                group.append(number)
-                break
-        else:
+        group = next((group for group in found if all(_alike(logs[i], log) for i in group)), None)
+        if group is None:
             found.append([number])
+        else:
+            group.append(number)
     return found
 
 
-def _known(log: xr.DataTree) -> bool:
-    try:
-        settings_of(log.attrs, "log")
-    except LogError:
+def _alike(one: xr.DataTree, other: xr.DataTree) -> bool:
+    """Whether two logs hold other animals of one condition."""
+    animals = [_animals(log) for log in (one, other)]
+    if not all(animals) or set(animals[0]) & set(animals[1]):
         return False
-    return True
+    try:
+        return not _differences(one, other)
+    except LogError:  # no settings
+        return False
 
 
 def _settings(log: xr.DataTree) -> dict[str, Any]:
@@ -97,7 +98,10 @@ def _settings(log: xr.DataTree) -> dict[str, Any]:
 
 
 def _animals(log: xr.DataTree) -> list[int]:
-    return [int(seed) for seed in np.atleast_1d(log.attrs.get("seeds", []))]
+    """Who is in a log; not whoever was to be."""
+    if "behaviour" not in log.children or "animal" not in log["behaviour"].coords:
+        return []
+    return [int(animal) for animal in np.atleast_1d(log["behaviour"].coords["animal"].values)]
 
 
 def _differences(one: xr.DataTree, other: xr.DataTree) -> list[str]:
@@ -110,10 +114,12 @@ def _attributes(logs: Sequence[xr.DataTree]) -> dict[str, Any]:
     animals = sorted(animal for log in logs for animal in _animals(log))
     configs = [_settings(log) for log in logs]
     config = configs[0] | {"animals": animals}
-    computed = [c["computation"] for c in configs if isinstance(c.get("computation"), Mapping)]
-    if len(computed) == len(logs):
-        chunks = [chunk for one in computed for chunk in one.get("chunks", [])]
-        config["computation"] = {**computed[0], "chunks": chunks}
+    computed = [c["computation"] if isinstance(c.get("computation"), Mapping) else {} for c in configs]
+    shared = {n: v for n, v in computed[0].items() if all(one.get(n) == v for one in computed)}
+    if all("chunks" in one for one in computed):
+        shared["chunks"] = [chunk for one in computed for chunk in one["chunks"]]
+    if shared:
+        config["computation"] = shared
     attrs = {str(name): value for name, value in logs[0].attrs.items()} | config_attributes(config)
     lines = [line for log in logs for line in str(log.attrs.get("history", "")).splitlines()]
     attrs |= {
@@ -128,9 +134,10 @@ def _attributes(logs: Sequence[xr.DataTree]) -> dict[str, Any]:
 
 
 def _fate(logs: Sequence[xr.DataTree], animals: Sequence[int]) -> dict[str, Any]:
-    """How far they came: complete where all are, and somebody is alive."""
-    for log in logs:
-        if log.attrs.get("status") == "running" or "status_reason" in log.attrs:
-            return {n: log.attrs[n] for n in ("status", "status_reason") if n in log.attrs}
+    """How far they came, and whose losses became infinite, as far as finished logs say it."""
     dead = [int(one) for log in logs for one in np.atleast_1d(log.attrs.get("animals_with_faults", -1)) if one >= 0]
-    return {"status": "complete" if len(dead) < len(animals) else "failed", "animals_with_faults": sorted(dead) or [-1]}
+    fate: dict[str, Any] = {"animals_with_faults": sorted(dead) or [-1]}
+    for log in logs:
+        if log.attrs.get("status") != "complete" and "animals_with_faults" not in log.attrs:  # it has not come so far
+            return fate | {n: log.attrs[n] for n in ("status", "status_reason") if n in log.attrs}
+    return fate | {"status": "complete" if len(dead) < len(animals) else "failed"}

@@ -234,6 +234,7 @@ def _consolidate(condition: Condition, naive: Brain, rule: ConsolidationRule) ->
     with _answers_for(owner, "begin", hint("begin")):
         state = own.begin(synapses)
     _check_state(owner, "begin", state, least=0)
+    _check_detached(owner, "begin", state)
     state = in_memory_of_its_own(state, synapses)
     for learned in (1, 2):
         if rule.watches_steps:
@@ -241,10 +242,11 @@ def _consolidate(condition: Condition, naive: Brain, rule: ConsolidationRule) ->
             slope = {name: torch.ones_like(value) for name, value in before.items()}
             with _answers_for(owner, "observe", hint("observe")):
                 own.observe(state, before, slope, synapses)
-            _check_detached(owner, state)
+            _check_detached(owner, "observe", state)
         with _answers_for(owner, "consolidate", hint("consolidate")):
             state = own.consolidate(state, synapses, information)
         _check_state(owner, "consolidate", state, least=learned)
+        _check_detached(owner, "consolidate", state)
         state = in_memory_of_its_own(state, synapses)
         with _answers_for(owner, "penalty", hint("penalty")):
             penalty = own.penalty(state, synapses)
@@ -260,13 +262,13 @@ def _consolidate(condition: Condition, naive: Brain, rule: ConsolidationRule) ->
                 penalty.sum().backward()
 
 
-def _check_detached(owner: str, state: ConsolidationState) -> None:
+def _check_detached(owner: str, method: str, state: ConsolidationState) -> None:
     """Raise :class:`SettingError` where a rule remembers how a step came about, and with it all steps before."""
     for part, values in zip(state._fields[:-1], state[:-1], strict=True):
         for name, value in values.items():
             if isinstance(value, Tensor) and value.requires_grad:
-                must = "detached values, e.g. after[name].detach(): synapses carry gradients"
-                raise SettingError(owner, f"observe: state.{part}[{name!r}]", "a tensor with gradients", must)
+                must = "detached values, e.g. synapses[name].detach().clone(): synapses carry gradients"
+                raise SettingError(owner, f"{method}: state.{part}[{name!r}]", "a tensor with gradients", must)
 
 
 def _check_state(owner: str, method: str, state: Any, least: int) -> None:

@@ -194,7 +194,7 @@ def simulate(
             folder = logs.RunFolder.create(place, overwrite=overwrite, attrs=attrs)
         if folder is not None:
             folder.write_config(config)
-        with _failures_told(folder, checkpoints):
+        with _failures_told(folder, _way_on(checkpoints, overwrite)):
             condition = replace(condition, kept=kept_activity(condition, progress))
             crew = Crew(condition, chunks, processes, folder, checkpoints, threads)
             outcomes, pieces = crew.run(progress=progress, label=label or "simulate")
@@ -210,8 +210,15 @@ def simulate(
     return SimulationResult(log, brains, place)
 
 
+def _way_on(checkpoints: bool, overwrite: bool) -> str:
+    if not checkpoints:
+        return ""
+    call = "the same call without overwrite=True (--overwrite)" if overwrite else "the same call"
+    return f"; {call} goes on from the last context that was over"
+
+
 @contextlib.contextmanager
-def _failures_told(folder: logs.RunFolder | None, checkpoints: bool) -> Iterator[None]:
+def _failures_told(folder: logs.RunFolder | None, way_on: str) -> Iterator[None]:
     """What was finished stays readable, and says what happened; the error itself counts more than this."""
     try:
         yield
@@ -219,8 +226,7 @@ def _failures_told(folder: logs.RunFolder | None, checkpoints: bool) -> Iterator
         if folder is not None:
             with contextlib.suppress(LogError):
                 folder.fail("stopped by the user" if isinstance(error, KeyboardInterrupt) else repr(error))
-            on = "; the same call goes on from the last context that is over" if checkpoints else ""
-            error.add_note(f"what was finished is in {folder.path}{on}")
+            error.add_note(f"what was finished, if anything, is in {folder.path}{way_on}")
         raise
 
 

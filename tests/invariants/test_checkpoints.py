@@ -311,7 +311,12 @@ def test_a_stop_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         patch.setattr(Checkpoint, "save", lambda *_given: _stop())
         simulate(tmp_path / "a")
     (note,) = stopped.value.__notes__
-    assert note == f"what was finished is in {tmp_path / 'a'}; the same call goes on from the last context that is over"
+    on = "goes on from the last context that was over"
+    assert note == f"what was finished, if anything, is in {tmp_path / 'a'}; the same call {on}"
+    with pytest.raises(Stopped) as stopped, monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", lambda *_given: _stop())
+        simulate(tmp_path / "a", overwrite=True)
+    assert stopped.value.__notes__[0].endswith(f"; the same call without overwrite=True (--overwrite) {on}")
     interrupt(tmp_path / "b", monkeypatch, 1)
     with pytest.raises(LogError, match="it is not complete: go on with it with checkpoints=True; or choose another"):
         simulate(tmp_path / "b", checkpoints=False)

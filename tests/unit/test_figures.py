@@ -180,6 +180,11 @@ def test_retention_by_age_with_its_chance(tmp_path: Path) -> None:
         lines = {str(line.get_label()): line for line in ax.lines}
         np.testing.assert_allclose(lines["nothing"].get_ydata(), 100 * retention(log, answers).mean("animal"))
         np.testing.assert_allclose(lines["chance"].get_ydata(), chance, rtol=1e-6)
+    task = simulate("task", animals=(12, 13)).log
+    both = figures.retention_by_age({"class": log, "task": task})
+    assert sum(line.get_linestyle() == ":" for line in both.lines) == 2, "each has a chance of its own"
+    with pytest.raises(DataError, match="give at least one log"):
+        figures.retention_by_age({})
     shown = words(ax.figure, tmp_path)
     assert "accuracy (%)" in shown and "contexts learned since" in shown
 

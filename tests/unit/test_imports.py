@@ -177,7 +177,7 @@ ANALYSIS = {
     "page": "style",
     "report_behaviour": "comparison figures forgetting page style",
     "report_geometry": None,
-    "report": "devices page readings report_behaviour report_geometry",
+    "report": "devices page readings report_behaviour report_geometry terminal",
     "__init__": "",
 }
 

@@ -39,6 +39,13 @@ def some(log: xr.DataTree, animals: tuple[int, ...], **settings: Any) -> xr.Data
     return part
 
 
+def unfinished(log: xr.DataTree, **attrs: Any) -> xr.DataTree:
+    """It does not say yet whose losses became infinite."""
+    going = changed(log, status="running") if not attrs else changed(log, **attrs)
+    del going.attrs["animals_with_faults"]
+    return going
+
+
 def changed(log: xr.DataTree, **attrs: Any) -> xr.DataTree:
     copy = log.copy()
     copy.attrs |= attrs
@@ -79,11 +86,17 @@ def test_fates(whole: xr.DataTree) -> None:
     assert joined.attrs["status"] == "complete" and faulty(joined) == [12], "two are alive"
     none = rs.join_logs([dead, changed(some(whole, (13,)), status="failed", animals_with_faults=13)])
     assert none.attrs["status"] == "failed" and faulty(none) == [12, 13]
-    going = changed(one, status="running", date_modified="2026-01-01T00:00:00Z")
-    assert rs.join_logs([other, going]).attrs["status"] == "running"
-    assert rs.join_logs([other, going]).attrs["date_modified"] == "2026-01-01T00:00:00Z"
-    stopped = changed(one, status="failed", status_reason="stopped by the user")
+    going = unfinished(one, status="running", date_modified="2026-01-01T00:00:00Z")
+    for logs in ([other, going], [going, other]):
+        assert rs.join_logs(logs).attrs["status"] == "running"
+        assert rs.join_logs(logs).attrs["date_modified"] == "2026-01-01T00:00:00Z"
+    stopped = unfinished(one, status="failed", status_reason="stopped by the user")
     assert rs.join_logs([other, stopped]).attrs["status_reason"] == "stopped by the user"
+    assert rs.join_logs([other, unfinished(one, status="failed")]).attrs["status"] == "failed", "for whatever reason"
+    lost = changed(some(whole, (13,)), status="failed", animals_with_faults=13)
+    for logs in ([some(whole, (14,)), lost, going], [going, lost, some(whole, (14,))]):
+        joined = rs.join_logs(logs)
+        assert (joined.attrs["status"], faulty(joined)) == ("running", [13]), "one is dead, one is on the way"
 
 
 def test_an_unfinished_portion_lags_behind(whole: xr.DataTree) -> None:
@@ -94,7 +107,7 @@ def test_an_unfinished_portion_lags_behind(whole: xr.DataTree) -> None:
         for dim in {"contexts_learned", "snapshot"} & set(part.dims):
             part = part.isel({dim: part[dim].values < 3})
         behind[node.path] = part
-    joined = rs.join_logs([some(whole, (12, 13)), changed(xr.DataTree.from_dict(behind), status="running")])
+    joined = rs.join_logs([some(whole, (12, 13)), unfinished(xr.DataTree.from_dict(behind))])
     accuracy = joined["behaviour"]["accuracy"]
     assert bool(accuracy.sel(animal=14, contexts_learned=3).isnull().all())
     assert bool(accuracy.sel(animal=13, contexts_learned=3).notnull().any())
@@ -128,7 +141,32 @@ def test_conditions_among_logs(whole: xr.DataTree) -> None:
     ]
     assert conditions_among(logs) == [[0, 2], [1, 4], [3]], "an animal is in a condition once"
     elsewhere = settings_of(whole.attrs, "log")["computation"] | {"device": "cuda:0", "workers": 7}
-    assert conditions_among([logs[0], some(whole, (13,), computation=elsewhere)]) == [[0, 1]]
+    far = [logs[0], some(whole, (13,), computation=elsewhere)]
+    assert conditions_among(far) == [[0, 1]]
+    computation = settings_of(rs.join_logs(far).attrs, "joined")["computation"]
+    assert not {"device", "workers"} & set(computation) and computation["precision"] == "float32", "what both have"
+
+
+def test_what_one_log_does_not_know_does_not_make_others_alike(whole: xr.DataTree) -> None:
+    """A log of an earlier version, without checksums, may be of either stimuli; they are not of the same."""
+    sums = settings_of(whole.attrs, "log")["sha256"]
+    one, other = some(whole, (12,)), some(whole, (13,), sha256=dict.fromkeys(sums, "0" * 64))
+    neither = some(whole, (14,), sha256={})
+    assert conditions_among([neither, one, other]) == [[0, 1], [2]] and conditions_among([other, neither, one])[0] == [
+        0,
+        1,
+    ]
+    for logs in ([neither, one, other], [one, other, neither], [other, one]):
+        with pytest.raises(rs.LogError, match="has other settings than an earlier one"):
+            rs.join_logs(logs)
+
+
+def test_who_is_in_a_log_counts_not_who_was_to_be(whole: xr.DataTree) -> None:
+    joined = rs.join_logs([without(whole, [13, 14]), without(whole, [12, 14])])
+    assert joined["behaviour"]["animal"].values.tolist() == [12, 13] == np.atleast_1d(joined.attrs["seeds"]).tolist()
+    begun = xr.DataTree.from_dict({"/": xr.Dataset(attrs={"config_json": some(whole, (12,)).attrs["config_json"]})})
+    assert conditions_among([begun, some(whole, (12,)), some(whole, (13,))]) == [[0], [1, 2]], "nobody is in it yet"
+    assert "Behaviour" in report.report(report.conditions([begun, some(whole, (12,))], ["a", "b"]))
 
 
 def test_a_report_of_portions(whole: xr.DataTree, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,7 +184,7 @@ def test_a_report_of_portions(whole: xr.DataTree, tmp_path: Path, capsys: pytest
     words = f"{100 * float(final.mean()):.1f} ± {100 * float(final.std(ddof=1)) / 3**0.5:.1f}"
     assert words in page and words in together
     assert "Logs of the same settings and other animals are one condition: systems." in page
-    assert "2 (12–13)" in page and "1 (14–14)" in page and "simulate 12" in page and "simulate 14" in page
+    assert "2 (12–13)" in page and "1 (14)" in page and "simulate 12" in page and "simulate 14" in page
     assert "Made by replaysim from 2 logs." in page and "not shown" not in page
     alone = report.report({"systems": [some(whole, (12, 13)), some(whole, (14,))]})
     assert words in alone
@@ -160,5 +198,8 @@ def test_conditions_with_several_lives_are_told_apart(whole: xr.DataTree) -> Non
             logs.append(some(whole, (animal,), chance=chance))
             paths.append(f"runs/arm/chance_{chance}/animals_{animal}/run.nc")
     found = report.conditions(logs, paths)
+    unlabelled = [some(whole, (animal,), label="", chance=chance) for chance in (0, 1) for animal in (12, 13)]
+    elsewhere = ["/m1/nothing/run.nc", "/m2/nothing/run.nc", "/m1/joint", "/m2/joint"]
+    assert list(report.conditions(unlabelled, elsewhere)) == ["m1/nothing", "m1/joint"]
     assert list(found) == ["systems, arm/chance_0", "systems, arm/chance_1"]
     assert [len(lives) for lives in found.values()] == [2, 2]

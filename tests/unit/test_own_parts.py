@@ -175,6 +175,8 @@ class Rule:
     gives: str = "right"
 
     def begin(self, synapses: Any) -> Any:
+        if self.gives == "live synapses":
+            return SynapticIntelligence().begin(synapses)._replace(anchor=dict(synapses))
         return {} if self.gives == "no state" else SynapticIntelligence().begin(synapses)
 
     def observe(self, state: ConsolidationState, before: Any, gradient: Any, after: Any) -> None:
@@ -192,6 +194,8 @@ class Rule:
         if self.gives in STATES:
             return STATES[self.gives](SynapticIntelligence().consolidate(state, synapses, information))
         found = SynapticIntelligence().consolidate(state, synapses, information)
+        if self.gives == "undetached":
+            return found._replace(anchor={name: value * 1 for name, value in synapses.items()})
         return found._replace(consolidated=0) if self.gives == "no count" else found
 
     def penalty(self, state: ConsolidationState, synapses: Any) -> Any:
@@ -213,6 +217,8 @@ RULES = [
         "unknown synapse",
         r"Rule.observe: got \"KeyError: 'readout.nowhere'\", must be a method that works on a mapping of synapses",
     ),
+    ("live synapses", r"Rule.begin: state.anchor\['.*'\]: got .* with gradients', must be detached values"),
+    ("undetached", r"Rule.consolidate: state.anchor\['.*'\]: got .* with gradients', must be detached values"),
     ("its own history", r"Rule.observe: state.path\['readout.bias'\]: got .* with gradients', must be detached values"),
     ("nothing", r"Rule.consolidate: got None, must be a ConsolidationState"),
     (

@@ -13,8 +13,9 @@ import xarray as xr
 from small import brain, protocol, simulate
 
 import replaysim as rs
-from analysis import devices, readings, report, report_behaviour
+from analysis import devices, readings, report, report_behaviour, report_geometry
 from analysis.forgetting import average_accuracy, forgetting
+from analysis.replay_fidelity import replay_fidelity
 from analysis.retained_geometry import retained_geometry
 from replaysim.cli import main
 from replaysim.log import logs_in, write_atomically
@@ -83,6 +84,28 @@ def test_two_conditions(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "Not shown" not in text
     assert all(source.startswith(("data:image/svg+xml;base64,", "#")) for source in reader.sources)
     assert sum(source.startswith("data:") for source in reader.sources) >= 6
+
+
+@pytest.mark.parametrize(("events", "of"), [(160, "100 % of classes"), (12, "all at once")])
+def test_precision_and_recall_are_of_classes_where_they_can_be(events: int, of: str) -> None:
+    """Few events leave too few of a class."""
+    own = protocol(each=150)
+    record = [rs.CorticalActivity("retina", stimuli=180), rs.ReplayActivity(events=events)]
+    log = simulate(
+        protocol=own,
+        brain=brain(own),
+        record=record,
+        replay=rs.GenerativeReplay(),
+        animals=(12, 13),
+        learning=rs.Learning(24, 8, 3e-3),
+    ).log
+    found, said = report_geometry._fidelity(log)
+    assert said == of
+    by = "original_class" if events > 100 else None
+    wanted = replay_fidelity(log, by=by, measures=["precision_recall"])["improved_recall"]
+    mean = wanted.mean([dim for dim in wanted.dims if dim != "animal"])
+    np.testing.assert_allclose(found["improved_recall"], mean, atol=0.1 if by else 1e-12)  # classes, then contexts
+    assert of in report.report({"a": log})
 
 
 def test_what_else_was_recorded_is_said(folder: Path) -> None:
