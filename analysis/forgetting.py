@@ -185,8 +185,8 @@ def forward_transfer(log: xr.DataTree, answers: str | None = None) -> xr.DataArr
 
     .. math:: \tfrac{1}{T-1} \sum_{j>1} (a_{j-1,j} - a_{0,j})
 
-    In the class scenario it is about minus the naive accuracy whatever the condition: what was never right before a
-    context is learned is never chosen. It tells of transfer where a context is judged by itself
+    In the class scenario it is about minus the naive accuracy whatever the condition: classes that were never met are
+    not chosen. It tells of transfer where a context is judged by itself
     (``answers="within_context"``) and in the other scenarios. Source: Lopez-Paz & Ranzato (2017), NeurIPS (their code
     divides by T).
     """

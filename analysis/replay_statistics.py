@@ -70,7 +70,7 @@ def class_proportions(log: xr.DataTree, by: str = "decision") -> xr.Dataset:
 
 
 def age_proportions(log: xr.DataTree) -> xr.Dataset:
-    """How often memories of every age come: what a policy of replay makes of its priorities, and chance of the rest.
+    """How often memories of every age come: what a policy of replay, and chance, make of it.
 
     Returns
     -------

@@ -138,6 +138,7 @@ def _fate(logs: Sequence[xr.DataTree], animals: Sequence[int]) -> dict[str, Any]
     dead = [int(one) for log in logs for one in np.atleast_1d(log.attrs.get("animals_with_faults", -1)) if one >= 0]
     fate: dict[str, Any] = {"animals_with_faults": sorted(dead) or [-1]}
     for log in logs:
-        if log.attrs.get("status") != "complete" and "animals_with_faults" not in log.attrs:  # it has not come so far
+        ended = "animals_with_faults" in log.attrs and "status_reason" not in log.attrs
+        if log.attrs.get("status") == "running" or (log.attrs.get("status") != "complete" and not ended):
             return fate | {n: log.attrs[n] for n in ("status", "status_reason") if n in log.attrs}
     return fate | {"status": "complete" if len(dead) < len(animals) else "failed"}

@@ -97,6 +97,8 @@ def test_fates(whole: xr.DataTree) -> None:
     for logs in ([some(whole, (14,)), lost, going], [going, lost, some(whole, (14,))]):
         joined = rs.join_logs(logs)
         assert (joined.attrs["status"], faulty(joined)) == ("running", [13]), "one is dead, one is on the way"
+    late = rs.join_logs([going, some(whole, (13,))])  # says of whom it knows, and goes on all the same
+    assert rs.join_logs([late, some(whole, (14,))]).attrs["status"] == "running"
 
 
 def test_an_unfinished_portion_lags_behind(whole: xr.DataTree) -> None:
