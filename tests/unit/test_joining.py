@@ -181,15 +181,12 @@ def test_a_report_of_portions(whole: xr.DataTree, tmp_path: Path, capsys: pytest
     main(["report", str(tmp_path / "arm"), "--out", str(tmp_path / "page.html")])
     capsys.readouterr()
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    together = report.report({"systems": whole})
     final = final_accuracy(whole)
     words = f"{100 * float(final.mean()):.1f} ± {100 * float(final.std(ddof=1)) / 3**0.5:.1f}"
-    assert words in page and words in together
+    assert words in page
     assert "Logs of the same settings and other animals are one condition: systems." in page
     assert "2 (12–13)" in page and "1 (14)" in page and "simulate 12" in page and "simulate 14" in page
     assert "Made by replaysim from 2 logs." in page and "not shown" not in page
-    alone = report.report({"systems": [some(whole, (12, 13)), some(whole, (14,))]})
-    assert words in alone
 
 
 def test_conditions_with_several_lives_are_told_apart(whole: xr.DataTree) -> None:

@@ -81,6 +81,10 @@ def test_two_conditions(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
         "Chance:",
     ):
         assert words in text, words
+    lost = [float(forgetting(rs.open_log(folder / name)).mean()) for name in ("nothing", "systems")]
+    rows = cells(page.read_text(encoding="utf-8"), "systems &amp; &lt;more&gt; - nothing")
+    assert len(rows) == 2 and rows[1][0] == f"{100 * (lost[1] - lost[0]):+.1f}", "forgetting is compared, too"
+    assert "difference in final accuracy" in text and "difference in forgetting" in text and "all at once" in text
     assert "Not shown" not in text
     assert all(source.startswith(("data:image/svg+xml;base64,", "#")) for source in reader.sources)
     assert sum(source.startswith("data:") for source in reader.sources) >= 6
@@ -105,23 +109,12 @@ def test_precision_and_recall_are_of_classes_where_they_can_be(events: int, of: 
     wanted = replay_fidelity(log, by=by, measures=["precision_recall"])["improved_recall"]
     mean = wanted.mean([dim for dim in wanted.dims if dim != "animal"])
     np.testing.assert_allclose(found["improved_recall"], mean, atol=0.1 if by else 1e-12)  # classes, then contexts
-    assert of in report.report({"a": log})
 
 
 def test_what_else_was_recorded_is_said(folder: Path) -> None:
     log = simulate(record=[rs.HippocampalCodes(), rs.SynapticImportance()], consolidation=rs.SynapticIntelligence()).log
     assert "Also in these logs, but no part of this page: codes, synapses;" in report.report({"a": log})
     assert "no part of this page" not in report.report({"bare": rs.open_log(folder / "bare")})
-
-
-def test_conditions_are_compared_in_what_they_forget_too(folder: Path) -> None:
-    logs = {name: rs.open_log(folder / name) for name in ("nothing", "systems")}
-    page = report.report(logs)
-    text = " ".join(read(page).text)
-    assert "difference in final accuracy" in text and "difference in forgetting" in text
-    lost = [float(forgetting(log).mean()) for log in logs.values()]
-    rows = cells(page, "systems - nothing")
-    assert len(rows) == 2 and rows[1][0] == f"{100 * (lost[1] - lost[0]):+.1f}"
 
 
 def test_what_was_not_recorded_is_said(folder: Path) -> None:
