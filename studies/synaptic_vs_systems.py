@@ -13,8 +13,8 @@ Hardware
 
 Two baselines are shown beside the factorial design and are not part of it: ``joint``, the same brain with trials of all
 contexts so far (the ceiling), and ``classifier``, the paper's plain classifier without hippocampus and feedback.
-A condition that is complete in the output folder is not simulated again; ``--overwrite`` begins anew. Other animals
-than the usual ones have a folder of their own.
+A condition that is complete in the output folder is not simulated again, and on MNIST one that was stopped goes on
+from its last whole context; ``--overwrite`` begins anew. Other animals than the usual ones have a folder of their own.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def main(settings: Settings) -> None:
         learning=setup.learning,
         device=settings.device,
         workers=settings.workers,
+        checkpoints=settings.protocol != "digits",  # whose conditions take seconds
     )
     title = f"{setup.protocol.name}, {settings.scenario} scenario{', QUICK: says nothing' if settings.quick else ''}"
     text = "\n".join([heading(title, settings.animals), "", report(logs, setup), "", *origin_lines(logs.values())])

@@ -11,7 +11,7 @@ import pytest
 from loading import load
 from matplotlib.figure import Figure
 
-from replaysim import resumption
+from replaysim import presets, resumption
 from replaysim.errors import LogError
 
 NAMES = ("synaptic_vs_systems", "geometry_of_replay")
@@ -68,6 +68,27 @@ def test_a_stopped_study_goes_on(
     assert len(simulated) == 3 + len(rest) and capsys.readouterr().out in first
     with pytest.raises(LogError, match=r"nothing: holds a log of other settings \(animals is .*--overwrite"):
         study.main(replace(settings, animals=(12, 13, 14)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("protocol", "kept"), [("digits", False), ("split-mnist", True)])
+def test_long_conditions_are_kept_context_by_context(
+    name: str, protocol: str, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the digits take seconds, fewer than it would take to write them."""
+    asked: list[dict[str, Any]] = []
+
+    def simulate_each(_conditions: Any, **common: Any) -> Any:
+        asked.append(common)
+        raise KeyboardInterrupt
+
+    study = load(name)
+    monkeypatch.setattr("replaysim.conditions.simulate_each", simulate_each)
+    matched = presets.matched("digits", "class", quick=True)
+    monkeypatch.setattr(presets, "matched", lambda *_which, **_how: matched)  # MNIST would be downloaded
+    with pytest.raises(KeyboardInterrupt):
+        study.main(study.Settings(protocol=protocol, animals=(12,), out=tmp_path))
+    assert [one["checkpoints"] for one in asked] == [kept]
 
 
 @pytest.mark.parametrize("name", NAMES)
