@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from replaysim.errors import LogError
+from replaysim.errors import LogError, check_choice
 from replaysim.log import conditions_among, join_logs, logs_in, open_log
 
 from . import readings
@@ -40,7 +40,12 @@ SECTIONS: tuple[tuple[str, Section], ...] = (
 
 
 def write_report(
-    paths: Sequence[str | os.PathLike[str]], out: Path, *, overwrite: bool = False, device: str = "auto"
+    paths: Sequence[str | os.PathLike[str]],
+    out: Path,
+    *,
+    overwrite: bool = False,
+    device: str = "auto",
+    baseline: str | None = None,
 ) -> Path:
     """Read logs and write the page.
 
@@ -55,11 +60,13 @@ def write_report(
         Replace an earlier file.
     device
         Where to compute, see :func:`analysis.devices.choose_device`.
+    baseline
+        Name of the condition that others are compared with, as the page has it (default: all pairs).
 
     Raises
     ------
     SettingError
-        For a device that does not exist here.
+        For a device that does not exist here, or a baseline that is none of the conditions.
     LogError
         If a log cannot be read, or the file is there already, is one of the logs, is no ``.html`` or cannot be written;
         checked before anything is computed.
@@ -86,7 +93,7 @@ def write_report(
     logs = [open_log(path, load=False) for path in paths]
     try:
         with automatic(device):
-            text = report(conditions(logs, paths))
+            text = report(conditions(logs, paths), baseline=baseline)
     finally:
         for log in logs:
             log.close()
@@ -134,7 +141,7 @@ def names(logs: Sequence[xr.DataTree], paths: Sequence[str | os.PathLike[str]]) 
     return found
 
 
-def report(logs: Mapping[str, xr.DataTree | Sequence[xr.DataTree]]) -> str:
+def report(logs: Mapping[str, xr.DataTree | Sequence[xr.DataTree]], *, baseline: str | None = None) -> str:
     """The page as text.
 
     Parameters
@@ -142,9 +149,13 @@ def report(logs: Mapping[str, xr.DataTree | Sequence[xr.DataTree]]) -> str:
     logs
         Condition to log, as :func:`~replaysim.open_log` gives it, or to several that hold some of its animals each,
         which are read into memory together.
+    baseline
+        Condition that others are compared with (default: all pairs).
     """
     if not logs:
         raise LogError("report: give at least one log")
+    if baseline is not None:
+        check_choice("report", "baseline", baseline, list(logs))
     parts = {name: [given] if isinstance(given, xr.DataTree) else list(given) for name, given in logs.items()}
     joined = {name: some[0] if len(some) == 1 else join_logs(some) for name, some in parts.items()}
     first = next(iter(joined.values()))
@@ -165,8 +176,10 @@ def report(logs: Mapping[str, xr.DataTree | Sequence[xr.DataTree]]) -> str:
             page.say(f"{name}: animals {animals} have not come as far as others; they are left out below.", note=True)
     for words, section in SECTIONS:
         page.section(words)
-        given = joined if section is comparison else whole  # within animals, whoever else was lost
-        page.attempt(words, functools.partial(section, page, given))  # the rest of the page is worth having
+        made = functools.partial(section, page, whole)
+        if section is comparison:  # within animals, whoever else was lost
+            made = functools.partial(comparison, page, joined, baseline)
+        page.attempt(words, made)  # the rest of the page is worth having
     if others := [
         words for group, words in _ELSEWHERE.items() if any(group in log.children for log in joined.values())
     ]:

@@ -103,8 +103,8 @@ def _matrices(logs: Mapping[str, xr.DataTree]) -> Figure:
         return figure
 
 
-def comparison(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
-    """Differences in final accuracy and forgetting between conditions, within the same animals."""
+def comparison(page: Page, logs: Mapping[str, xr.DataTree], baseline: str | None = None) -> None:
+    """Differences in final accuracy and forgetting between conditions, or to a baseline, within the same animals."""
     shown = False
     for scenario, group in by_scenario(logs).items():
         ended = {name: log for name, log in group.items() if forgetting.survivors(log)}
@@ -112,7 +112,8 @@ def comparison(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
             shown = True
             for words, measure in _COMPARED.items():
                 title = f"{scenario.capitalize()} scenario, {words}"
-                page.attempt(title, functools.partial(_measured, page, ended, words, measure))
+                reference = baseline if baseline in ended else None
+                page.attempt(title, functools.partial(_measured, page, ended, words, measure, reference))
     if not shown:
         page.say("Give several finished logs of one scenario to compare their conditions within animals.", note=True)
 
@@ -121,13 +122,19 @@ _COMPARED = {"final accuracy": forgetting.final_accuracy, "forgetting": forgetti
 
 
 def _measured(
-    page: Page, logs: Mapping[str, xr.DataTree], words: str, measure: Callable[[xr.DataTree], xr.DataArray]
+    page: Page,
+    logs: Mapping[str, xr.DataTree],
+    words: str,
+    measure: Callable[[xr.DataTree], xr.DataArray],
+    baseline: str | None,
 ) -> None:
-    _compared(page, {name: measure(log) for name, log in logs.items()}, words)
+    _compared(page, {name: measure(log) for name, log in logs.items()}, words, baseline)
 
 
-def _compared(page: Page, values: Mapping[str, xr.DataArray], words: str = "final accuracy") -> None:
-    found = compare_conditions(values)
+def _compared(
+    page: Page, values: Mapping[str, xr.DataArray], words: str = "final accuracy", baseline: str | None = None
+) -> None:
+    found = compare_conditions(values, baseline)
     n, judged = int(found["n"].max()), int(found["p"].notnull().sum())
     least, many = 0.5 ** (n - 1), "one animal" if n == 1 else f"{n} animals"
     page.table(

@@ -35,6 +35,11 @@ def parser() -> argparse.ArgumentParser:
     )
     page.add_argument("--out", type=Path, default=Path("report.html"), help="file to write (default: report.html)")
     page.add_argument("--device", default="auto", help="where to compute: cpu, cuda or auto (default: auto)")
+    page.add_argument(
+        "--baseline",
+        metavar="CONDITION",
+        help="condition that others are compared with, by its name on the page (default: all pairs)",
+    )
     page.add_argument("--overwrite", action="store_true", help="replace an earlier file")
     return top
 
@@ -99,7 +104,7 @@ def _describe(given: argparse.Namespace) -> None:
 def _report(given: argparse.Namespace) -> None:
     from analysis.report import write_report
 
-    print(write_report(given.log, given.out, overwrite=given.overwrite, device=given.device))
+    print(write_report(given.log, given.out, overwrite=given.overwrite, device=given.device, baseline=given.baseline))
 
 
 def _run(given: argparse.Namespace) -> None:

@@ -184,6 +184,19 @@ def test_conditions_are_compared_without_animals_that_only_one_lost(folder: Path
     assert "different animals" not in page and "lost - whole" in page
 
 
+def test_conditions_are_compared_with_one_of_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, given = folder / "baseline.html", [str(folder / name) for name in ("nothing", "systems", "bare")]
+    main(["report", *given, "--out", str(page), "--baseline", "bare"])
+    rows = set(re.findall(r"<t[dh][^>]*>([^<>]+ - [^<>]+)</t", page.read_text(encoding="utf-8")))
+    assert rows == {"nothing - bare", "systems &amp; &lt;more&gt; - bare"}
+    capsys.readouterr()
+    page.unlink()
+    with pytest.raises(SystemExit):
+        main(["report", *given, "--out", str(page), "--baseline", "bear"])
+    told = capsys.readouterr().err
+    assert "bear" in told and "'bare'" in told and not page.exists()
+
+
 def test_one_measure_that_fails_does_not_hide_the_others(folder: Path) -> None:
     log = rs.open_log(folder / "systems")
     few = {node.path: node.to_dataset(inherit=False) for node in log.subtree}
