@@ -234,12 +234,12 @@ def learn_context(rounds: Rounds, context: int, recording: Recording, progress: 
     learning, device, replay = condition.learning, cohort.device, condition.replay
     given, plan = rounds.plan(context)
     recalled = replay is None or replay.source == "recall"
+    priority = None if plan is None else priorities(replay, context)
     stored = None
     if rounds.storage is not None and plan is not None:
-        stored = rounds.storage.plan(context, learning.steps, plan).to(device)
+        stored = rounds.storage.plan(context, learning.steps, plan, priority).to(device)
     trials_per_step = given.target.shape[2]
-    settings: dict[str, Any] = {"recalled": recalled, "ahead": device.type != "cpu"}
-    settings["priority"] = None if plan is None else priorities(replay, context)
+    settings: dict[str, Any] = {"recalled": recalled, "ahead": device.type != "cpu", "priority": priority}
     recording.begin_context(plan)
     learn = update(cohort, given.answers, given.groups, plan, 1 / (context + 1), condition.precision)
     chance = Chance(rounds.seeds, context, condition.protocol, condition.brain, trials_per_step, plan, **settings)

@@ -26,7 +26,7 @@ class ReplayMechanism(Protocol):
     ``source`` is one of ``"recall"`` (the hippocampus of the earlier self), ``"episodes"`` (stored stimuli; only in
     :class:`ExactReplay` and what inherits from it, whose ``budget`` says how many are stored) and ``"current"`` (the
     stimuli that are being learned, as many as there are). Optional: ``distillation_weight``, and a method ``priority``
-    that says how often memories of each context are recalled (:func:`priorities`).
+    that says how often memories, or stored episodes, of each context come back (:func:`priorities`).
     """
 
     source: ClassVar[str]
@@ -57,7 +57,7 @@ def distillation_weight(replay: ReplayMechanism | None) -> float | None:
 
 
 def priorities(replay: ReplayMechanism | None, learned: int) -> np.ndarray | None:
-    """How often each class of the contexts met so far is recalled, relative to others, (context,); None: all alike.
+    """How often each class, or stored episode, of the contexts met so far comes back, (context,); None: all alike.
 
     Parameters
     ----------
@@ -95,16 +95,17 @@ def check_priority(replay: ReplayMechanism, plan: BrainPlan, scenario: str, cont
     owner = type(replay).__name__
     if not callable(policy):
         raise SettingError(owner, "priority", policy, "a method that is given ages of contexts, (context,)")
-    if replay.source != "recall":
-        must = "left out: stored episodes and current stimuli are met as often as each other"
-        raise SettingError(owner, "priority", f"a policy for source {replay.source!r}", must)
+    if replay.source == "current":
+        must = "left out: what is replayed are the stimuli that are being learned"
+        raise SettingError(owner, "priority", "a policy for source 'current'", must)
     if scenario == "task":
         must = "left out: as many events of every earlier context are replayed, each judged within it"
         raise SettingError(owner, "priority", "a policy in the task scenario", must)
-    if scenario == "domain" and (plan.gating is None or plan.gating.by != "context"):
+    recalled = replay.source == "recall"  # a stored episode is known by the context in which it was met
+    if recalled and scenario == "domain" and (plan.gating is None or plan.gating.by != "context"):
         must = "used with gates_by='context': in the domain scenario a class is the same in all contexts"
         raise SettingError(owner, "priority", "a policy in the domain scenario", must)
-    if plan.modes is None and plan.gating is None:
+    if recalled and plan.modes is None and plan.gating is None:
         must = "left out in a brain with neither memory modes nor gates: it cannot be asked for anything"
         raise SettingError(owner, "priority", "a policy", must)
     for learned in range(1, contexts):

@@ -50,10 +50,11 @@ class Storage:
             chosen = [order[position == c][: self.budget] for c in np.unique(position)]
             kept.append(np.concatenate(chosen))
 
-    def plan(self, context: int, steps: int, plan: ReplayRound) -> ContextPlan:
+    def plan(self, context: int, steps: int, plan: ReplayRound, priority: np.ndarray | None = None) -> ContextPlan:
         """Draw what is met again while a context (counted from 0) is learned; with replacement, (animal, step, event).
 
-        Uniformly from everything stored; where events of every earlier context are judged apart, as many from each.
+        Uniformly from everything stored, or each episode in proportion to the ``priority`` of its context, (context,);
+        where events of every earlier context are judged apart, as many from each.
         """
         stimuli, contexts = [], []
         for kept, seed in zip(self._kept, self.seeds, strict=True):
@@ -65,7 +66,10 @@ class Storage:
                 contexts.append(np.concatenate([np.full_like(s, c) for s, c in drawn], axis=1))
                 continue
             pool, where = np.concatenate(kept), np.repeat(np.arange(len(kept)), [len(k) for k in kept])
-            pick = chance.integers(len(pool), size=(steps, plan.events))
+            if priority is None:
+                pick = chance.integers(len(pool), size=(steps, plan.events))
+            else:
+                pick = chance.choice(len(pool), size=(steps, plan.events), p=priority[where] / priority[where].sum())
             stimuli.append(pool[pick])
             contexts.append(where[pick])
         learner = plan.learner_answers.cpu().numpy()

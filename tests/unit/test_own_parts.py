@@ -108,6 +108,27 @@ class Policy(rs.GenerativeReplay):
         return kinds[self.how]
 
 
+@dataclass(frozen=True)
+class StoredPolicy(rs.ExactReplay):
+    """The same of stored episodes."""
+
+    how: str = "recent"
+    priority = Policy.priority  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("scenario", ["class", "domain"])
+def test_a_policy_of_stored_episodes_is_lived_and_told(scenario: str) -> None:
+    """It changes what comes back; the log says which it was."""
+    own = protocol(scenario)
+    settings = {"protocol": own, "brain": rs.classifier(own, units=(40, 30)), "record": [rs.ReplayActivity(events=80)]}
+    logs = {how: simulate(replay=StoredPolicy(how=how), **settings).log for how in ("recent", "alike")}
+    met = {how: log["replay/cued_context"].sel(contexts_learned=3).values for how, log in logs.items()}
+    assert {how: set(contexts.ravel()) for how, contexts in met.items()} == {"recent": {1, 2}, "alike": {1, 2}}
+    assert (met["recent"] == 2).mean() > (met["alike"] == 2).mean() + 0.05
+    told = {how: settings_of(log.attrs, "log")["sha256"]["replay_priority"] for how, log in logs.items()}
+    assert told["recent"] != told["alike"]
+
+
 @pytest.mark.usefixtures("nothing_lives")
 def test_policies_that_do_not_fit(tmp_path: Path) -> None:
     for how in ("short", "none", "below"):
@@ -124,8 +145,14 @@ def test_policies_that_do_not_fit(tmp_path: Path) -> None:
     refused(words, tmp_path, protocol=protocol("domain"), brain=domain, replay=Policy())
     words = r"Wrong.priority \(contexts learned: 1\): got .NameError: name 'x' .*must be numbers"
     refused(words, tmp_path, replay=type("Wrong", (rs.GenerativeReplay,), {"priority": lambda self, age: x})())  # noqa: F821
-    few = type("FewChosen", (Few,), {"priority": Policy.priority})
-    refused(r"FewChosen.priority: .*'episodes'.*stored episodes and current", tmp_path, replay=few())
+    now = type("NowChosen", (rs.CurrentInputReplay,), {"priority": lambda self, age: age})
+    words = r"NowChosen.priority: .*source 'current'.*must be left out: what is replayed are"
+    refused(words, tmp_path, brain=brain(protocol(), without=("modes", "gating")), replay=now())
+    stored = type("FewChosen", (rs.ExactReplay,), {"priority": lambda self, age: -age})
+    words = r"FewChosen.priority \(contexts learned: 1\): got .*, must be finite numbers from 0"
+    refused(words, tmp_path, brain=rs.classifier(protocol(), units=(40, 30)), replay=stored())
+    words = r"FewChosen.priority: got .*task scenario.*left out"
+    refused(words, tmp_path, protocol=own, brain=rs.classifier(own, units=(40, 30)), replay=stored())
     one = type("One", (rs.GenerativeReplay,), {"priority": 3})
     refused(r"One.priority: got 3, must be a method", tmp_path, replay=one())
 

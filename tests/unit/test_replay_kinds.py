@@ -129,6 +129,18 @@ def test_contexts_of_any_size_have_the_same_chance_per_episode() -> None:
     assert torch.equal(met.context[0, 0], rounds.row_context), "every event is judged within its own context"
 
 
+@pytest.mark.parametrize("scenario", ["class", "domain"])
+def test_a_policy_weighs_every_stored_episode_of_a_context(scenario: str) -> None:
+    """Five against fifteen episodes, the first three times as often each: both contexts alike; never: not at all."""
+    own = small.protocol(scenario, contexts=[[0], [1, 2, 3], [4, 5]])
+    kept, rounds = storage(own, 5), plan_round(own, 2, 10, cued=True)
+    context = kept.plan(2, 400, rounds, np.array([3.0, 1.0])).context.flatten().numpy()
+    assert context.mean() == pytest.approx(0.5, abs=0.03), "8000 draws, six standard errors"
+    assert (kept.plan(2, 400, rounds, np.array([0.0, 1.0])).context == 1).all()
+    met = kept.plan(2, 400, rounds, np.array([1.0, 0.0]))
+    assert set(met.stimulus[0].flatten().tolist()) == set(kept._kept[0][0].tolist())
+
+
 def test_gates_of_stored_episodes() -> None:
     own = small.protocol("domain")
     kept = Storage(own, plan_of(own, gates_by="context"), [own.curriculum(12)], (12,), 3)
