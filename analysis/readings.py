@@ -116,22 +116,28 @@ def replayed(log: xr.DataTree) -> xr.Dataset:
     -------
     xarray.Dataset
         The group ``/replay`` and, with dimensions (animal, contexts_learned, event): ``original_class``, the class of
-        the data set that was asked for (-1 where none), ``decided_class``, the one that the earlier self decided for,
-        and ``memory_age``, contexts learned since the asked one (1 = the one just before; -1 where none). Of current
-        stimuli (:func:`are_current`) ``original_class`` is the stimulus's own, and none is of an earlier context.
+        the data set that was asked for, or of which a stored episode is, -1 where none (in the domain scenario also
+        where its context is not known, or contexts share their classes); ``decided_class``, the one that the earlier
+        self decided for, -1 in the domain scenario; and ``memory_age``, contexts learned since the asked one, 1 = the
+        one just before, -1 where none. Of current stimuli (:func:`are_current`) ``original_class`` is the stimulus's
+        own, and none is of an earlier context.
     """
     group = _group(log, "replay", "pass record=[ReplayActivity()] to simulate() with a replay mechanism").to_dataset()
     for name in ("activity", "cued_class", "cued_context", "decision"):
         variable(group, name, "/replay")
     behaviour = _group(log, "behaviour", "").to_dataset()
     identity = variable(behaviour, "class_identity", "/behaviour").sel(animal=group["animal"])
-    known = log.attrs.get("scenario") != "domain"  # there, classes are positions within a context that nobody names
     context = group["cued_context"]
     if are_current(log):  # it is then the context within which the earlier self judged a stimulus of this one
         context = xr.full_like(context, -1)
+    asked, decided = group["cued_class"], group["decision"]
+    if (
+        log.attrs.get("scenario") == "domain"
+    ):  # units stand for a class of every context, and a decision names no context
+        asked, decided = _position(log, asked, context), xr.full_like(decided, -1)
     found = {
-        "original_class": _original(group["cued_class"] if known else xr.full_like(context, -1), identity),
-        "decided_class": _original(group["decision"] if known else xr.full_like(context, -1), identity),
+        "original_class": _original(asked, identity),
+        "decided_class": _original(decided, identity),
         "memory_age": (group["contexts_learned"] - context).where(context > 0, -1).transpose(*context.dims),
     }
     meaning = {
@@ -149,6 +155,51 @@ def are_current(log: xr.DataTree) -> bool:
         return bool(group.attrs["source"] == "current")
     kind = settings_of(log.attrs, "log").get("replay") if "config_json" in log.attrs else None  # an earlier version's
     return isinstance(kind, dict) and kind.get("kind") == "CurrentInputReplay"
+
+
+def first_classes(log: xr.DataTree) -> np.ndarray | None:
+    """Position of the first class of every context, (context,); None where the log does not say.
+
+    Where contexts rearrange the same stimuli, all have the same classes, and the first is 0.
+    """
+    behaviour = _group(log, "behaviour", "").to_dataset()
+    classes, contexts = behaviour["class_identity"].sizes["class"], behaviour.sizes["context"]
+    protocol = settings_of(log.attrs, "log").get("protocol", {}) if "config_json" in log.attrs else {}
+    groups = protocol.get("contexts")
+    if "permutation" in protocol:
+        return np.zeros(contexts, np.int64)
+    if isinstance(groups, list):
+        return np.cumsum([0, *(len(group) for group in groups)])[:-1]
+    return None if classes % contexts else np.arange(contexts) * (classes // contexts)
+
+
+def answers_of(log: xr.DataTree, stimuli: xr.DataArray) -> xr.DataArray:
+    """The readout unit that is right for each stimulus, (animal, stimulus).
+
+    In the domain scenario, units stand for the place of a class within its context; in the others, for a class.
+
+    Parameters
+    ----------
+    stimuli
+        With the coordinates ``original_class`` and ``context``, as :func:`activity` gives them.
+    """
+    identity = _group(log, "behaviour", "").to_dataset()["class_identity"].sel(animal=stimuli["animal"])
+    position = (identity == stimuli["original_class"]).argmax("class").reset_coords(drop=True)
+    if log.attrs.get("scenario") == "domain":
+        first = first_classes(log)
+        if first is None:
+            raise DataError("answers_of: this log does not say which classes each context has")
+        position = position - xr.DataArray(first[stimuli["context"].values - 1], dims=stimuli["context"].dims)
+    return position.transpose("animal", "stimulus").rename("answer")
+
+
+def _position(log: xr.DataTree, unit: xr.DataArray, context: xr.DataArray) -> xr.DataArray:
+    """Position of the class that a readout unit stands for in a context (domain scenario); -1 where one is unknown."""
+    first = first_classes(log)
+    if first is None or not first.any():  # of classes that contexts share, one says too little: each looks otherwise
+        return xr.full_like(unit, -1)
+    begins = xr.DataArray(first[context.clip(min=1).values - 1], dims=context.dims)
+    return (unit + begins).where((unit >= 0) & (context > 0), -1).astype(unit.dtype).transpose(*unit.dims)
 
 
 def _original(position: xr.DataArray, identity: xr.DataArray) -> xr.DataArray:

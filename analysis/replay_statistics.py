@@ -5,7 +5,8 @@ context during which an event was replayed, by the earlier self that had learned
 the context of the memory. The earlier self knows its older memories from replay, not from experience: a memory of age
 *m* is being re-created for the *m*-th time, so that age counts generations of replay.
 
-In the domain scenario a decision does not name a class of the data set; there, what needs classes is an error. Where an
+In the domain scenario a decision does not name a class of the data set, and a cue does where its context is known
+(stored episodes, gates by context); what needs other classes is an error. Where an
 animal has no such event, or what came is not a number, values are NaN.
 """
 
@@ -22,11 +23,15 @@ from replaysim.errors import DataError, check_choice
 from replaysim.log import settings_of
 
 from .labelled import per_slice
-from .readings import are_current, replayed, waking_before, when_context_began
+from .readings import are_current, first_classes, replayed, waking_before, when_context_began
 
 BY = {"decision": "decided_class", "cue": "original_class"}
 """What says the class of an event: the earlier self's decision on what came, or what was asked for."""
 _NOT_ASKED = "no class was asked for in this log: its brain has neither class modes nor gates by class"
+_NO_CONTEXT = (
+    "memories were asked for whatever their context in this log; in the domain scenario it is known of stored "
+    "episodes, and with gates by context (gates_by='context')"
+)
 _MEANING = {
     "proportion": ("share of replay events", "1"),
     "mean_age": ("contexts since the memory was learned, 1 = the one before, mean over events", "1"),
@@ -60,7 +65,7 @@ def class_proportions(log: xr.DataTree, by: str = "decision") -> xr.Dataset:
         same; NaN where one class was met); ``n_events`` that count. By cue, :class:`DataError` without cues.
     """
     owner = "class_proportions"
-    events, classes = _events(log), _classes(log, owner)
+    events, classes = _events(log), _classes(log, owner, by)
     counts = (_class_of(events, by, owner) == classes).sum("event").transpose(..., "original_class")
     n, met = counts.sum("original_class"), (_age(log, events) >= 1).sum("original_class")
     found = xr.Dataset({"proportion": counts / n.where(n > 0), "n_events": n})
@@ -88,7 +93,7 @@ def age_proportions(log: xr.DataTree) -> xr.Dataset:
     if are_current(log):
         raise DataError("age_proportions: current stimuli were met again in this log, no memories")
     if not (asked > 0).any():
-        raise DataError(f"age_proportions: {_NOT_ASKED}")
+        raise DataError(f"age_proportions: {_NO_CONTEXT if (events['cued_class'] >= 0).any() else _NOT_ASKED}")
     ages = xr.DataArray(_ages(events), coords={"memory_age": _ages(events)})
     counts = (asked == ages).sum("event").transpose(..., "memory_age")
     n = (asked > 0).sum("event")
@@ -197,7 +202,7 @@ def replayed_prototypes(log: xr.DataTree, by: str = "decision", *, device: str |
         Where that activity was not recorded, in the domain scenario, and, by cue, where no class was asked for.
     """
     owner = "replayed_prototypes"
-    events, classes = _events(log), _classes(log, owner)
+    events, classes = _events(log), _classes(log, owner, by)
     own = _class_of(events, by, owner)
     own = own.copy(data=np.where(own.values < 0, -1, np.searchsorted(classes.values, own.values)))
     waking = waking_before(log, events, owner)
@@ -239,9 +244,13 @@ def _events(log: xr.DataTree) -> xr.Dataset:
     return events
 
 
-def _classes(log: xr.DataTree, owner: str) -> xr.DataArray:
-    if log.attrs.get("scenario") == "domain":
-        raise DataError(f"{owner}: in the domain scenario the replayed classes are unknown: answers do not name them")
+def _classes(log: xr.DataTree, owner: str, by: str = "cue") -> xr.DataArray:
+    """The classes of the data set; an error where what says the class of an event does not name them."""
+    if log.attrs.get("scenario") == "domain" and by == "decision":
+        raise DataError(
+            f"{owner}: in the domain scenario the classes decided for are unknown: answers do not name them; "
+            "take by='cue'"
+        )
     classes = np.unique(log["behaviour"].to_dataset()["class_identity"].values)
     return xr.DataArray(classes, dims="original_class", coords={"original_class": classes})
 
@@ -250,12 +259,17 @@ def _class_of(events: xr.Dataset, by: str, owner: str) -> xr.DataArray:
     """Class of every event, -1 = missing."""
     check_choice(owner, "by", by, BY)
     if by == "cue" and not (events[BY[by]] >= 0).any():
-        raise DataError(f"{owner}: {_NOT_ASKED}; take by='decision'")
+        known = (events["cued_class"] >= 0).any()  # but not of which context
+        raise DataError(f"{owner}: {_NO_CONTEXT if known else _NOT_ASKED + '; take by=' + repr('decision')}")
     return events[BY[by]]
 
 
 def _context_of_position(log: xr.DataTree) -> np.ndarray:
     """Context of every position of the class order, from the number of classes that compete within a context."""
+    if log.attrs.get("scenario") == "domain":
+        first = first_classes(log)
+        assert first is not None  # else no event's class is known
+        return np.searchsorted(first, np.arange(log["behaviour"].to_dataset().sizes["class"]), side="right")
     chance = log["behaviour"].to_dataset()["chance"].sel(answers="within_context").isel(contexts_learned=-1)
     return np.repeat(chance["context"].values, np.rint(1 / chance.values).astype(int))
 

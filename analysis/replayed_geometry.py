@@ -219,7 +219,7 @@ def replay_against_waking(
     ------
     DataError
         Where no replay, or no waking activity of the re-entry area, was recorded, or events do not say what class was
-        asked for (domain scenario).
+        asked for (without cues; in the domain scenario, where the context was not asked for).
     """
     owner = "replay_against_waking"
     events = readings.replayed(log)
@@ -227,7 +227,10 @@ def replay_against_waking(
         raise DataError(f"{owner}: current stimuli were met again in this log, no memories of earlier ones")
     asked, age = events["original_class"], events["memory_age"]
     if not bool((asked >= 0).any()):
-        raise DataError(f"{owner}: no replay event names a class (domain scenario, or replay without cues)")
+        raise DataError(
+            f"{owner}: no replay event names a class (replay without cues or, in the domain scenario, without "
+            "gates_by='context')"
+        )
     replayed = events["activity"].assign_coords(original_class=asked)
     waking = readings.waking_before(log, events, owner, area)
     found = geometry_match(replayed, waking, metric=metric, method=method, min_events=min_events, device=device)

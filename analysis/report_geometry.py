@@ -62,56 +62,91 @@ def geometry(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
             figures_geometry.rdm_grid(found["RDMs"]),
             "Dissimilarity (1 - correlation) of class means, classes in each animal's order of learning, their mean.",
         )
-    _geometry_table(page, active, found["retained geometry"], found["decoding"])
-    if found["CKA"]:
-        page.figure(
-            _matrices(found["CKA"], "CKA"),
-            "Similarity of the area's activity after one number of contexts with that after another: debiased CKA.",
-        )
-    if found["decoding"]:
-        page.figure(
-            _matrices(found["decoding"], "accuracy"),
-            "Accuracy of a linear readout of the class, trained after one number of contexts (rows) on some stimuli "
-            "and tested after another (columns) on others.",
-        )
+    _geometry_table(page, active, found)
+    for name, of in (("", "all stimuli, also of contexts that were not met yet"), (", context 1", _FIRST)):
+        if cka := found[f"CKA{name}"]:
+            page.figure(
+                _matrices(cka, "CKA"),
+                "Similarity of the area's activity after one number of contexts with that after another: debiased CKA, "
+                f"{of}.",
+            )
+        if decoded := found[f"decoding{name}"]:
+            page.figure(
+                _matrices(decoded, "accuracy"),
+                "Accuracy of a linear readout of the right answer, trained after one number of contexts (rows) on some "
+                f"stimuli and tested after another (columns) on others; {of}.",
+            )
 
 
 _GEOMETRY: dict[str, Callable[[xr.DataArray, xr.DataTree], xr.DataArray]] = {
     "RDMs": lambda one, log: readings.in_learning_order(rsa.as_matrix(rsa.rdm(one, by="original_class")), log),
     "retained geometry": lambda one, log: retained_geometry(one),
-    "decoding": lambda one, log: decoding.cross_context_decoding(one),
+    "decoding": lambda one, log: _decoded(one, log),
+    "decoding, context 1": lambda one, log: _decoded(one, log, first=True),
     "CKA": lambda one, log: cka_over(one),
+    "CKA, context 1": lambda one, log: _each(one, lambda own: cka_over(_of_first(own))),
 }
 
 
+def _each(one: xr.DataArray, measure: Callable[[xr.DataArray], xr.DataArray]) -> xr.DataArray:
+    """A measure of animals whose stimuli are other ones, or mean something else."""
+    return xr.concat([measure(one.isel(animal=[a])) for a in range(one.sizes["animal"])], "animal", join="outer")
+
+
+def _of_first(one: xr.DataArray) -> xr.DataArray:
+    """What the stimuli of the first context evoke in one animal."""
+    return one.isel(stimulus=np.flatnonzero(one["context"].isel(animal=0).values == 1))
+
+
+def _decoded(one: xr.DataArray, log: xr.DataTree, *, first: bool = False) -> xr.DataArray:
+    """How well the right answer is read out, of all stimuli or those of the first context."""
+
+    def readout(own: xr.DataArray) -> xr.DataArray:
+        answer = readings.answers_of(log, own).isel(animal=0).values
+        labelled = own.assign_coords(answer=("stimulus", answer))
+        return decoding.cross_context_decoding(_of_first(labelled) if first else labelled, by="answer")
+
+    return _each(one, readout)
+
+
+_FIRST = "stimuli of context 1 only"
+
+
 def _geometry_table(
-    page: Page,
-    active: Mapping[str, xr.DataArray],
-    kept: Mapping[str, xr.DataArray],
-    decoded: Mapping[str, xr.DataArray],
+    page: Page, active: Mapping[str, xr.DataArray], found: Mapping[str, Mapping[str, xr.DataArray]]
 ) -> None:
     rows = []
+    kept, decoded, first = (found[name] for name in ("retained geometry", "decoding", "decoding, context 1"))
     for name, one in active.items():
-        cells = ["–", "–", "–"]
+        cells = ["–"] * 4
         if name in kept and one.sizes["snapshot"] > 1:
             cells[:2] = [_cell(kept[name].isel(snapshot=s, other_snapshot=-1)) for s in (1, 0)]
         if name in decoded:
             cells[2] = _cell(decoded[name].isel(snapshot=-1, other_snapshot=-1), 1, 100)
+        if name in first and one.sizes["snapshot"] > 1:
+            cells[3] = _cell(first[name].isel(snapshot=1, other_snapshot=-1), 1, 100)
         rows.append([name, *cells, str(one.sizes["animal"])])
     page.table(
-        ["condition", "geometry of context 1 kept", "the same from naive", "decodable at the end, %", "n"],
+        [
+            "condition",
+            "geometry of context 1 kept",
+            "the same from naive",
+            "decodable at the end, %",
+            "context 1 by its first readout, %",
+            "n",
+        ],
         rows,
         caption="Mean ± standard error over n animals. Kept: Spearman correlation between the RDMs of the stimuli of "
         "context 1 when just learned and at the last snapshot; from naive, as a floor: the same when naive and at the "
-        f"last snapshot. Decodable: linear readout of the class, held-out stimuli; chance: {_guessing(active)}.",
+        "last snapshot. Decodable: linear readout of the right answer, trained at the end, held-out stimuli; chance: "
+        f"{_guessing(decoded)}. First readout: trained on {_FIRST} when just learned, tested on others of them at the "
+        f"last snapshot; chance: {_guessing(first)}.",
     )
 
 
-def _guessing(active: Mapping[str, xr.DataArray]) -> str:
-    classes = {
-        len(np.unique(one["original_class"].values)) for one in active.values() if "original_class" in one.coords
-    }
-    return " or ".join(f"{100 / n:.3g} %" for n in sorted(classes)) or "unknown"
+def _guessing(decoded: Mapping[str, xr.DataArray]) -> str:
+    chances = {round(100 * float(one.attrs["chance"]), 10) for one in decoded.values() if "chance" in one.attrs}
+    return " or ".join(f"{chance:.3g} %" for chance in sorted(chances)) or "unknown"
 
 
 def _matrices(values: Mapping[str, xr.DataArray], label: str) -> Figure:
@@ -174,14 +209,17 @@ def _replay_table(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
     def agreement(log: xr.DataTree) -> xr.DataArray:
         return replay_statistics.cue_agreement(log)["agreement"].mean("contexts_learned")
 
+    def by(log: xr.DataTree) -> str:
+        return "cue" if log.attrs.get("scenario") == "domain" else "decision"  # which names no class there
+
     def evenness(log: xr.DataTree) -> xr.DataArray:
-        return replay_statistics.class_proportions(log)["relative_entropy"].mean("contexts_learned")
+        return replay_statistics.class_proportions(log, by(log))["relative_entropy"].mean("contexts_learned")
 
     def confidence(log: xr.DataTree) -> xr.DataArray:
         return replay_statistics.replay_confidence(log)["confidence"].mean("contexts_learned")
 
     def shrinkage(log: xr.DataTree) -> xr.DataArray:
-        return _over_all(replay_statistics.replayed_prototypes(log)["variance_ratio"])
+        return _over_all(replay_statistics.replayed_prototypes(log, by(log))["variance_ratio"])
 
     def age(log: xr.DataTree) -> xr.DataArray:
         return replay_statistics.age_proportions(log)["mean_age"].mean("contexts_learned")
@@ -234,7 +272,7 @@ def _fidelity(log: xr.DataTree) -> tuple[xr.Dataset, str]:
     others.
     """
     measures = ["precision_recall"]
-    if log.attrs.get("scenario") != "domain" and (readings.replayed(log)[BY] >= 0).any():
+    if (readings.replayed(log)[BY] >= 0).any():
         with contextlib.suppress(ReplaysimError):  # not one class has enough
             found = replay_fidelity.replay_fidelity(log, by=BY, measures=measures)
             compared, met = ((found[name] > 0).sum(BY) for name in ("n", "real_available"))

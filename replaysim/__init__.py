@@ -37,6 +37,7 @@ _WHERE = {
     "PermutedProtocol": "permuted",
     "ReplayActivity": "recorder",
     "ReplaysimError": "errors",
+    "SessionProtocol": "sessions",
     "SettingError": "errors",
     "SimulationResult": "simulation",
     "SplitCIFAR10": "protocol",
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from .replay import CurrentInputReplay, ExactReplay, GenerativeReplay
     from .resumption import simulate_once
     from .retina import Light
+    from .sessions import SessionProtocol
     from .simulation import SimulationResult, simulate
     from .stimuli import StimulusSet
     from .visual_cortex import VisualCortex

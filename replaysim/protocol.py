@@ -62,13 +62,20 @@ class SplitProtocol(AbstractProtocol):
     contexts
         A number of contexts that divides the number of classes: every animal then meets the classes in its own order,
         drawn as in the published simulations. Or a list of groups of original classes, of any sizes: every animal
-        then meets these groups in this order.
+        then meets these groups in this order (but see ``order``).
     scenario
-        ``"task"``, ``"domain"`` or ``"class"``.
+        ``"task"``, ``"domain"`` or ``"class"``. In the domain scenario a readout unit stands for the place of a class
+        within its context, its group: groups of the same categories must list them in the same order, as
+        :func:`~replaysim.SessionProtocol` does.
     test_stimuli, test_labels
         Stimuli to test with, where ``stimuli`` is an array; by default a fifth of the stimuli is set aside.
     name
         For titles and logs.
+    metadata
+        Further facts for logs, name to text.
+    order
+        ``"given"``: groups come in their order; ``"own"``: in an order of the animal's own, drawn from its published
+        stream; groups must then have as many classes each. Without effect where ``contexts`` is a number.
     """
 
     stimuli: Any
@@ -79,15 +86,20 @@ class SplitProtocol(AbstractProtocol):
     test_labels: Any = field(default=None, repr=False)
     name: str = "split_own"
     metadata: dict[str, str] = field(default_factory=dict, repr=False)
+    order: str = field(default="given", repr=False)
 
     def __post_init__(self) -> None:
         owner = check_names(self.name, self.metadata, "SplitProtocol", self.scenario)
         check_choice(owner, "scenario", self.scenario, SCENARIOS)
+        check_choice(owner, "order", self.order, ("given", "own"))
         own = as_stimulus_set(owner, self.stimuli, self.labels, self.test_stimuli, self.test_labels, self.name)
         object.__setattr__(self, "stimuli", own)
         for given in ("labels", "test_stimuli", "test_labels"):
             object.__setattr__(self, given, None)
         object.__setattr__(self, "contexts", _groups(owner, self.contexts, own.classes))
+        if self.order == "own" and len(set(self.class_counts)) > 1:
+            must = f"'given', or groups with as many classes each: these have {list(self.class_counts)}"
+            raise SettingError(owner, "order", self.order, must)
 
     @property
     def n_contexts(self) -> int:
@@ -115,7 +127,10 @@ class SplitProtocol(AbstractProtocol):
             position = stream.permutation(self.n_classes)
         else:
             position = np.empty(self.n_classes, dtype=np.int64)
-            position[np.concatenate([np.asarray(group) for group in self.contexts])] = np.arange(self.n_classes)
+            groups = [np.asarray(group) for group in self.contexts]
+            if self.order == "own":
+                groups = [groups[i] for i in stream.permutation(len(groups))]
+            position[np.concatenate(groups)] = np.arange(self.n_classes)
         train, test = position[self.stimuli.train_label], position[self.stimuli.test_label]
         return Curriculum(np.argsort(position), self._by_context(train), self._by_context(test), train, test)
 
@@ -132,7 +147,8 @@ class SplitProtocol(AbstractProtocol):
     def describe(self) -> dict[str, Any]:
         """Settings as plain values for a log's configuration."""
         groups = self.contexts if isinstance(self.contexts, int) else [list(g) for g in self.contexts]
-        return {**super().describe(), "contexts": groups, **self.metadata}
+        own = {"order": self.order} if self.order != "given" else {}
+        return {**super().describe(), "contexts": groups, **own, **self.metadata}
 
 
 class _Groups(tuple[tuple[int, ...], ...]):

@@ -168,7 +168,8 @@ def test_speed_prints_its_table() -> None:
     assert "1.74 GFLOP" in done.stdout
     assert "fraction of that rate" in done.stdout
     assert re.search(
-        r"- run 1: `python studies/speed.py --quick --animals 0:2 --workers 1`; CPU \(.*\), one thread a worker; torch", done.stdout
+        r"- run 1: `python studies/speed.py --quick --animals 0:2 --workers 1`; CPU \(.*\), one thread a worker; torch",
+        done.stdout,
     )
 
 

@@ -18,6 +18,7 @@ from replaysim.early_areas import load_early_areas
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 HEADINGS = (
     "Your own labelled arrays",
+    "The same categories on several days",
     "Your own cortex",
     "Your own rule of synaptic consolidation",
     "Another kind of replay",
@@ -64,6 +65,16 @@ def test_an_example_learns(heading: str) -> None:
     for context in behaviour.context.values:
         learned = behaviour.sel(context=context, contexts_learned=context)
         assert learned.accuracy.mean() > learned.chance + 0.1 or learned.chance == 1
+
+
+def test_the_first_day_is_lost_without_protection() -> None:
+    logs = run("The same categories on several days")["logs"]
+    lost = {}
+    for name, log in logs.items():
+        first = log["behaviour/accuracy"].sel(answers="all", context=1)
+        assert log["behaviour/class_identity"].sizes["class"] == 40 and (first.sel(contexts_learned=1) > 0.8).all()
+        lost[name] = first.sel(contexts_learned=1) - first.sel(contexts_learned=4)
+    assert (lost["nothing"] > 0.15).all() and (lost["systems"] < 0.1).all(), lost
 
 
 def test_the_rule_holds_all_synapses_alike() -> None:

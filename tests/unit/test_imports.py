@@ -22,6 +22,7 @@ ALLOWED = {
     "stimuli": "errors archives retina stimulus_checks",
     "abstract_protocol": "errors stimuli",
     "protocol": "errors rng abstract_protocol stimuli",
+    "sessions": "errors protocol stimuli stimulus_checks",
     "permuted": "errors rng abstract_protocol protocol stimuli",
     "arithmetic": "",
     "allocation": "",

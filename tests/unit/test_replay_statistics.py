@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
-from small import protocol, simulate
+from small import brain, protocol, simulate, stimuli
 
 import replaysim as rs
+from analysis import readings, replay_fidelity, replayed_geometry
 from analysis import replay_statistics as stats
 from replaysim.errors import DataError, SettingError
 
@@ -238,8 +240,8 @@ def fewer(log: xr.DataTree) -> xr.DataTree:
     ("measure", "spoil", "words"),
     [
         ("class_proportions", lambda log: spoiled(log, "replay"), "no group /replay"),
-        ("class_proportions", lambda log: made_up("domain"), "domain scenario the replayed classes are unknown"),
-        ("replayed_prototypes", lambda log: made_up("domain"), "domain scenario the replayed classes are unknown"),
+        ("class_proportions", lambda log: made_up("domain"), "the classes decided for are unknown.*take by='cue'"),
+        ("replayed_prototypes", lambda log: made_up("domain"), "the classes decided for are unknown.*take by='cue'"),
         ("cue_agreement", without_cues, "no class was asked for"),
         ("replayed_prototypes", lambda log: spoiled(log, "cortex"), r"CorticalActivity\(\"retina\""),
         ("replayed_prototypes", late, "no snapshot from when context 2 began, after 1 contexts"),
@@ -268,14 +270,66 @@ def test_cues_that_were_not_given() -> None:
     }
 
 
+@pytest.mark.parametrize("groups", [3, [[4], [0, 5], [1, 2, 3]]])
+@pytest.mark.parametrize("replay", [rs.ExactReplay(), rs.GenerativeReplay()])
+def test_memories_of_the_domain_scenario_whose_context_is_known(replay: Any, groups: Any) -> None:
+    """A unit of the readout and a context are a class; of a stored episode its label, of the same stimulus, tells."""
+    own = protocol("domain", contexts=groups, each=70)
+    record = [rs.CorticalActivity("retina", stimuli=84), rs.ReplayActivity(events=60)]
+    stored = isinstance(replay, rs.ExactReplay)
+    plan = rs.classifier(own, units=(20, 20)) if stored else brain(own, gates_by="context")
+    log = simulate(protocol=own, brain=plan, replay=replay, record=record, animals=(12, 13)).log
+    events = readings.replayed(log)
+    asked = events["original_class"]
+    assert (asked >= 0).all() and (events["decided_class"] == -1).all()
+    for animal in (12, 13):
+        curriculum = own.curriculum(animal)
+        place = np.argsort(curriculum.class_identity)[asked.sel(animal=animal).values]
+        first = np.asarray(own.first_classes)[events["cued_context"].sel(animal=animal).values - 1]
+        assert np.array_equal(place - first, events["cued_class"].sel(animal=animal).values)
+    if stored:
+        shown = own.stimuli.train.reshape(len(own.stimuli.train), -1) / own.stimuli.scale
+        met = events["activity"].values.reshape(-1, shown.shape[1])
+        which = np.abs(met[:, None] - shown[None]).max(-1).argmin(1)
+        assert np.abs(met - shown[which]).max() < 1e-6
+        assert np.array_equal(own.stimuli.train_label[which], asked.values.flatten())
+    shares = stats.class_proportions(log, by="cue")["proportion"]
+    np.testing.assert_allclose(shares.sum("original_class"), 1)
+    found = stats.replayed_prototypes(log, by="cue", device="cpu")
+    np.testing.assert_allclose(found["n_events"], 60 * shares)
+    assert stats.age_proportions(log)["mean_age"].max() <= 2
+    assert np.isfinite(replayed_geometry.replay_against_waking(log)["prototype_correlation"]).any()
+    assert (replay_fidelity.replay_fidelity(log, by="original_class", measures="precision_recall")["n"] > 0).any()
+
+
+def test_contexts_that_share_their_classes_name_none() -> None:
+    images, label = stimuli()
+    own = rs.PermutedProtocol(images.reshape(-1, 4, 4), label, contexts=3)
+    plan = brain(own, gates_by="context")
+    log = simulate(protocol=own, brain=plan, replay=rs.GenerativeReplay(), record=[rs.ReplayActivity(events=20)]).log
+    events = readings.replayed(log)
+    assert (events["original_class"] == -1).all() and (events["memory_age"] > 0).all()
+
+
+@pytest.mark.parametrize("scenario", ["task", "domain", "class", "uneven"])
+def test_the_right_answer_of_a_stimulus(scenario: str) -> None:
+    own = protocol("domain", contexts=[[4], [0, 5], [1, 2, 3]]) if scenario == "uneven" else protocol(scenario)
+    log = simulate(protocol=own, brain=brain(own), record=[rs.CorticalActivity("retina", stimuli=24)]).log
+    active = readings.activity(log, "retina")
+    curriculum = own.curriculum(int(log["behaviour"]["animal"][0]))
+    place = np.argsort(curriculum.class_identity)[active["original_class"].values]
+    wanted = own.target(place, active["context"].isel(animal=0).values - 1)
+    assert np.array_equal(readings.answers_of(log, active).isel(animal=0), wanted)
+
+
 @pytest.mark.parametrize("scenario", ["class", "domain"])
 def test_real_animals(scenario: str, tmp_path: Path) -> None:
     own = protocol(scenario)
     record = [rs.CorticalActivity("retina", stimuli=30), rs.HippocampalCodes(stimuli=30), rs.ReplayActivity(events=30)]
-    brain = rs.brain_inspired(own, units=(20, 20), code_units=5, closed=0.5)
+    plan = rs.brain_inspired(own, units=(20, 20), code_units=5, closed=0.5)
     path = tmp_path / "log"
     simulate(
-        scenario, protocol=own, brain=brain, record=record, replay=rs.GenerativeReplay(), animals=(12, 13), out=path
+        scenario, protocol=own, brain=plan, record=record, replay=rs.GenerativeReplay(), animals=(12, 13), out=path
     )
     log = rs.open_log(path)
     agreement = stats.cue_agreement(log)
@@ -286,6 +340,12 @@ def test_real_animals(scenario: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(stats.mode_occupancy(log)["occupancy"].sum("mode"), 1)
     if scenario == "domain":
         assert set(agreement) == {"agreement"}
+        with pytest.raises(DataError, match=r"age_proportions: memories were asked for whatever .*gates_by='context'"):
+            stats.age_proportions(log)
+        with pytest.raises(
+            DataError, match=r"class_proportions: memories were asked for whatever .*gates_by='context'"
+        ):
+            stats.class_proportions(log, by="cue")
         return
     found = stats.replayed_prototypes(log, by="cue")
     met = found["n_events"] > 1

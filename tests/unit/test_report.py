@@ -203,7 +203,7 @@ def test_one_measure_that_fails_does_not_hide_the_others(folder: Path) -> None:
     for path in ("/cortex", "/cortex/retina", "/cortex/association_2"):
         few[path] = few[path].isel(stimulus=slice(0, 20))
     page = report.report({"few": xr.DataTree.from_dict(few)})
-    assert "decoding, few: not shown. cross_context_decoding: original_class" in page
+    assert "decoding, few: not shown. cross_context_decoding: answer" in page
     assert "debiased CKA" in page and "Dissimilarity (1 - correlation)" in page
 
 
@@ -221,7 +221,9 @@ def test_a_page_is_computed_where_one_says(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(report, "report", lambda logs: asked.append(devices.choose_device().type) or "<html></html>")
+    monkeypatch.setattr(
+        report, "report", lambda logs, **_how: asked.append(devices.choose_device().type) or "<html></html>"
+    )
     main(["report", str(folder / "bare"), "--out", str(tmp_path / "page.html"), "--device", "cpu"])
     assert asked == ["cpu"]
     with pytest.raises(SystemExit):
@@ -279,7 +281,7 @@ def test_the_folder_of_a_study_is_all_its_logs(
 ) -> None:
     """In the order in which they were begun, not in that of the alphabet; the log of a simulation is itself."""
     asked: list[list[str]] = []
-    monkeypatch.setattr(report, "report", lambda logs: asked.append(list(logs)) or "<html></html>")
+    monkeypatch.setattr(report, "report", lambda logs, **_how: asked.append(list(logs)) or "<html></html>")
     begun = {"systems": "2026-01-01T00:00:00Z", "bare": "2026-01-01T00:00:05Z", "nothing": "2026-01-01T00:00:09Z"}
     for name, date in begun.items():
         log = rs.open_log(folder / name)

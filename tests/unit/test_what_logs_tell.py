@@ -75,7 +75,7 @@ def test_current_stimuli_are_no_memories() -> None:
             replay_statistics.cue_agreement(one)
         with pytest.raises(DataError, match="replay_against_waking: current stimuli were met again"):
             replayed_geometry.replay_against_waking(one)
-        with pytest.raises(DataError, match="or current stimuli were met again"):
+        with pytest.raises(DataError, match="current stimuli were met again"):
             replay_fidelity(one, by="memory_age")
     recalled = simulate(replay=rs.GenerativeReplay(), record=RECORD[1:]).log
     assert recalled["replay"].attrs["source"] == "recall" and not readings.are_current(recalled)
