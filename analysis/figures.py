@@ -30,7 +30,7 @@ from .forgetting import (
     retention,
     retention_matrix,
 )
-from .style import DASHED, DODGE, FEW, MARKERS, MM, STYLE, colour, panel, save
+from .style import DASHED, DODGE, FEW, MARKERS, MM, STYLE, colour, panel, save, with_legend
 
 __all__ = [
     "accuracy_matrix",
@@ -95,21 +95,21 @@ def _n(matrix: xr.DataArray) -> int:
 def forgetting_over_contexts(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:
     """Forgetting of earlier contexts against contexts learned; mean, standard error, and every animal."""
     with mpl.rc_context(STYLE):
-        ax = panel(ax)
+        given, ax = ax, panel(ax)
         curves(ax, {name: forgetting_curve(log) for name, log in logs.items()})
         ax.axhline(0, color="0.3", ls=":", lw=0.8, zorder=0)
         ax.set(ylabel="forgetting (points)", xlabel="contexts learned")
-        return ax
+        return with_legend(ax, given)
 
 
 def retention_over_contexts(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:
     """Accuracy on the contexts met so far against their number; mean, standard error, and every animal."""
     with mpl.rc_context(STYLE):
-        ax = panel(ax)
+        given, ax = ax, panel(ax)
         chance = _chance(next(iter(logs.values())), first_only=False)
         _accuracies(ax, {name: average_accuracy(log) for name, log in logs.items()}, chance)
         ax.set(ylabel="accuracy on contexts met so far (%)")
-        return ax
+        return with_legend(ax, given)
 
 
 def retention_by_age(logs: Mapping[str, xr.DataTree], ax: Axes | None = None, *, answers: str | None = None) -> Axes:
@@ -128,27 +128,27 @@ def retention_by_age(logs: Mapping[str, xr.DataTree], ax: Axes | None = None, *,
     found = {name: retention(log, answers) for name, log in logs.items()}
     levels = [one["chance"] for one in found.values() if "chance" in one.coords]
     with mpl.rc_context(STYLE):
-        ax = panel(ax)
+        given, ax = ax, panel(ax)
         curves(ax, found, "age")
         for i, level in enumerate(levels):
             if not any(level.equals(other) for other in levels[:i]):
                 look: dict[str, Any] = {"color": "0.3", "ls": ":", "lw": 0.8, "zorder": 0}
                 ax.plot(level["age"].values, 100 * level.values, label="" if i else "chance", **look)
         ax.set(ylabel="accuracy (%)", xlabel="contexts learned since", ylim=(-2, 102))
-        return ax
+        return with_legend(ax, given)
 
 
 def first_context_retention(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:
     """Accuracy on the first context while later ones are learned; mean, standard error, and every animal."""
     with mpl.rc_context(STYLE):
-        ax = panel(ax)
+        given, ax = ax, panel(ax)
         found = {}
         for name, log in logs.items():
             matrix = retention_matrix(log, use="curve")
             found[name] = matrix.isel(context=0, contexts_learned=slice(1, None))
         _accuracies(ax, found, _chance(next(iter(logs.values())), first_only=True))
         ax.set(ylabel="accuracy on context 1 (%)")
-        return ax
+        return with_legend(ax, given)
 
 
 def conditions(logs: Mapping[str, xr.DataTree], ax: Axes | None = None) -> Axes:

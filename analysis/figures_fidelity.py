@@ -143,6 +143,11 @@ def quality_of_conditions(
     title
         Above the figure.
     """
+    if bare := [title for title, group in groups.items() if isinstance(group, xr.Dataset)]:
+        raise DataError(
+            f"quality_of_conditions: groups[{bare[0]!r}] is a Dataset, must be the conditions of a panel, "
+            "{title: {condition: Dataset}}"
+        )
     every = {name: one for group in groups.values() for name, one in group.items()}
     if not every:
         raise DataError("quality_of_conditions: no condition was given")

@@ -20,7 +20,7 @@ from replaysim.errors import DataError
 
 from .figures import curves
 from .rsa import as_matrix
-from .style import MM, STYLE, panel, sequence
+from .style import MM, STYLE, panel, sequence, with_legend
 
 
 def _mean(values: xr.DataArray) -> xr.DataArray:
@@ -211,7 +211,8 @@ def measure_over(
 ) -> Axes:
     """A measure of every condition against contexts learned, memory age or another dimension.
 
-    Where the axis of the measure begins above 0, its label says so. ``ax.legend(frameon=False)`` names the conditions.
+    Where the axis of the measure begins above 0, its label says so. On axes that are
+    given, ``ax.legend(frameon=False)`` names the conditions.
 
     Parameters
     ----------
@@ -223,7 +224,7 @@ def measure_over(
         (animal, dim): what means nothing, e.g. against other classes; a dotted line at its mean.
     """
     with mpl.rc_context(STYLE):
-        ax = panel(ax)
+        given, ax = ax, panel(ax)
         curves(ax, values, dim, scale=1)
         if reference is not None:
             mean = reference.mean("animal")
@@ -246,4 +247,4 @@ def measure_over(
             slashes: Any = {"marker": [(-1, -0.6), (1, 0.6)], "ms": 6, "color": "k", "ls": "none", "clip_on": False}
             ax.plot([0, 0], [0.03, 0.06], transform=ax.transAxes, **slashes)
         ax.set(xlabel=dim.replace("_", " "), ylabel=f"{label}\n(axis cut above 0)" if cut else label)
-        return ax
+        return with_legend(ax, given)

@@ -86,7 +86,6 @@ def _behaviour(page: Page, scenario: str, logs: Mapping[str, xr.DataTree]) -> No
     if all(log["behaviour"].sizes["contexts_learned"] > 2 for log in logs.values()):
         with mpl.rc_context(STYLE):
             ax = figures.forgetting_over_contexts(logs)
-            ax.legend(frameon=False)
         page.figure(
             ax.figure,  # type: ignore[arg-type]
             "Forgetting (best earlier accuracy minus accuracy now, mean over earlier contexts), animals as thin lines.",

@@ -63,6 +63,13 @@ def panel(ax: Axes | None, width: float = 88, height: float = 62) -> Axes:
     return Figure(figsize=(width * MM, height * MM), layout="constrained").add_subplot() if ax is None else ax
 
 
+def with_legend(ax: Axes, given: Axes | None) -> Axes:
+    """The axes; where they are those of a figure of their own, with a legend beside them that hides nothing."""
+    if given is None:
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
 def panels(n: int, width: float = 62, height: float = 55, columns: int = 3) -> tuple[Figure, list[Axes]]:
     """A figure with ``n`` panels of this size in mm, a few in a row."""
     columns = min(columns, n)

@@ -53,11 +53,13 @@ def join_logs(logs: Iterable[xr.DataTree]) -> xr.DataTree:
             raise LogError(f"join_logs: give a list of logs as open_log() gives them; one is of {type(log).__name__}")
     found.sort(key=lambda log: str(log.attrs.get("date_created", "later")))
     for number, log in enumerate(found[1:], 2):
-        other = [words for one in found[: number - 1] for words in _differences(one, log)]  # a log may not know all
-        if other:
+        seen = (words for one in found[: number - 1] for words in _differences(one, log))  # a log may not know all
+        if other := list(dict.fromkeys(seen)):
+            more = f"; and {len(other) - 3} more" if len(other) > 3 else ""
             raise LogError(
                 f"join_logs: log {number} of {len(found)} (animals {', '.join(map(str, _animals(log)))}) has other "
-                f"settings than an earlier one ({'; '.join(other[:3])}); only animals of one condition make one log"
+                f"settings than an earlier one ({'; '.join(other[:3])}{more}); only animals of one condition make one "
+                "log"
             )
         if twice := sorted({animal for one in found[: number - 1] for animal in _animals(one)} & set(_animals(log))):
             raise LogError(

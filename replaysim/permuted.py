@@ -17,7 +17,7 @@ from .stimuli import StimulusSet, load
 PROBED = 10  # contexts, at most, over which probe stimuli are spread: each must get enough of them to be compared
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PaddedStimuli(StimulusSet):
     """Images with a dark margin, as vectors (stimulus, element) that contexts can rearrange.
 

@@ -69,6 +69,16 @@ def _differences(there: Any, wanted: Any, name: str) -> list[str]:
         return [words for some in found for words in some]
     if there == wanted:
         return []
+    pair = (there, wanted)
+    if all(isinstance(one, list) and any(isinstance(item, Mapping) for item in one) for one in pair):
+        if len(there) == len(wanted):
+            found = (_differences(a, b, f"{name}[{i}]") for i, (a, b) in enumerate(zip(there, wanted, strict=True)))
+            return [words for some in found for words in some]
+        kinds = (
+            ", ".join(str(item.get("kind", item)) if isinstance(item, Mapping) else str(item) for item in one)
+            for one in pair
+        )
+        return ["{} is [{}], not [{}]".format(name, *kinds)]
     return [f"{name} is {_short(there)}, not {_short(wanted)}"]
 
 

@@ -169,7 +169,10 @@ def test_forgetting_over_contexts(tmp_path: Path) -> None:
     ax = figures.forgetting_over_contexts({"nothing": log})
     drawn = next(line for line in ax.lines if line.get_label() == "nothing")
     np.testing.assert_allclose(drawn.get_ydata(), 100 * forgetting_curve(log).mean("animal"))
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["nothing"]
     assert "forgetting (points)" in words(ax.figure, tmp_path)
+    given = Figure().add_subplot()
+    assert figures.forgetting_over_contexts({"nothing": log}, given) is given and given.get_legend() is None
 
 
 def test_retention_by_age_with_its_chance(tmp_path: Path) -> None:

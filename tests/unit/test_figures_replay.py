@@ -84,6 +84,8 @@ def test_quality_in_one_or_two_panels_of_curves() -> None:
     assert [label.get_text() for label in figure.axes[2].get_xticklabels()] == ["classic", "+ modes", "intact"]
     with pytest.raises(DataError, match="no condition was given"):
         figures_fidelity.quality_of_conditions({})
+    with pytest.raises(DataError, match=r"groups\['classic'\] is a Dataset, must be the conditions of a panel"):
+        figures_fidelity.quality_of_conditions({"classic": whole})  # type: ignore[dict-item]
 
 
 def test_arms_of_photographs_have_the_title_too() -> None:

@@ -124,6 +124,9 @@ def test_other_conditions_are_refused(whole: xr.DataTree) -> None:
             rs.join_logs(names)
     with pytest.raises(rs.LogError, match=r"animals 13\) has other settings .*experience is joint, not sequential"):
         rs.join_logs([one, some(whole, (13,), experience="joint")])
+    lists = {"record": [{"kind": "Behaviour"}], "label": "b", "scenario": "b", "chance": 1}
+    with pytest.raises(rs.LogError, match=r"record is \[Behaviour\], not \[\w.*\]; and 1 more\); only animals"):
+        rs.join_logs([one, some(whole, (13,), **lists)])
     with pytest.raises(rs.LogError, match=r"log 2 of 2 \(animals 12, 13\) has animals that an earlier one has: 12"):
         rs.join_logs([one, some(whole, (12, 13))])
     bare = some(whole, (13,))

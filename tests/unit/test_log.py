@@ -21,6 +21,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from small import protocol, simulate
 
 from replaysim import log, netcdf, provenance, schema
 from replaysim.describe import describe
@@ -1102,6 +1103,20 @@ def test_describe(tmp_path: Path) -> None:
     assert "accuracy after 3 of 3 contexts" in text
     write_atomically(tree, tmp_path / "run.nc")
     assert describe(tmp_path / "run.nc") == f"{tmp_path / 'run.nc'}\n{text}"
+
+
+def test_what_is_the_same_is_said_once() -> None:
+    own = protocol("domain")
+    lived = simulate("domain", protocol=own, animals=(12, 13)).log
+    said = [line for line in describe(lived).splitlines() if "guessing" in line]
+    assert len(said) == 1 and said[0].startswith("  all answers ")
+    said = [line.split()[0] for line in describe(simulate(animals=(12,)).log).splitlines() if "guessing" in line]
+    assert said == ["within_context", "up_to_learned", "up_to_tested", "all"]
+
+
+def test_a_stop_is_no_failure() -> None:
+    tree = assemble([life([12])], {"status": "failed", "status_reason": "stopped by the user"})
+    assert "  status          stopped by the user" in describe(tree) and "failed" not in describe(tree)
 
 
 def test_describe_what_is_there() -> None:

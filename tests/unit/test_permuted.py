@@ -259,3 +259,8 @@ def test_photographs_as_presented_are_no_probabilities() -> None:
 def test_protocols_wait_for_no_torch() -> None:
     code = "import sys, replaysim.permuted; assert not {'torch', 'torchvision', 'sklearn'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(rs.__file__).parents[1], timeout=60)
+
+
+def test_a_protocol_shows_itself_in_a_line() -> None:
+    shown = repr(rs.PermutedProtocol(np.zeros((100, 4, 4), np.uint8), np.arange(100) % 5))
+    assert len(shown) < 250 and "80 training and 20 test stimuli" in shown

@@ -215,6 +215,8 @@ def test_other_scenarios(scenario: str) -> None:
     text = " ".join(read(report.report({"systems": log})).text)
     assert not re.search(r"\bnan\b", text)
     assert "as asked for, %" in text
+    assert f"held-out stimuli; chance: {'50' if scenario == 'domain' else '16.7'} %." in text, "of the right answer"
+    assert "tested on others of them at the last snapshot; chance: 50 %." in text, "of two in the first context"
 
 
 def test_a_page_is_computed_where_one_says(
