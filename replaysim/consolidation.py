@@ -7,7 +7,7 @@ nothing else: no areas, no contexts, no replay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -18,8 +18,21 @@ from .errors import SettingError, check_number
 
 Synapses = Mapping[str, Tensor]
 """Name to value, (animal, ...)."""
-Information = Callable[[int], Synapses]
-"""At most how many trials, to the Fisher information of every covered synapse in the context just learned."""
+LOOKED_AT = ("decision", "output")
+"""What a rule may ask about: what the decision says of a synapse, or how the output depends on it."""
+
+
+class Information(Protocol):
+    """What a rule can ask for when a context has ended.
+
+    Of at most so many trials of the context just learned, for every covered synapse: ``of="decision"``, the Fisher
+    information of the decision (:mod:`replaysim.fisher`), or ``of="output"``, the sensitivity of the readout's activity
+    (:mod:`replaysim.sensitivity`).
+    """
+
+    def __call__(self, trials: int, of: str = "decision") -> Synapses:
+        """Name to information, (animal, ...); nonnegative."""
+        ...
 
 
 _SMALL = 2**16  # synapses of an animal; biases and kernels of early areas have fewer, dense layers more

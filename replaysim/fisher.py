@@ -25,7 +25,7 @@ from .brain import Brain
 from .cortex import RETINA
 from .objectives import competing
 
-_FLOATS_AT_ONCE = 2**25  # bound on the gradients of single trials that are held together
+FLOATS_AT_ONCE = 2**25  # bound on the gradients of single trials that are held together
 _FEW_PLACES = 4
 """Up to so many places, a squared sum over them is cheaper as a sum over pairs: it needs no room for single trials."""
 
@@ -107,7 +107,7 @@ def _layers(judgement: nn.Module, covered: list[str]) -> dict[str, nn.Module]:
 def _trials_at_once(layers: Mapping[str, nn.Module], trials: int) -> int:
     """As many as the gradients of single trials of the largest convolution leave room for."""
     largest = max((m.weight.numel() for m in layers.values() if isinstance(m, nn.Conv2d)), default=0)
-    return max(1, min(trials, _FLOATS_AT_ONCE // largest if largest else trials))
+    return max(1, min(trials, FLOATS_AT_ONCE // largest if largest else trials))
 
 
 def _of_layers(
@@ -248,7 +248,7 @@ def _of_any(
     free = {name: values[name].detach() for name in covered}
     per_trial = len(chosen) * sum(v.numel() for v in free.values())
     total = {name: torch.zeros_like(value) for name, value in free.items()}
-    for part in stimuli.split(max(1, _FLOATS_AT_ONCE // per_trial)):
+    for part in stimuli.split(max(1, FLOATS_AT_ONCE // per_trial)):
         for name, value in vmap(squared, in_dims=(None, 0))(free, part).items():
             total[name] += value.sum(0)
     return total

@@ -11,13 +11,14 @@ from small import brain, protocol
 
 import replaysim as rs
 from analysis.forgetting import final_accuracy
-from replaysim import presets
+from replaysim import presets, sensitivity
 from replaysim.brain import Brain
 from replaysim.cohort import Cohort
 from replaysim.consolidation import SynapticIntelligence
 from replaysim.elastic import ElasticWeightConsolidation
 from replaysim.fisher import Judgement, _of_any, fisher_information
 from replaysim.learning import Trials
+from replaysim.sensitivity import Output, output_sensitivity
 
 # --- Fisher information
 
@@ -68,6 +69,46 @@ def test_product_of_matrices_equals_single_trials() -> None:
     single = _of_any(judgement, values, list(values), stimuli, answers)
     for name in values:
         torch.testing.assert_close(dense[name], single[name] / 30, rtol=0, atol=1e-14)
+
+
+# --- sensitivity of the output
+
+
+def test_sensitivity_of_the_readout() -> None:
+    """Of the squared length of y = W a + b: |2 y_k a_i|, mean over trials; none where answers do not compete."""
+    own = classifier_of(6)
+    stimuli = torch.rand(30, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(3)) - 0.5
+    answers = torch.tensor([True, True, False, True, False, False])
+    output = Output(own).eval()
+    names = ["brain.readout.weight", "brain.readout.bias"]
+    found = output_sensitivity(output, values_of(output), names, stimuli, answers)
+    with torch.no_grad():
+        top = own.perceive(stimuli)[own.top]
+        said = torch.where(answers, own.readout(top), 0.0)
+        assert (said < 0).any() and (said > 0).any()
+        wanted = (2 * said[:, :, None] * top[:, None]).abs().mean(0)
+    torch.testing.assert_close(found[names[0]], wanted, rtol=0, atol=1e-14)
+    torch.testing.assert_close(found[names[1]], (2 * said).abs().mean(0), rtol=0, atol=1e-14)
+
+
+def test_sensitivity_trial_after_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient of one trial at a time, by autograd; how many are held at once changes nothing."""
+    own = classifier_of(4)
+    output = Output(own).eval()
+    values, answers = values_of(output), torch.ones(4, dtype=torch.bool)
+    stimuli = torch.rand(9, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    found = output_sensitivity(output, values, list(values), stimuli, answers)
+    wanted = {name: torch.zeros_like(value) for name, value in values.items()}
+    for trial in stimuli:
+        own.zero_grad()
+        output(trial[None], answers).square().sum().backward()
+        for name, parameter in output.named_parameters():
+            assert parameter.grad is not None
+            wanted[name] += parameter.grad.abs() / 9
+    for name in values:
+        torch.testing.assert_close(found[name], wanted[name], rtol=0, atol=1e-13)
+    monkeypatch.setattr(sensitivity, "FLOATS_AT_ONCE", 1)
+    torch.testing.assert_close(output_sensitivity(output, values, list(values), stimuli, answers), found)
 
 
 # --- synaptic intelligence: where full coverage makes the path integral the drop of the loss

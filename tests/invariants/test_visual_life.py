@@ -511,7 +511,7 @@ def test_information_about_early_areas_is_that_of_single_trials(at_once: int, mo
     covered = [f"brain.{name}" for name, p in grown.named_parameters() if p.requires_grad]
     answers = torch.tensor([True, True, False, True, False, False])
     single = fisher._of_any(judgement, values, covered, shown, answers)
-    monkeypatch.setattr(fisher, "_FLOATS_AT_ONCE", at_once)
+    monkeypatch.setattr(fisher, "FLOATS_AT_ONCE", at_once)
 
     def never(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError("trial after trial")

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import replaysim as rs
+from analysis.forgetting import final_accuracy
 from replaysim.early_areas import load_early_areas
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -93,6 +94,9 @@ def test_the_rule_holds_all_synapses_alike() -> None:
         moved, freely = (log[pathway].change_sum.values for log in (held, free))
         assert (moved[:, 0] == freely[:, 0]).all()  # there is no penalty in the first context
         assert (moved[:, 1:] < 0.5 * freely[:, 1:]).all()
+    bare = rs.simulate(**settings, animals=range(4), learning=names["learning"]).log
+    gained = final_accuracy(names["aware"].log) - final_accuracy(bare)
+    assert (gained > -0.02).all() and gained.mean() > 0.04, gained.values
 
 
 def test_the_kind_of_replay_has_hard_targets() -> None:

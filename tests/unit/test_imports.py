@@ -61,13 +61,14 @@ ALLOWED = {
     "learning": "errors brain cortex events objectives passes",
     "consolidation": "errors",
     "fisher": "brain cortex objectives",
+    "sensitivity": "fisher",
     "presentation": "cortex retina",
     "experience": "errors rng brain events learning presentation protocol",
     "elastic": "errors consolidation",
     "layout": "optimiser_state",
     "shells": "brain cortex",
     "standing": "brain cortex",
-    "cohort": "brain consolidation cortex events fisher layout learning replay shells",
+    "cohort": "brain consolidation cortex errors events fisher layout learning replay sensitivity shells",
     "repetition": "errors",
     "steps": "cohort events learning products repetition",
     "storage": "rng brain events experience protocol",
@@ -94,7 +95,7 @@ ALLOWED = {
     "crew": "allocation errors checkpoints life log recording",
     "own_cortex": "errors brain brain_files cohort cortex",
     "rehearsal": "arithmetic errors brain cohort consolidation context_gating cortex fisher layout life own_cortex "
-    "products visual_cortex elastic shells",
+    "sensitivity products visual_cortex elastic shells",
     "preparation": "errors rng abstract_protocol protocol cortex visual_cortex early_activity pathways brain replay "
     "learning consolidation experience recorder observation life products rehearsal standing",
     "fingerprints": "arithmetic brain cortex early_areas hippocampus own_cortex sameness stimuli tensor_files "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -299,7 +301,17 @@ def test_information_of_own_cortices(cortex: Any) -> None:
         torch.testing.assert_close(found[name], wanted / 5)
 
 
-@pytest.mark.parametrize("rule", [rs.ElasticWeightConsolidation(1.0), rs.OnlineElasticWeightConsolidation()])
+@dataclass(frozen=True)
+class Asks(rs.OnlineElasticWeightConsolidation):
+    """Somebody's rule; memory aware synapses, if it asks about the output."""
+
+    of: str = "output"
+
+    def consolidate(self, state: Any, synapses: Any, information: Any) -> Any:
+        return super().consolidate(state, synapses, partial(information, of=self.of))
+
+
+@pytest.mark.parametrize("rule", [rs.ElasticWeightConsolidation(1.0), rs.OnlineElasticWeightConsolidation(), Asks()])
 def test_a_side_branch_is_consolidated(rule: Any) -> None:
     result = simulate(brain=plan(SideBranch), consolidation=rule)
     assert np.isfinite(result.log["learning/loss"]).all()
@@ -316,18 +328,20 @@ class OnlyMany(Own):
 
 def test_information_is_rehearsed() -> None:
     """Before the first context, and not after it; also where a rule of one's own asks for it."""
-
-    class Asks(rs.OnlineElasticWeightConsolidation):
-        """Somebody's rule."""
-
-    for rule in (rs.ElasticWeightConsolidation(), Asks()):
+    for rule in (rs.ElasticWeightConsolidation(), Asks(of="decision"), Asks()):
         refused(OnlyMany, r"OnlyMany.forward: got 'RuntimeError: no such kernel'", consolidation=rule)
     with pytest.raises(RuntimeError, match="no such kernel"):  # what is asked by nobody is not rehearsed
         Judgement(plan(OnlyMany).grow(1))(torch.rand(2, 16), torch.ones(6, dtype=torch.bool))
     simulate(brain=plan(OnlyMany), consolidation=rs.SynapticIntelligence())
 
 
-@pytest.mark.parametrize("rule", [rs.ElasticWeightConsolidation(1.0), rs.SynapticIntelligence()])
+def test_what_a_rule_can_ask_for() -> None:
+    words = r"Asks.information\(of\): got 'input', must be one of 'decision', 'output'"
+    with pytest.raises(rs.SettingError, match=words):
+        simulate(brain=plan(Own), consolidation=Asks(of="input"))
+
+
+@pytest.mark.parametrize("rule", [rs.ElasticWeightConsolidation(1.0), rs.SynapticIntelligence(), Asks()])
 def test_gated_cortices_are_rehearsed_with_their_gates(rule: Any) -> None:
     own = protocol("task")
     simulate(
