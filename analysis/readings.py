@@ -127,14 +127,12 @@ def replayed(log: xr.DataTree) -> xr.Dataset:
         variable(group, name, "/replay")
     behaviour = _group(log, "behaviour", "").to_dataset()
     identity = variable(behaviour, "class_identity", "/behaviour").sel(animal=group["animal"])
-    context = group["cued_context"]
+    context = of = group["cued_context"]
     if are_current(log):  # it is then the context within which the earlier self judged a stimulus of this one
-        context = xr.full_like(context, -1)
+        context, of = xr.full_like(context, -1), (xr.zeros_like(context) + group["contexts_learned"])
     asked, decided = group["cued_class"], group["decision"]
-    if (
-        log.attrs.get("scenario") == "domain"
-    ):  # units stand for a class of every context, and a decision names no context
-        asked, decided = _position(log, asked, context), xr.full_like(decided, -1)
+    if log.attrs.get("scenario") == "domain":  # units are classes of every context, and a decision names no context
+        asked, decided = _position(log, asked, of.transpose(*asked.dims)), xr.full_like(decided, -1)
     found = {
         "original_class": _original(asked, identity),
         "decided_class": _original(decided, identity),
@@ -160,17 +158,29 @@ def are_current(log: xr.DataTree) -> bool:
 def first_classes(log: xr.DataTree) -> np.ndarray | None:
     """Position of the first class of every context, (context,); None where the log does not say.
 
-    Where contexts rearrange the same stimuli, all have the same classes, and the first is 0.
+    Where all contexts have the same classes (permuted protocols) the first is 0 in each.
     """
     behaviour = _group(log, "behaviour", "").to_dataset()
     classes, contexts = behaviour["class_identity"].sizes["class"], behaviour.sizes["context"]
-    protocol = settings_of(log.attrs, "log").get("protocol", {}) if "config_json" in log.attrs else {}
-    groups = protocol.get("contexts")
-    if "permutation" in protocol:
-        return np.zeros(contexts, np.int64)
-    if isinstance(groups, list):
-        return np.cumsum([0, *(len(group) for group in groups)])[:-1]
-    return None if classes % contexts else np.arange(contexts) * (classes // contexts)
+    level = behaviour["chance"].sel(answers="within_context").max("contexts_learned").values
+    counts = np.rint(1 / level).astype(np.int64)
+    if log.attrs.get("scenario") == "domain":  # as many units as the context with most classes has
+        units = int(counts.max())
+        protocol = settings_of(log.attrs, "log").get("protocol", {}) if "config_json" in log.attrs else {}
+        groups = protocol.get("contexts")
+        if units * contexts == classes:
+            counts = np.full(contexts, units)
+        elif units == classes:
+            return np.zeros(contexts, np.int64)
+        elif isinstance(groups, list):
+            counts = np.array([len(group) for group in groups])
+    return np.cumsum([0, *counts])[:-1] if len(counts) == contexts and counts.sum() == classes else None
+
+
+def share_classes(log: xr.DataTree) -> bool:
+    """Whether all contexts, of several, have the same classes."""
+    first = first_classes(log)
+    return first is not None and len(first) > 1 and not first.any()
 
 
 def answers_of(log: xr.DataTree, stimuli: xr.DataArray) -> xr.DataArray:
@@ -181,22 +191,36 @@ def answers_of(log: xr.DataTree, stimuli: xr.DataArray) -> xr.DataArray:
     Parameters
     ----------
     stimuli
-        With the coordinates ``original_class`` and ``context``, as :func:`activity` gives them.
+        With the coordinates ``animal``, ``original_class`` and ``context``, as :func:`activity` gives them.
+
+    Raises
+    ------
+    DataError
+        Where these are missing, a stimulus is of no class of the log, or the log does not say which classes contexts
+        have.
     """
+    if lacking := [name for name in ("animal", "original_class", "context") if name not in stimuli.coords]:
+        raise DataError(f"answers_of: stimuli have no coordinate {', '.join(map(repr, lacking))}")
+    if "animal" not in stimuli.dims:
+        return answers_of(log, stimuli.expand_dims("animal")).isel(animal=0)
     identity = _group(log, "behaviour", "").to_dataset()["class_identity"].sel(animal=stimuli["animal"])
-    position = (identity == stimuli["original_class"]).argmax("class").reset_coords(drop=True)
+    same = identity == stimuli["original_class"]
+    if not bool(same.any("class").all()):
+        raise DataError("answers_of: stimuli are of classes that this log does not have")
+    position = same.argmax("class").reset_coords(drop=True)
     if log.attrs.get("scenario") == "domain":
         first = first_classes(log)
         if first is None:
             raise DataError("answers_of: this log does not say which classes each context has")
-        position = position - xr.DataArray(first[stimuli["context"].values - 1], dims=stimuli["context"].dims)
+        begins = xr.DataArray(first[stimuli["context"].values - 1], dims=stimuli["context"].dims)
+        position = position - begins
     return position.transpose("animal", "stimulus").rename("answer")
 
 
 def _position(log: xr.DataTree, unit: xr.DataArray, context: xr.DataArray) -> xr.DataArray:
     """Position of the class that a readout unit stands for in a context (domain scenario); -1 where one is unknown."""
     first = first_classes(log)
-    if first is None or not first.any():  # of classes that contexts share, one says too little: each looks otherwise
+    if first is None or share_classes(log):  # a class that contexts share looks another way in each
         return xr.full_like(unit, -1)
     begins = xr.DataArray(first[context.clip(min=1).values - 1], dims=context.dims)
     return (unit + begins).where((unit >= 0) & (context > 0), -1).astype(unit.dtype).transpose(*unit.dims)

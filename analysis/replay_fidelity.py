@@ -155,8 +155,9 @@ def replay_fidelity(log: xr.DataTree, area: str | None = None, by: str | None = 
     values = np.unique(of_generated.values[of_generated.values >= 0])
     if not len(values):
         raise DataError(
-            f"replay_fidelity: no replay event says its {by} (there are no memory modes, current stimuli were met "
-            "again, or, in the domain scenario, memories were asked for without gates_by='context'); take by=None"
+            f"replay_fidelity: no replay event says its {by} (nothing was asked for, current stimuli were met "
+            "again, or in the domain scenario memories were asked for without gates_by='context', or contexts share "
+            "their classes); take by=None"
         )
     arrays = samples_of(owner, real, generated, s)
     labels = [_labels(owner, of_real, s.real_dim, "real"), _labels(owner, of_generated, s.generated_dim, "generated")]

@@ -23,11 +23,12 @@ from replaysim.errors import DataError, check_choice
 from replaysim.log import settings_of
 
 from .labelled import per_slice
-from .readings import are_current, first_classes, replayed, waking_before, when_context_began
+from .readings import are_current, first_classes, replayed, share_classes, waking_before, when_context_began
 
 BY = {"decision": "decided_class", "cue": "original_class"}
 """What says the class of an event: the earlier self's decision on what came, or what was asked for."""
-_NOT_ASKED = "no class was asked for in this log: its brain has neither class modes nor gates by class"
+_NOT_ASKED = "no class was asked for in this log: its brain has neither class modes nor gates"
+_SHARED = "contexts share their classes in this log, and look another way in each, so that a class is no memory"
 _NO_CONTEXT = (
     "memories were asked for whatever their context in this log; in the domain scenario it is known of stored "
     "episodes, and with gates by context (gates_by='context')"
@@ -55,7 +56,8 @@ def class_proportions(log: xr.DataTree, by: str = "decision") -> xr.Dataset:
     Parameters
     ----------
     by
-        ``"decision"``: the class that the earlier self takes an event for; ``"cue"``: the class that was asked for.
+        ``"decision"``: the class that the earlier self takes an event for (not in the domain scenario, where answers do
+        not name one); ``"cue"``: the class that was asked for, or of which a stored episode is.
 
     Returns
     -------
@@ -65,8 +67,8 @@ def class_proportions(log: xr.DataTree, by: str = "decision") -> xr.Dataset:
         same; NaN where one class was met); ``n_events`` that count. By cue, :class:`DataError` without cues.
     """
     owner = "class_proportions"
-    events, classes = _events(log), _classes(log, owner, by)
-    counts = (_class_of(events, by, owner) == classes).sum("event").transpose(..., "original_class")
+    events, classes = _events(log), _classes(log)
+    counts = (_class_of(log, events, by, owner) == classes).sum("event").transpose(..., "original_class")
     n, met = counts.sum("original_class"), (_age(log, events) >= 1).sum("original_class")
     found = xr.Dataset({"proportion": counts / n.where(n > 0), "n_events": n})
     found["entropy"] = _entropy(found["proportion"], "original_class")
@@ -140,8 +142,8 @@ def cue_agreement(log: xr.DataTree) -> xr.Dataset:
     """Whether what came is what was asked for: the earlier self decides for the class of the cue.
 
     ``agreement`` (animal, contexts_learned) is the fraction of events; ``agreement_by_age`` (..., memory_age), where
-    contexts were asked for, and ``agreement_by_class`` (..., original_class), of the class asked for, except in the
-    domain scenario. :class:`DataError` where no class was asked for.
+    contexts were asked for, and ``agreement_by_class`` (..., original_class), of the class asked for (in the domain
+    scenario where its context is known). :class:`DataError` where no class was asked for.
     """
     events = _events(log)
     asked = events["cued_class"]
@@ -199,11 +201,11 @@ def replayed_prototypes(log: xr.DataTree, by: str = "decision", *, device: str |
     Raises
     ------
     DataError
-        Where that activity was not recorded, in the domain scenario, and, by cue, where no class was asked for.
+        Where that activity was not recorded, by decision in the domain scenario, and by cue where no class is known.
     """
     owner = "replayed_prototypes"
-    events, classes = _events(log), _classes(log, owner, by)
-    own = _class_of(events, by, owner)
+    events, classes = _events(log), _classes(log)
+    own = _class_of(log, events, by, owner)
     own = own.copy(data=np.where(own.values < 0, -1, np.searchsorted(classes.values, own.values)))
     waking = waking_before(log, events, owner)
     label, age = waking["original_class"].reset_coords(drop=True), _age(log, events)
@@ -244,34 +246,32 @@ def _events(log: xr.DataTree) -> xr.Dataset:
     return events
 
 
-def _classes(log: xr.DataTree, owner: str, by: str = "cue") -> xr.DataArray:
-    """The classes of the data set; an error where what says the class of an event does not name them."""
-    if log.attrs.get("scenario") == "domain" and by == "decision":
-        raise DataError(
-            f"{owner}: in the domain scenario the classes decided for are unknown: answers do not name them; "
-            "take by='cue'"
-        )
+def _classes(log: xr.DataTree) -> xr.DataArray:
     classes = np.unique(log["behaviour"].to_dataset()["class_identity"].values)
     return xr.DataArray(classes, dims="original_class", coords={"original_class": classes})
 
 
-def _class_of(events: xr.Dataset, by: str, owner: str) -> xr.DataArray:
+def _class_of(log: xr.DataTree, events: xr.Dataset, by: str, owner: str) -> xr.DataArray:
     """Class of every event, -1 = missing."""
     check_choice(owner, "by", by, BY)
-    if by == "cue" and not (events[BY[by]] >= 0).any():
-        known = (events["cued_class"] >= 0).any()  # but not of which context
-        raise DataError(f"{owner}: {_NO_CONTEXT if known else _NOT_ASKED + '; take by=' + repr('decision')}")
+    domain = log.attrs.get("scenario") == "domain"
+    known = (events["original_class"] >= 0).any()
+    if domain and by == "decision":
+        must = "; take by='cue'" if known else ""
+        raise DataError(f"{owner}: in the domain scenario answers do not name the classes decided for{must}")
+    if by == "cue" and not known:
+        reason = _NOT_ASKED
+        if (events["cued_class"] >= 0).any():
+            reason = _SHARED if share_classes(log) else _NO_CONTEXT
+        raise DataError(f"{owner}: {reason}{'' if domain else '; take by=' + repr('decision')}")
     return events[BY[by]]
 
 
 def _context_of_position(log: xr.DataTree) -> np.ndarray:
-    """Context of every position of the class order, from the number of classes that compete within a context."""
-    if log.attrs.get("scenario") == "domain":
-        first = first_classes(log)
-        assert first is not None  # else no event's class is known
-        return np.searchsorted(first, np.arange(log["behaviour"].to_dataset().sizes["class"]), side="right")
-    chance = log["behaviour"].to_dataset()["chance"].sel(answers="within_context").isel(contexts_learned=-1)
-    return np.repeat(chance["context"].values, np.rint(1 / chance.values).astype(int))
+    """Context of every position of the class order."""
+    first = first_classes(log)
+    assert first is not None  # else no event's class is known in the domain scenario, and in others chance tells
+    return np.searchsorted(first, np.arange(log["behaviour"].to_dataset().sizes["class"]), side="right")
 
 
 def _context_of_unit(log: xr.DataTree) -> np.ndarray:
@@ -327,7 +327,7 @@ def _by_groups(values: dict[str, xr.DataArray], log: xr.DataTree, events: xr.Dat
     if (events["memory_age"] > 0).any():
         found |= {f"{n}_by_age": _by_label(v, events["memory_age"], _ages(events), "event") for n, v in values.items()}
     if (events[label] >= 0).any():
-        classes = _classes(log, "").variable
+        classes = _classes(log).variable
         found |= {f"{n}_by_class": _by_label(v, events[label], classes, "event") for n, v in values.items()}
     return xr.Dataset(found)
 

@@ -228,8 +228,8 @@ def replay_against_waking(
     asked, age = events["original_class"], events["memory_age"]
     if not bool((asked >= 0).any()):
         raise DataError(
-            f"{owner}: no replay event names a class (replay without cues or, in the domain scenario, without "
-            "gates_by='context')"
+            f"{owner}: no replay event names a class (replay without cues; in the domain scenario, without "
+            "gates_by='context', or of contexts that share their classes)"
         )
     replayed = events["activity"].assign_coords(original_class=asked)
     waking = readings.waking_before(log, events, owner, area)

@@ -19,7 +19,7 @@ import numpy as np
 import xarray as xr
 
 from replaysim.errors import LogError, check_choice
-from replaysim.log import conditions_among, join_logs, logs_in, open_log
+from replaysim.log import conditions_among, fate, join_logs, logs_in, open_log
 
 from . import readings
 from .devices import automatic, choose_device
@@ -61,7 +61,8 @@ def write_report(
     device
         Where to compute, see :func:`analysis.devices.choose_device`.
     baseline
-        Name of the condition that others are compared with, as the page has it (default: all pairs).
+        Condition that others are compared with, by its name on the page or the folder of one of its logs (default: all
+        pairs).
 
     Raises
     ------
@@ -93,7 +94,8 @@ def write_report(
     logs = [open_log(path, load=False) for path in paths]
     try:
         with automatic(device):
-            text = report(conditions(logs, paths), baseline=baseline)
+            found = conditions(logs, paths)
+            text = report(found, baseline=_called(baseline, found, logs, paths))
     finally:
         for log in logs:
             log.close()
@@ -117,6 +119,24 @@ def conditions(logs: Sequence[xr.DataTree], paths: Sequence[str | os.PathLike[st
     folders = [_folder([paths[i] for i in group]) for group in groups]
     named = names([logs[group[0]] for group in groups], folders)
     return {name: [logs[i] for i in group] for name, group in zip(named, groups, strict=True)}
+
+
+def _called(
+    baseline: str | None,
+    found: Mapping[str, Sequence[xr.DataTree]],
+    logs: Sequence[xr.DataTree],
+    paths: Sequence[str | os.PathLike[str]],
+) -> str | None:
+    """The name on the page of a condition that is named, or given by the folder of a log."""
+    if baseline is None or baseline in found:
+        return baseline
+    places = {id(log): _folder([path]) for log, path in zip(logs, paths, strict=True)}
+    meant = Path(baseline)
+    meant = (meant.parent if meant.suffix == ".nc" else meant).resolve()
+    of = [
+        name for name, some in found.items() if any(meant in (places[id(one)], places[id(one)].parent) for one in some)
+    ]
+    return of[0] if len(of) == 1 else baseline
 
 
 def _folder(paths: Sequence[str | os.PathLike[str]]) -> Path:
@@ -162,6 +182,7 @@ def report(logs: Mapping[str, xr.DataTree | Sequence[xr.DataTree]], *, baseline:
     title = str(first.attrs.get("title", "log")) if len(joined) == 1 else f"{len(logs)} conditions: {', '.join(logs)}"
     behind = {name: readings.lagging(log) for name, log in joined.items()}
     whole = {name: readings.without(log, [*readings.faulty(log), *behind[name]]) for name, log in joined.items()}
+    left = {name: log for name, log in whole.items() if _animals(log)}  # of the others there is nothing to look at
     many = sum(map(len, parts.values()))
     page = Page(f"replaysim report – {title}", f"Made by replaysim from {many} log{'s' * (many > 1)}.")
     _introduction(page, joined)
@@ -176,7 +197,7 @@ def report(logs: Mapping[str, xr.DataTree | Sequence[xr.DataTree]], *, baseline:
             page.say(f"{name}: animals {animals} have not come as far as others; they are left out below.", note=True)
     for words, section in SECTIONS:
         page.section(words)
-        made = functools.partial(section, page, whole)
+        made = functools.partial(section, page, whole if section is behaviour else left)
         if section is comparison:  # within animals, whoever else was lost
             made = functools.partial(comparison, page, joined, baseline)
         page.attempt(words, made)  # the rest of the page is worth having
@@ -185,6 +206,10 @@ def report(logs: Mapping[str, xr.DataTree | Sequence[xr.DataTree]], *, baseline:
     ]:
         page.say(f"Also in these logs, but no part of this page: {', '.join(others)}; see docs/analysis.md.", note=True)
     return page.html()
+
+
+def _animals(log: xr.DataTree) -> int:
+    return sum(node.to_dataset(inherit=False).sizes.get("animal", 0) for node in log.subtree)
 
 
 def _parsed(text: object) -> dict[str, Any]:
@@ -277,8 +302,7 @@ def _overview(page: Page, parts: Mapping[str, Sequence[xr.DataTree]]) -> None:
         dirty = " with changes" if log.attrs.get("software_git_dirty") == 1 else ""
         software = f"replaysim {versions.get('replaysim', '?')}, torch {versions.get('torch', '?')}"
         where = " ".join(str(hardware[k]) for k in ("device", "device_name") if k in hardware)
-        reason = f": {log.attrs['status_reason']}" if "status_reason" in log.attrs else ""
-        status = f"{log.attrs.get('status', 'unknown')}{reason}"
+        status = fate({str(key): value for key, value in log.attrs.items()})
         created = str(log.attrs.get("date_created", ""))
         rows.append([name, status, _progress(log), animals, created, software, f"{commit}{dirty}", where])
     page.table(["condition", "status", "contexts", "animals (seeds)", "begun", "software", "commit", "device"], rows)

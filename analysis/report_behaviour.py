@@ -109,6 +109,12 @@ def comparison(page: Page, logs: Mapping[str, xr.DataTree], baseline: str | None
         ended = {name: log for name, log in group.items() if forgetting.survivors(log)}
         if len(ended) > 1:
             shown = True
+            if baseline is not None and baseline not in ended:
+                page.say(
+                    f"{scenario.capitalize()} scenario: {baseline} is of another scenario, or none of its animals has "
+                    "come to the end; all pairs are compared.",
+                    note=True,
+                )
             for words, measure in _COMPARED.items():
                 title = f"{scenario.capitalize()} scenario, {words}"
                 reference = baseline if baseline in ended else None

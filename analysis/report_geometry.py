@@ -90,6 +90,8 @@ _GEOMETRY: dict[str, Callable[[xr.DataArray, xr.DataTree], xr.DataArray]] = {
 
 def _each(one: xr.DataArray, measure: Callable[[xr.DataArray], xr.DataArray]) -> xr.DataArray:
     """A measure of animals whose stimuli are other ones, or mean something else."""
+    if not one.sizes["animal"]:
+        return measure(one)  # which says so
     return xr.concat([measure(one.isel(animal=[a])) for a in range(one.sizes["animal"])], "animal", join="outer")
 
 
@@ -256,7 +258,8 @@ def _replay_table(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
         rows,
         caption="Mean ± standard error over animals, of all contexts. As asked for: share of events that the earlier "
         "self takes for the class asked for (the higher, the better). Age: contexts since the memory was learned, 1 is "
-        "the one before. Evenness: entropy of replayed classes over that of all met, equally (1: all alike). "
+        "the one before. Evenness: entropy of replayed classes over that of all met, equally (1: all alike), of what "
+        "the earlier self takes events for, or in the domain scenario of what was asked for. "
         "Confidence: largest probability that the earlier self gives an answer. Variance within a class, precision "
         "(are memories like waking activity?) and recall (is waking activity within reach of memories?): replayed "
         "against waking activity of the re-entry area, beside what real activity reaches; – where that was not "

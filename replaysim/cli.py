@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     page.add_argument(
         "--baseline",
         metavar="CONDITION",
-        help="condition that others are compared with, by its name on the page (default: all pairs)",
+        help="condition that others are compared with, its name on the page or its folder (default: all pairs)",
     )
     page.add_argument("--overwrite", action="store_true", help="replace an earlier file")
     return top

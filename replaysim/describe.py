@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .log import logs_in, open_log
+from .log import fate, logs_in, open_log
 
 _MOST = 8  # values of a list that are still shown one by one
 _NAME, _LINE = 18, 110  # columns
@@ -56,7 +56,7 @@ def _lines(tree: xr.DataTree) -> Iterator[str]:
     if "behaviour" in tree.children:
         yield ""
         faults = np.atleast_1d(attrs.get("animals_with_faults", -1)).astype(int).tolist()
-        yield from _accuracy(tree["behaviour"].to_dataset(), faults)
+        yield from _accuracy(tree["behaviour"].to_dataset(), faults, domain=attrs.get("scenario") == "domain")
 
 
 def _row(name: str, value: object) -> str:
@@ -66,10 +66,7 @@ def _row(name: str, value: object) -> str:
 
 def _status(attrs: Mapping[str, Any]) -> Iterator[str]:
     written = f", last written {attrs['date_modified']}" if "date_modified" in attrs else ""
-    status, reason = str(attrs.get("status", "unknown")), str(attrs.get("status_reason", ""))
-    if reason.startswith("stopped"):  # on purpose, which is no failure
-        status, reason = reason, ""
-    yield _row("status", f"{status}{reason and f': {reason}'}{written}")
+    yield _row("status", f"{fate(attrs)}{written}")
     if "seeds" in attrs:
         yield _row("animals", _shown(np.atleast_1d(attrs["seeds"]).tolist()))
     faults = [a for a in np.atleast_1d(attrs.get("animals_with_faults", -1)).tolist() if a != -1]
@@ -135,7 +132,7 @@ def _sizes(tree: xr.DataTree) -> Iterator[str]:
     yield _row("in memory", f"{total / 1e6:.1f} MB")
 
 
-def _accuracy(behaviour: xr.Dataset, faults: Collection[int]) -> Iterator[str]:
+def _accuracy(behaviour: xr.Dataset, faults: Collection[int], *, domain: bool) -> Iterator[str]:
     """Final accuracy, one line for each set of competing answers; ``faults``: animals whose losses became infinite."""
     accuracy = behaviour["accuracy"].load().astype(np.float64)
     reached = accuracy.notnull().any(["animal", "answers", "context"]).values
@@ -163,7 +160,7 @@ def _accuracy(behaviour: xr.Dataset, faults: Collection[int]) -> Iterator[str]:
         error = f" ± {per_animal.std(ddof=1) / np.sqrt(per_animal.size):.4f}" if per_animal.size > 1 else ""
         count = f"{per_animal.size} animal" + "s" * (per_animal.size > 1)
         told[str(answers)] = f"{per_animal.mean():.4f}{error}   ({count}; guessing {chance:.4f})"
-    if len(told) > 1 and len(set(told.values())) == 1:  # all compete whatever was learned, as in the domain scenario
+    if domain and len(set(told.values())) == 1:  # all compete, whatever was learned
         told = {"all answers": next(iter(told.values()))}
     for answers, words in told.items():
         yield _row(answers, words)

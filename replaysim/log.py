@@ -7,7 +7,9 @@ While a simulation runs, each chunk of animals writes finished pieces into a fol
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -30,6 +32,7 @@ __all__ = [
     "check_attributes",
     "conditions_among",
     "encode_attributes",
+    "fate",
     "folder_named",
     "join_logs",
     "logs_in",
@@ -97,3 +100,9 @@ def open_log(path: str | os.PathLike[str], *, load: bool = True, chunks: Chunks 
     if (path / RUN).is_file():
         return read(path / RUN, load=load, chunks=chunks)
     return RunFolder(path).unfinished()
+
+
+def fate(attrs: Mapping[str, Any]) -> str:
+    """How a simulation ended, in words; a stop on purpose is no failure."""
+    status, reason = str(attrs.get("status", "unknown")), str(attrs.get("status_reason", ""))
+    return reason if reason.startswith("stopped") else f"{status}{reason and f': {reason}'}"

@@ -147,7 +147,7 @@ class SplitProtocol(AbstractProtocol):
     def describe(self) -> dict[str, Any]:
         """Settings as plain values for a log's configuration."""
         groups = self.contexts if isinstance(self.contexts, int) else [list(g) for g in self.contexts]
-        own = {"order": self.order} if self.order != "given" else {}
+        own = {"order": self.order} if self.order != "given" and isinstance(groups, list) else {}
         return {**super().describe(), "contexts": groups, **own, **self.metadata}
 
 

@@ -68,7 +68,7 @@ def SessionProtocol(
     stimuli = {s: checked_stimuli(f"{_OWNER}: stimuli of {s!r}", pair[0]) for s, pair in learned.items()}
     labels = {s: label_values(f"{_OWNER}: labels of {s!r}", learned[s][1], len(stimuli[s])) for s in names}
     categories = np.unique(labels[names[0]])
-    _check_like(stimuli, labels, stimuli[names[0]], categories)
+    _check_like("", stimuli, labels, stimuli[names[0]], categories)
     place = {s: np.searchsorted(categories, labels[s]) for s in names}
     if test_sessions is None:
         shown = class_names(_OWNER, [str(c) for c in categories])
@@ -81,12 +81,18 @@ def SessionProtocol(
             raise SettingError(_OWNER, "test_sessions", list(own), f"of the same sessions: {names}")
         test = {s: checked_stimuli(f"{_OWNER}: test stimuli of {s!r}", own[s][0]) for s in names}
         known = {s: label_values(f"{_OWNER}: test labels of {s!r}", own[s][1], len(test[s])) for s in names}
-        _check_like(test, known, stimuli[names[0]], categories)
+        _check_like("test ", test, known, stimuli[names[0]], categories)
         tested = {s: (test[s], np.searchsorted(categories, known[s])) for s in names}
         learned = {s: (stimuli[s], place[s]) for s in names}
     (train, train_label), (held, held_label) = (_together(part, names, len(categories)) for part in (learned, tested))
-    classes = class_names(_OWNER, [f"{s}/{c}" for s in names for c in categories])
-    whole = StimulusSet(name, train, train_label, held, held_label, classes, 255.0 if train.dtype == np.uint8 else 1.0)
+    classes = [f"{s}/{c}" for s in names for c in categories]
+    if twice := sorted({name for name in classes if classes.count(name) > 1}):
+        raise DataError(
+            f"{_OWNER}: {', '.join(map(repr, twice))} would name two classes; rename sessions or categories"
+        )
+    whole = StimulusSet(
+        name, train, train_label, held, held_label, tuple(classes), 255.0 if train.dtype == np.uint8 else 1.0
+    )
     groups = np.arange(len(classes)).reshape(len(names), -1).tolist()
     return SplitProtocol(whole, contexts=groups, scenario=scenario, name=name, order=order)
 
@@ -96,6 +102,8 @@ def _named(argument: str, sessions: object) -> dict[str, tuple[Any, Any]]:
     must = "pairs of stimuli and labels, [(stimuli, labels), ...] or {name: (stimuli, labels), ...}, at least one"
     if isinstance(sessions, Mapping):
         found = {str(name): pair for name, pair in sessions.items()}
+        if len(found) < len(sessions):
+            raise SettingError(_OWNER, argument, list(sessions), "sessions of different names, as words, too")
     elif isinstance(sessions, Iterable) and not isinstance(sessions, np.ndarray | str):
         found = {f"session {i}": pair for i, pair in enumerate(sessions, 1)}
     else:
@@ -109,21 +117,31 @@ def _named(argument: str, sessions: object) -> dict[str, tuple[Any, Any]]:
 
 
 def _check_like(
-    stimuli: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], first: np.ndarray, categories: np.ndarray
+    part: str,
+    stimuli: Mapping[str, np.ndarray],
+    labels: Mapping[str, np.ndarray],
+    first: np.ndarray,
+    categories: np.ndarray,
 ) -> None:
     """Raise :class:`DataError` for a session whose stimuli or categories are other ones than those of the first."""
     for name, values in stimuli.items():
+        if (labels[name].dtype.kind == "U") != (categories.dtype.kind == "U"):
+            raise DataError(
+                f"{_OWNER}: {part}labels of {name!r} are {labels[name].dtype}, those of the first session "
+                f"{categories.dtype}: they must be of one kind"
+            )
         if values.shape[1:] != first.shape[1:] or values.dtype != first.dtype:
             raise DataError(
-                f"{_OWNER}: stimuli of {name!r} are {values.dtype} of shape {values.shape[1:]}, those of the first "
-                f"session {first.dtype} of shape {first.shape[1:]}; all sessions must have the same"
+                f"{_OWNER}: {part}stimuli of {name!r} are {values.dtype} of shape {values.shape[1:]}, those of the "
+                f"first session {first.dtype} of shape {first.shape[1:]}; all sessions must have the same"
             )
         own = set(labels[name].tolist())
         if own != set(categories.tolist()):
             there = sorted(own ^ set(categories.tolist()), key=str)
             raise DataError(
-                f"{_OWNER}: {name!r} and the first session differ in the categories {there}; all sessions must have "
-                "the same, as a readout unit stands for a category in all of them (SplitProtocol takes others)"
+                f"{_OWNER}: {part}labels of {name!r} and the first session differ in the categories {there}; all "
+                "sessions must have the same, as a readout unit stands for a category in all of them (SplitProtocol "
+                "takes others)"
             )
 
 

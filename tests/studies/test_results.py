@@ -124,7 +124,7 @@ def test_the_head_of_the_page_counts_what_is_below_it(kept: Path) -> None:
         ", ".join(far),
         "–",
     ]
-    assert rows["Split CIFAR-100, domain"][1:3] == ["1 (1)", "1"]
+    assert rows["Split CIFAR-100, domain"][1:3] == ["2 (1)", "1"]
     assert set(re.findall(r"\]\(#([\w-]+)\)", head)) == {
         line.removeprefix("## ").lower().replace(" ", "-")
         for line in f"## Split MNIST{below}".splitlines()

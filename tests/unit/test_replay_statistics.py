@@ -240,8 +240,8 @@ def fewer(log: xr.DataTree) -> xr.DataTree:
     ("measure", "spoil", "words"),
     [
         ("class_proportions", lambda log: spoiled(log, "replay"), "no group /replay"),
-        ("class_proportions", lambda log: made_up("domain"), "the classes decided for are unknown.*take by='cue'"),
-        ("replayed_prototypes", lambda log: made_up("domain"), "the classes decided for are unknown.*take by='cue'"),
+        ("class_proportions", lambda log: made_up("domain"), "answers do not name the classes decided for"),
+        ("replayed_prototypes", lambda log: made_up("domain"), "answers do not name the classes decided for"),
         ("cue_agreement", without_cues, "no class was asked for"),
         ("replayed_prototypes", lambda log: spoiled(log, "cortex"), r"CorticalActivity\(\"retina\""),
         ("replayed_prototypes", late, "no snapshot from when context 2 began, after 1 contexts"),
@@ -297,7 +297,12 @@ def test_memories_of_the_domain_scenario_whose_context_is_known(replay: Any, gro
     np.testing.assert_allclose(shares.sum("original_class"), 1)
     found = stats.replayed_prototypes(log, by="cue", device="cpu")
     np.testing.assert_allclose(found["n_events"], 60 * shares)
-    assert stats.age_proportions(log)["mean_age"].max() <= 2
+    age = events["contexts_learned"] - events["cued_context"]
+    np.testing.assert_allclose(stats.age_proportions(log)["mean_age"], age.mean("event").transpose("animal", ...))
+    nameless = log.copy()
+    del nameless.attrs["config_json"]
+    known = (readings.replayed(nameless)["original_class"] >= 0).all()
+    assert known == (groups == 3), "equal groups are told by the number of units, others by the settings only"
     assert np.isfinite(replayed_geometry.replay_against_waking(log)["prototype_correlation"]).any()
     assert (replay_fidelity.replay_fidelity(log, by="original_class", measures="precision_recall")["n"] > 0).any()
 
@@ -307,8 +312,43 @@ def test_contexts_that_share_their_classes_name_none() -> None:
     own = rs.PermutedProtocol(images.reshape(-1, 4, 4), label, contexts=3)
     plan = brain(own, gates_by="context")
     log = simulate(protocol=own, brain=plan, replay=rs.GenerativeReplay(), record=[rs.ReplayActivity(events=20)]).log
+    nameless = log.copy()
+    del nameless.attrs["config_json"]
+    for one in (log, nameless):
+        events = readings.replayed(one)
+        assert (events["original_class"] == -1).all() and (events["memory_age"] > 0).all()
+        assert not readings.first_classes(one).any()  # type: ignore[union-attr]
+        with pytest.raises(DataError, match="class_proportions: contexts share their classes"):
+            stats.class_proportions(one, by="cue")
+        assert stats.age_proportions(one)["mean_age"].notnull().any()
+
+
+def test_nothing_was_asked_for_and_no_answer_names_a_class() -> None:
+    """In the domain scenario without cues neither way leads to the other."""
+    own = protocol("domain")
+    pair = rs.generative_pair(own, units=(20, 20), code_units=5)
+    log = simulate(
+        protocol=own, brain=pair, replay=rs.GenerativeReplay(targets="hard"), record=[rs.ReplayActivity(20)]
+    ).log
+    for by, words in (("cue", "no class was asked for in this log: .* nor gates$"), ("decision", "decided for$")):
+        with pytest.raises(DataError, match=words):
+            stats.class_proportions(log, by=by)
+
+
+def test_current_stimuli_of_the_domain_scenario_are_of_their_own_class() -> None:
+    own = protocol("domain", contexts=[[4], [0, 5], [1, 2, 3]])
+    plan = rs.classifier(own, units=(20, 20))
+    log = simulate(protocol=own, brain=plan, replay=rs.CurrentInputReplay(), record=[rs.ReplayActivity(20)]).log
     events = readings.replayed(log)
-    assert (events["original_class"] == -1).all() and (events["memory_age"] > 0).all()
+    assert (events["memory_age"] == -1).all()
+    shown = own.stimuli.train.reshape(len(own.stimuli.train), -1) / own.stimuli.scale
+    for learned, of in ((2, {0, 5}), (3, {1, 2, 3})):
+        one = events.sel(animal=12, contexts_learned=learned)
+        which = np.abs(one["activity"].values[:, None] - shown[None]).max(-1).argmin(1)
+        labels = own.stimuli.train_label[which]
+        assert set(labels) <= of
+        if (one["cued_class"] >= 0).any():
+            assert np.array_equal(one["original_class"].values, labels)
 
 
 @pytest.mark.parametrize("scenario", ["task", "domain", "class", "uneven"])
@@ -320,6 +360,44 @@ def test_the_right_answer_of_a_stimulus(scenario: str) -> None:
     place = np.argsort(curriculum.class_identity)[active["original_class"].values]
     wanted = own.target(place, active["context"].isel(animal=0).values - 1)
     assert np.array_equal(readings.answers_of(log, active).isel(animal=0), wanted)
+    assert np.array_equal(readings.answers_of(log, active.isel(animal=0)), wanted), "of one animal"
+    with pytest.raises(DataError, match="answers_of: stimuli have no coordinate 'context'"):
+        readings.answers_of(log, active.drop_vars("context"))
+    with pytest.raises(DataError, match="answers_of: stimuli are of classes that this log does not have"):
+        readings.answers_of(log, active.assign_coords(original_class=active["original_class"] + 3))
+
+
+class Uneven(rs.AbstractProtocol):
+    """Somebody's own protocol, which says only how many contexts there are."""
+
+    def __init__(self) -> None:
+        self.other = protocol("domain", contexts=[[4], [0, 5], [1, 2, 3]])
+        self.name, self.scenario, self.stimuli, self.metadata = "mine", "domain", self.other.stimuli, {}
+
+    @property
+    def n_contexts(self) -> int:
+        return 3
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        return (1, 2, 3)
+
+    def curriculum(self, seed: int, stream: Any = None) -> Any:
+        return self.other.curriculum(seed, stream)
+
+    def probe_context(self, curriculum: Any, stimuli: np.ndarray) -> np.ndarray:
+        return self.other.probe_context(curriculum, stimuli)
+
+
+def test_which_classes_contexts_have_is_not_guessed() -> None:
+    own = Uneven()
+    plan = rs.brain_inspired(own, units=(20, 20), code_units=5, closed=0.5, gates_by="context")
+    record = [rs.CorticalActivity("retina", stimuli=24), rs.ReplayActivity(events=20)]
+    log = simulate(protocol=own, brain=plan, replay=rs.GenerativeReplay(), record=record).log
+    assert readings.first_classes(log) is None
+    assert (readings.replayed(log)["original_class"] == -1).all()
+    with pytest.raises(DataError, match="does not say which classes each context has"):
+        readings.answers_of(log, readings.activity(log, "retina"))
 
 
 @pytest.mark.parametrize("scenario", ["class", "domain"])

@@ -197,6 +197,37 @@ def test_conditions_are_compared_with_one_of_them(folder: Path, capsys: pytest.C
     assert "bear" in told and "'bare'" in told and not page.exists()
 
 
+def test_a_baseline_by_its_folder_or_that_cannot_be_one(folder: Path) -> None:
+    page = folder / "by_folder.html"
+    main(
+        [
+            "report",
+            str(folder / "systems"),
+            str(folder / "bare"),
+            "--out",
+            str(page),
+            "--baseline",
+            str(folder / "systems"),
+        ]
+    )
+    assert "bare - systems &amp; &lt;more&gt;" in page.read_text(encoding="utf-8")
+    task = simulate("task", animals=(12, 13)).log
+    logs = {"task": task, "bare": rs.open_log(folder / "bare"), "again": rs.open_log(folder / "nothing")}
+    text = " ".join(read(report.report(logs, baseline="task")).text)
+    assert "Class scenario: task is of another scenario, or none of its animals has come to the end" in text
+    assert "again - bare" in text
+
+
+def test_a_condition_of_which_no_animal_is_left(folder: Path) -> None:
+    log = rs.open_log(folder / "systems")
+    lost = log.copy(deep=True)
+    lost.attrs["animals_with_faults"] = np.array([12, 13])
+    text = " ".join(read(report.report({"lost": lost, "whole": log})).text)
+    assert "lost: losses of animals 12, 13 became infinite" in text and "context 1 by its first readout" in text
+    assert "Replay: not shown" not in text
+    assert "final accuracy" in report.report({"lost": lost})
+
+
 def test_one_measure_that_fails_does_not_hide_the_others(folder: Path) -> None:
     log = rs.open_log(folder / "systems")
     few = {node.path: node.to_dataset(inherit=False) for node in log.subtree}

@@ -64,6 +64,7 @@ def test_days_in_an_order_of_the_animal_s_own() -> None:
         assert np.array_equal(again, curriculum.class_identity)
     assert len(orders) > 3
     assert own.describe()["order"] == "own" and "order" not in rs.SessionProtocol(days).describe()
+    assert "order" not in rs.SplitProtocol(DAY, LABEL, contexts=3, order="own").describe(), "without effect there"
 
 
 def test_it_is_lived(tmp_path: Any) -> None:
@@ -91,6 +92,18 @@ def test_it_is_lived(tmp_path: Any) -> None:
             DAYS,
             {"test_sessions": {"dawn": DAYS["dawn"]}},
             r"test_sessions: got \['dawn'\], must be of the same sessions",
+        ),
+        ({1: DAYS["dawn"], "1": DAYS["noon"]}, {}, r"sessions: got \[1, '1'\], must be sessions of different names"),
+        ({**DAYS, "dusk": (DAY, np.array(list("012"))[LABEL])}, {}, r"labels of 'dusk' are <U1.*of one kind"),
+        (
+            {name: (DAY, np.array(["b/c", "c", "d"])[LABEL]) for name in ("a", "a/b")},
+            {},
+            r"'a/b/c' would name two classes; rename",
+        ),
+        (
+            DAYS,
+            {"test_sessions": {**DAYS, "noon": (DAY[:20], LABEL[:20])}},
+            r"test labels of 'noon' and the first session differ in the categories \[2\]",
         ),
         (DAYS, {"scenario": "day"}, r"scenario: got 'day'"),
         (DAYS, {"order": "random"}, r"order: got 'random', must be one of 'given', 'own'"),
