@@ -173,6 +173,21 @@ def test_the_words_at_the_head_are_true_of_the_rows(kept: Path) -> None:
     in_task = {n.removeprefix("split_cifar100/"): g for n, g in gaps["types task"].items()}
     assert abs(in_task.pop("brain_inspired_1024")) < 0.1 and round(in_task.pop("gr_frozen"), 1) == 7.5
     assert len(in_task) == 7 and all(1 < gap < 4 for gap in in_task.values())
+    in_domain = {n.removeprefix("split_cifar100/"): g for n, g in gaps["types domain"].items()}
+    assert set(in_domain) == {"nothing_frozen", "lwf_frozen"} and round(in_domain["lwf_frozen"]) == -8
+
+
+def test_what_is_said_of_other_early_areas(kept: Path) -> None:
+    """LwF without the factor, class scenario, full length: less than 2 points lower, and 4 above what is published."""
+    ours, known, _bounds, _orders = results.read(kept / "results")
+    preset = "split_cifar100/class/lwf_unscaled_frozen"
+    rows = [
+        row for row in ours["split_cifar100"] if (row["preset"], row["animal"], row["steps"]) == (preset, "12", "5000")
+    ]
+    areas = {row["early"]: 100 * float(row["accuracy"]) for row in rows}
+    assert 0 < areas["10bf17d5b79c"] - areas["0b8a3ebbe89f"] < 2
+    published = float(known["split_cifar100/class/lwf_frozen", 5000, "mean"].value)
+    assert round(areas["0b8a3ebbe89f"] - published) == 4
 
 
 def test_fewer_contexts_have_a_table_beside_nothing_published(kept: Path) -> None:
