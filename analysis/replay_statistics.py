@@ -238,11 +238,12 @@ def replayed_prototypes(log: xr.DataTree, by: str = "decision", *, device: str |
 
 
 def _events(log: xr.DataTree) -> xr.Dataset:
-    """Replay events; a decision on what is not a number counts as missing."""
+    """Replay events; what is not a number is of no class, no age, and no decision on it counts."""
     events = replayed(log)
     if "target" in events:
         sound = events["target"].notnull().all("class")
-        events = events.assign({name: events[name].where(sound, -1) for name in ("decision", "decided_class")})
+        named = ("decision", "decided_class", "original_class", "memory_age")
+        events = events.assign({name: events[name].where(sound, -1) for name in named})
     return events
 
 

@@ -323,6 +323,14 @@ def test_contexts_that_share_their_classes_name_none() -> None:
         assert stats.age_proportions(one)["mean_age"].notnull().any()
 
 
+def test_what_is_not_a_number_is_no_memory() -> None:
+    log = made_up()
+    log["replay/target"][0] = np.nan
+    for measure in (stats.class_proportions(log, by="cue"), stats.class_proportions(log), stats.age_proportions(log)):
+        assert measure["proportion"].sel(animal=12).isnull().all() and (measure["n_events"].sel(animal=12) == 0).all()
+        assert measure["proportion"].sel(animal=13).notnull().any()
+
+
 def test_nothing_was_asked_for_and_no_answer_names_a_class() -> None:
     """In the domain scenario without cues neither way leads to the other."""
     own = protocol("domain")
