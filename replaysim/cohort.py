@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from .brain import Brain
-from .consolidation import LOOKED_AT, ConsolidationRule, ConsolidationState, in_memory_of_its_own
+from .consolidation import ConsolidationRule, ConsolidationState, in_memory_of_its_own
 from .cortex import RETINA
 from .errors import check_choice
 from .events import Appraisal, Cues, Episodes, Events, Reactivation, ReplayRound
-from .fisher import Judgement, fisher_information
+from .fisher import Judgement, information_of
 from .layout import Adam, by_input
 from .learning import Entrances, Experience, Trials
 from .replay import ReplayMechanism, distillation_weight
-from .sensitivity import Output, output_sensitivity
+from .sensitivity import JUDGEMENTS
 from .shells import Perception, nested, without_values
 
 _TRIALS_AT_ONCE = 2048  # stimuli that an evaluation holds at a time, per animal
@@ -235,14 +234,12 @@ class Cohort:
             return
 
         def information(trials: int, of: str = "decision") -> dict[str, Tensor]:
-            check_choice(type(self.consolidation).__name__, "information(of)", of, LOOKED_AT)
-            judged = self._judgement
-            measure: Callable[..., dict[str, Tensor]] = partial(fisher_information, judged)
-            if of == "output":
-                measure = partial(output_sensitivity, Output(judged.brain, judged.area))
+            check_choice(type(self.consolidation).__name__, "information(of)", of, JUDGEMENTS)
+            judgement = JUDGEMENTS[of](self._judgement.brain, self._judgement.area)
             wanted = [f"brain.{name}" for name in self.covered]
             found = [
-                measure(
+                information_of(
+                    judgement,
                     {name: value[a].detach() for name, value in self._values.items()},
                     wanted,
                     own,

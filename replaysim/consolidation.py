@@ -18,8 +18,6 @@ from .errors import SettingError, check_number
 
 Synapses = Mapping[str, Tensor]
 """Name to value, (animal, ...)."""
-LOOKED_AT = ("decision", "output")
-"""What a rule may ask about: what the decision says of a synapse, or how the output depends on it."""
 
 
 class Information(Protocol):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,10 @@ _FEW_PLACES = 4
 """Up to so many places, a squared sum over them is cheaper as a sum over pairs: it needs no room for single trials."""
 
 
+Said = Callable[[dict[str, Tensor]], Tensor]
+"""What is said of one trial, (answer,), as a function of synapses."""
+
+
 class Judgement(nn.Module):
     """Log-probabilities of the competing answers, from stimuli (trial, ...).
 
@@ -41,6 +45,9 @@ class Judgement(nn.Module):
         Where stimuli are presented.
     """
 
+    by_layers: ClassVar[bool] = True
+    """Whether layers whose gradients of single trials are known are spared their differentiation."""
+
     def __init__(self, brain: Brain, area: str = RETINA) -> None:
         super().__init__()
         self.brain = brain
@@ -51,8 +58,18 @@ class Judgement(nn.Module):
         top = self.brain.climb(stimulus, self.area, context=context)[self.brain.top]
         return torch.log_softmax(competing(self.brain.readout(top), answers), dim=-1)
 
+    def of_one(self, log_p: Said, synapses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Information of the decision on one trial, from its log-probabilities (answer,) as a function of synapses."""
+        p = log_p(synapses).exp()
+        slopes = jacrev(log_p)(synapses)
+        return {name: torch.tensordot(p, slope.square(), dims=1) for name, slope in slopes.items()}
 
-def fisher_information(
+    def gradients(self, answers: int) -> int:
+        """Gradients of one trial that :meth:`of_one` holds together."""
+        return answers
+
+
+def information_of(
     judgement: Judgement,
     values: Mapping[str, Tensor],
     covered: list[str],
@@ -60,12 +77,13 @@ def fisher_information(
     answers: Tensor,
     context: int | None = None,
 ) -> dict[str, Tensor]:
-    """Information of the decision about the covered synapses of one animal.
+    """What a judgement says about the covered synapses of one animal, mean over trials.
 
     Parameters
     ----------
     judgement
-        Template of the brain; its forward pass must not keep count of anything.
+        Template of the brain, which says what is asked: of a plain :class:`Judgement` the Fisher information. Its
+        forward pass must not keep count of anything.
     values
         All its parameters and buffers by name.
     covered
@@ -82,7 +100,7 @@ def fisher_information(
     dict
         Name to information, shaped like the parameter; nonnegative.
     """
-    layers = _layers(judgement, covered)
+    layers = _layers(judgement, covered) if judgement.by_layers else {}
     information: dict[str, Tensor] = {}
     for part in stimuli.split(_trials_at_once(layers, len(stimuli))) if layers else ():
         for name, value in _of_layers(judgement, values, layers, covered, part, answers, context).items():
@@ -234,21 +252,20 @@ def _of_any(
     answers: Tensor,
     context: int | None = None,
 ) -> dict[str, Tensor]:
+    """Sum over trials, each differentiated by itself, as many at once as there is room for."""
     fixed = {name: value.detach() for name, value in values.items() if name not in covered}
+    free = {name: values[name].detach() for name in covered}
     chosen = torch.nonzero(answers).flatten()
 
-    def log_p(synapses: dict[str, Tensor], stimulus: Tensor) -> Tensor:
-        return functional_call(judgement, {**fixed, **synapses}, (stimulus[None], answers, context))[0, chosen]
+    def of_one(synapses: dict[str, Tensor], stimulus: Tensor) -> dict[str, Tensor]:
+        def said(changed: dict[str, Tensor]) -> Tensor:
+            return functional_call(judgement, {**fixed, **changed}, (stimulus[None], answers, context))[0, chosen]
 
-    def squared(synapses: dict[str, Tensor], stimulus: Tensor) -> dict[str, Tensor]:
-        p = log_p(synapses, stimulus).exp()
-        slopes = jacrev(log_p)(synapses, stimulus)
-        return {name: torch.tensordot(p, slope.square(), dims=1) for name, slope in slopes.items()}
+        return judgement.of_one(said, synapses)
 
-    free = {name: values[name].detach() for name in covered}
-    per_trial = len(chosen) * sum(v.numel() for v in free.values())
+    held = judgement.gradients(len(chosen)) * sum(v.numel() for v in free.values())
     total = {name: torch.zeros_like(value) for name, value in free.items()}
-    for part in stimuli.split(max(1, FLOATS_AT_ONCE // per_trial)):
-        for name, value in vmap(squared, in_dims=(None, 0))(free, part).items():
+    for part in stimuli.split(max(1, FLOATS_AT_ONCE // held)):
+        for name, value in vmap(of_one, in_dims=(None, 0))(free, part).items():
             total[name] += value.sum(0)
     return total

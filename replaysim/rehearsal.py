@@ -21,7 +21,6 @@ from torch.func import functional_call, stack_module_state, vmap
 from .arithmetic import undisturbed
 from .brain import Brain, gateable
 from .consolidation import (
-    LOOKED_AT,
     ConsolidationRule,
     ConsolidationState,
     Synapses,
@@ -32,12 +31,12 @@ from .context_gating import ContextGates
 from .cortex import RETINA, AbstractCortex, DensePlan
 from .elastic import ElasticWeightConsolidation, OnlineElasticWeightConsolidation
 from .errors import ReplaysimError, SettingError, check_choice, check_number
-from .fisher import Judgement, fisher_information
+from .fisher import information_of
 from .layout import by_input
 from .life import Condition
 from .own_cortex import check_whole, same, unsaved
 from .products import layers_in
-from .sensitivity import Output, output_sensitivity
+from .sensitivity import JUDGEMENTS
 from .shells import without_values
 from .visual_cortex import VisualPlan
 
@@ -157,7 +156,7 @@ def _judge(condition: Condition, naive: Brain, of: str = "decision") -> None:
     if gated:
         brain.context_gates = ContextGates({area: np.ones((1, n)) for area, n in gateable(naive.cortex).items()})
         brain.context_gates.to(condition.device)
-    judgement = Judgement(brain) if of == "decision" else Output(brain)
+    judgement = JUDGEMENTS[of](brain)
     values = dict((*judgement.named_parameters(), *judgement.named_buffers()))
     plastic = [name for name, value in values.items() if value.requires_grad]
     covered = [name for name in plastic if name.split(".")[1] in ("cortex", "readout")]
@@ -165,10 +164,7 @@ def _judge(condition: Condition, naive: Brain, of: str = "decision") -> None:
     stimuli = torch.full(shape, 0.5, device=like.device, dtype=like.dtype)
     answers = torch.arange(condition.brain.answers, device=like.device) < 2  # each costs a pass backward
     with _answers_for(type(naive.cortex).__name__, "forward", partial(_way_out, start=RETINA, stop=None, gated=gated)):
-        if isinstance(judgement, Output):
-            output_sensitivity(judgement, values, covered, stimuli, answers, 0 if gated else None)
-        else:
-            fisher_information(judgement, values, covered, stimuli, answers, 0 if gated else None)
+        information_of(judgement, values, covered, stimuli, answers, 0 if gated else None)
 
 
 def _areas(cortex: AbstractCortex, start: str, stop: str | None) -> tuple[str, ...]:
@@ -228,7 +224,7 @@ def _consolidate(condition: Condition, naive: Brain, rule: ConsolidationRule) ->
 
     def information(trials: int, of: str = "decision") -> Synapses:
         check_number(owner, "information(trials)", trials, least=1, whole=True)
-        check_choice(owner, "information(of)", of, LOOKED_AT)
+        check_choice(owner, "information(of)", of, JUDGEMENTS)
         if _own(condition):
             _judge(condition, naive, of)
         return {name: torch.ones_like(value.detach()) for name, value in synapses.items()}

@@ -15,7 +15,7 @@ from replaysim.cohort import Cohort
 from replaysim.consolidation import ConsolidationState, SynapticIntelligence
 from replaysim.elastic import ElasticWeightConsolidation, OnlineElasticWeightConsolidation
 from replaysim.events import Cues, Events, plan_round
-from replaysim.fisher import Judgement, fisher_information
+from replaysim.fisher import Judgement, information_of
 from replaysim.learning import COMPONENTS, Trials
 from replaysim.replay import GenerativeReplay
 
@@ -139,7 +139,7 @@ def information(own: Brain, stimuli: np.ndarray, answers: list[int]) -> dict[str
     values = {name: value.detach() for name, value in judgement.state_dict().items()}
     competing = torch.zeros(6, dtype=torch.bool)
     competing[answers] = True
-    found = fisher_information(judgement, values, list(values), torch.from_numpy(stimuli), competing)
+    found = information_of(judgement, values, list(values), torch.from_numpy(stimuli), competing)
     return {name.removeprefix("brain."): value for name, value in found.items()}
 
 

@@ -11,14 +11,14 @@ from small import brain, protocol
 
 import replaysim as rs
 from analysis.forgetting import final_accuracy
-from replaysim import presets, sensitivity
+from replaysim import fisher, presets
 from replaysim.brain import Brain
 from replaysim.cohort import Cohort
 from replaysim.consolidation import SynapticIntelligence
 from replaysim.elastic import ElasticWeightConsolidation
-from replaysim.fisher import Judgement, _of_any, fisher_information
+from replaysim.fisher import Judgement, _of_any, information_of
 from replaysim.learning import Trials
-from replaysim.sensitivity import Output, output_sensitivity
+from replaysim.sensitivity import Output
 
 # --- Fisher information
 
@@ -38,7 +38,7 @@ def test_information_of_a_logistic_unit() -> None:
     stimuli = torch.rand(50, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     judgement = Judgement(own).eval()
     names = ["brain.readout.weight", "brain.readout.bias"]
-    found = fisher_information(judgement, values_of(judgement), names, stimuli, torch.ones(2, dtype=torch.bool))
+    found = information_of(judgement, values_of(judgement), names, stimuli, torch.ones(2, dtype=torch.bool))
     with torch.no_grad():
         top = own.perceive(stimuli)[own.top]
         difference = (own.readout.weight[1] - own.readout.weight[0]) @ top.T + own.readout.bias.diff()
@@ -54,7 +54,7 @@ def test_information_of_answers_that_do_not_compete_is_zero() -> None:
     judgement = Judgement(own).eval()
     stimuli = torch.rand(20, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     answers = torch.tensor([True, True, False, False, True, False])
-    found = fisher_information(judgement, values_of(judgement), ["brain.readout.weight"], stimuli, answers)
+    found = information_of(judgement, values_of(judgement), ["brain.readout.weight"], stimuli, answers)
     assert not found["brain.readout.weight"][~answers].any()
     assert (found["brain.readout.weight"][answers].sum(1) > 0).all()
 
@@ -65,7 +65,7 @@ def test_product_of_matrices_equals_single_trials() -> None:
     values = values_of(judgement)
     stimuli = torch.rand(30, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     answers = torch.tensor([True, True, True, True, False, False])
-    dense = fisher_information(judgement, values, list(values), stimuli, answers)
+    dense = information_of(judgement, values, list(values), stimuli, answers)
     single = _of_any(judgement, values, list(values), stimuli, answers)
     for name in values:
         torch.testing.assert_close(dense[name], single[name] / 30, rtol=0, atol=1e-14)
@@ -81,7 +81,7 @@ def test_sensitivity_of_the_readout() -> None:
     answers = torch.tensor([True, True, False, True, False, False])
     output = Output(own).eval()
     names = ["brain.readout.weight", "brain.readout.bias"]
-    found = output_sensitivity(output, values_of(output), names, stimuli, answers)
+    found = information_of(output, values_of(output), names, stimuli, answers)
     with torch.no_grad():
         top = own.perceive(stimuli)[own.top]
         said = torch.where(answers, own.readout(top), 0.0)
@@ -97,7 +97,7 @@ def test_sensitivity_trial_after_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     output = Output(own).eval()
     values, answers = values_of(output), torch.ones(4, dtype=torch.bool)
     stimuli = torch.rand(9, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-    found = output_sensitivity(output, values, list(values), stimuli, answers)
+    found = information_of(output, values, list(values), stimuli, answers)
     wanted = {name: torch.zeros_like(value) for name, value in values.items()}
     for trial in stimuli:
         own.zero_grad()
@@ -107,8 +107,8 @@ def test_sensitivity_trial_after_trial(monkeypatch: pytest.MonkeyPatch) -> None:
             wanted[name] += parameter.grad.abs() / 9
     for name in values:
         torch.testing.assert_close(found[name], wanted[name], rtol=0, atol=1e-13)
-    monkeypatch.setattr(sensitivity, "FLOATS_AT_ONCE", 1)
-    torch.testing.assert_close(output_sensitivity(output, values, list(values), stimuli, answers), found)
+    monkeypatch.setattr(fisher, "FLOATS_AT_ONCE", 1)
+    torch.testing.assert_close(information_of(output, values, list(values), stimuli, answers), found)
 
 
 # --- synaptic intelligence: where full coverage makes the path integral the drop of the loss

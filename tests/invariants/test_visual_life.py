@@ -34,7 +34,7 @@ from replaysim.early_areas import load_early_areas
 from replaysim.elastic import ElasticWeightConsolidation
 from replaysim.events import Cues, Episodes, Events, ReplayRound, plan_round
 from replaysim.experience import plan_context
-from replaysim.fisher import Judgement, fisher_information
+from replaysim.fisher import Judgement, information_of
 from replaysim.learning import COMPONENTS, Learning, Trials
 from replaysim.life import Condition, present
 from replaysim.recording import Recording
@@ -490,7 +490,7 @@ def test_information_from_kept_activity_is_that_from_images(tmp_path: Path) -> N
         judgement = Judgement(grown, area).eval()
         values = {name: value.detach() for name, value in judgement.state_dict().items()}
         covered = [f"brain.{name}" for name, p in grown.named_parameters() if p.requires_grad]
-        found.append(fisher_information(judgement, values, covered, seen, answers))
+        found.append(information_of(judgement, values, covered, seen, answers))
     assert len(found[0]) == 6
     for name, value in found[0].items():
         assert value.any()
@@ -517,7 +517,7 @@ def test_information_about_early_areas_is_that_of_single_trials(at_once: int, mo
         raise AssertionError("trial after trial")
 
     monkeypatch.setattr(fisher, "_of_any", never)
-    found = fisher_information(judgement, values, covered, shown, answers)
+    found = information_of(judgement, values, covered, shown, answers)
     kinds = {name.split(".")[-2] for name in covered}
     assert {"synapses", "normalisation", "association_1", "readout"} <= kinds
     for name in covered:

@@ -21,7 +21,7 @@ from replaysim.cortex import OwnCortex
 from replaysim.crew import Crew
 from replaysim.errors import SettingError
 from replaysim.fingerprints import _told, of_cortex
-from replaysim.fisher import Judgement, _of_any, fisher_information
+from replaysim.fisher import Judgement, _of_any, information_of
 from replaysim.resumption import simulate_once
 from replaysim.standing import plastic_reentry, stands
 
@@ -296,7 +296,7 @@ def test_information_of_own_cortices(cortex: Any) -> None:
     judgement = Judgement(plan(cortex).grow(3).double().eval())
     values = dict((*judgement.named_parameters(), *judgement.named_buffers()))
     shown, answers = torch.rand(5, 16, dtype=torch.float64), torch.arange(6) > 1
-    found = fisher_information(judgement, values, list(values), shown, answers)
+    found = information_of(judgement, values, list(values), shown, answers)
     for name, wanted in _of_any(judgement, values, list(values), shown, answers).items():
         torch.testing.assert_close(found[name], wanted / 5)
 
