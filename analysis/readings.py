@@ -12,6 +12,9 @@ import xarray as xr
 from replaysim.errors import DataError, check_choice
 from replaysim.log import settings_of
 
+from .class_order import original_of, position_of
+from .groups import group_of, variable
+
 Labelled = TypeVar("Labelled", xr.Dataset, xr.DataArray)
 Recorded = TypeVar("Recorded", xr.Dataset, xr.DataArray)
 
@@ -22,7 +25,7 @@ def areas(log: xr.DataTree) -> list[str]:
     In a log of an earlier version, which does not say their heights: the retina, then those that cannot change, then by
     name and number.
     """
-    cortex = _group(log, "cortex", "pass record=[CorticalActivity()] to simulate()")
+    cortex = group_of(log, "cortex", "pass record=[CorticalActivity()] to simulate()")
     if all("height" in area.attrs for area in cortex.children.values()):
         return sorted(cortex.children, key=lambda area: int(cortex.children[area].attrs["height"]))
 
@@ -96,16 +99,9 @@ def activity(log: xr.DataTree, area: str) -> xr.DataArray:
     return values.rename(area).assign_attrs(values.attrs, area=area, plastic=int(node.attrs.get("plastic", 1)))
 
 
-def variable(group: xr.Dataset, name: str, path: str) -> xr.DataArray:
-    """A variable of a group of a log, or an error that names it."""
-    if name not in group.variables:
-        raise DataError(f"this log has no variable {path}/{name}: is it a log of replaysim?")
-    return group[name]
-
-
 def codes(log: xr.DataTree) -> xr.DataArray:
     """Means of the hippocampal codes of the probe stimuli, (animal, snapshot, stimulus, unit)."""
-    group = _group(log, "hippocampus", "pass record=[HippocampalCodes()] to simulate()").to_dataset()
+    group = group_of(log, "hippocampus", "pass record=[HippocampalCodes()] to simulate()").to_dataset()
     return variable(group, "code_mean", "/hippocampus").rename({"code_unit": "unit"}).rename("hippocampus")
 
 
@@ -122,20 +118,20 @@ def replayed(log: xr.DataTree) -> xr.Dataset:
         one just before, -1 where none. Of current stimuli (:func:`are_current`) ``original_class`` is the stimulus's
         own, and none is of an earlier context.
     """
-    group = _group(log, "replay", "pass record=[ReplayActivity()] to simulate() with a replay mechanism").to_dataset()
+    group = group_of(log, "replay", "pass record=[ReplayActivity()] to simulate() with a replay mechanism").to_dataset()
     for name in ("activity", "cued_class", "cued_context", "decision"):
         variable(group, name, "/replay")
-    behaviour = _group(log, "behaviour", "").to_dataset()
+    behaviour = group_of(log, "behaviour", "").to_dataset()
     identity = variable(behaviour, "class_identity", "/behaviour").sel(animal=group["animal"])
     context = of = group["cued_context"]
     if are_current(log):  # it is then the context within which the earlier self judged a stimulus of this one
         context, of = xr.full_like(context, -1), (xr.zeros_like(context) + group["contexts_learned"])
     asked, decided = group["cued_class"], group["decision"]
     if log.attrs.get("scenario") == "domain":  # units are classes of every context, and a decision names no context
-        asked, decided = _position(log, asked, of.transpose(*asked.dims)), xr.full_like(decided, -1)
+        asked, decided = position_of(log, asked, of.transpose(*asked.dims)), xr.full_like(decided, -1)
     found = {
-        "original_class": _original(asked, identity),
-        "decided_class": _original(decided, identity),
+        "original_class": original_of(asked, identity),
+        "decided_class": original_of(decided, identity),
         "memory_age": (group["contexts_learned"] - context).where(context > 0, -1).transpose(*context.dims),
     }
     meaning = {
@@ -153,83 +149,6 @@ def are_current(log: xr.DataTree) -> bool:
         return bool(group.attrs["source"] == "current")
     kind = settings_of(log.attrs, "log").get("replay") if "config_json" in log.attrs else None  # an earlier version's
     return isinstance(kind, dict) and kind.get("kind") == "CurrentInputReplay"
-
-
-def first_classes(log: xr.DataTree) -> np.ndarray | None:
-    """Position of the first class of every context, (context,); None where the log does not say.
-
-    Where all contexts have the same classes (permuted protocols) the first is 0 in each.
-    """
-    behaviour = _group(log, "behaviour", "").to_dataset()
-    classes, contexts = behaviour["class_identity"].sizes["class"], behaviour.sizes["context"]
-    level = behaviour["chance"].sel(answers="within_context").max("contexts_learned").values
-    counts = np.rint(1 / level).astype(np.int64)
-    if log.attrs.get("scenario") == "domain":  # as many units as the context with most classes has
-        units = int(counts.max())
-        protocol = settings_of(log.attrs, "log").get("protocol", {}) if "config_json" in log.attrs else {}
-        groups = protocol.get("contexts")
-        if units * contexts == classes:
-            counts = np.full(contexts, units)
-        elif units == classes:
-            return np.zeros(contexts, np.int64)
-        elif isinstance(groups, list):
-            counts = np.array([len(group) for group in groups])
-    return np.cumsum([0, *counts])[:-1] if len(counts) == contexts and counts.sum() == classes else None
-
-
-def share_classes(log: xr.DataTree) -> bool:
-    """Whether all contexts, of several, have the same classes."""
-    first = first_classes(log)
-    return first is not None and len(first) > 1 and not first.any()
-
-
-def answers_of(log: xr.DataTree, stimuli: xr.DataArray) -> xr.DataArray:
-    """The readout unit that is right for each stimulus, (animal, stimulus).
-
-    In the domain scenario, units stand for the place of a class within its context; in the others, for a class.
-
-    Parameters
-    ----------
-    stimuli
-        With the coordinates ``animal``, ``original_class`` and ``context``, as :func:`activity` gives them.
-
-    Raises
-    ------
-    DataError
-        Where these are missing, a stimulus is of no class of the log, or the log does not say which classes contexts
-        have.
-    """
-    if lacking := [name for name in ("animal", "original_class", "context") if name not in stimuli.coords]:
-        raise DataError(f"answers_of: stimuli have no coordinate {', '.join(map(repr, lacking))}")
-    if "animal" not in stimuli.dims:
-        return answers_of(log, stimuli.expand_dims("animal")).isel(animal=0)
-    identity = _group(log, "behaviour", "").to_dataset()["class_identity"].sel(animal=stimuli["animal"])
-    same = identity == stimuli["original_class"]
-    if not bool(same.any("class").all()):
-        raise DataError("answers_of: stimuli are of classes that this log does not have")
-    position = same.argmax("class").reset_coords(drop=True)
-    if log.attrs.get("scenario") == "domain":
-        first = first_classes(log)
-        if first is None:
-            raise DataError("answers_of: this log does not say which classes each context has")
-        begins = xr.DataArray(first[stimuli["context"].values - 1], dims=stimuli["context"].dims)
-        position = position - begins
-    return position.transpose("animal", "stimulus").rename("answer")
-
-
-def _position(log: xr.DataTree, unit: xr.DataArray, context: xr.DataArray) -> xr.DataArray:
-    """Position of the class that a readout unit stands for in a context (domain scenario); -1 where one is unknown."""
-    first = first_classes(log)
-    if first is None or share_classes(log):  # a class that contexts share looks another way in each
-        return xr.full_like(unit, -1)
-    begins = xr.DataArray(first[context.clip(min=1).values - 1], dims=context.dims)
-    return (unit + begins).where((unit >= 0) & (context > 0), -1).astype(unit.dtype).transpose(*unit.dims)
-
-
-def _original(position: xr.DataArray, identity: xr.DataArray) -> xr.DataArray:
-    position = position.compute()  # an index must be loaded
-    known = identity.isel({"class": position.clip(min=0)}).drop_vars("class", errors="ignore")
-    return known.where(position >= 0, -1).transpose(*position.dims)
 
 
 def when_context_began(values: Recorded, events: xr.Dataset, owner: str) -> Recorded:
@@ -315,7 +234,7 @@ def in_learning_order(matrix: xr.DataArray, log: xr.DataTree) -> xr.DataArray:
         raise DataError(
             f"{owner}: the items are {matrix.attrs['items']!r}; take an RDM of classes, by='original_class'"
         )
-    identity = variable(_group(log, "behaviour", "").to_dataset(), "class_identity", "/behaviour")
+    identity = variable(group_of(log, "behaviour", "").to_dataset(), "class_identity", "/behaviour")
     if missing := sorted(set(matrix["animal"].values.tolist()) - set(identity["animal"].values.tolist())):
         raise DataError(f"{owner}: the log has no animals {missing}")
     rows = []
@@ -325,14 +244,6 @@ def in_learning_order(matrix: xr.DataArray, log: xr.DataTree) -> xr.DataArray:
         rows.append(matrix.sel(animal=animal, item=order, other_item=order).assign_coords(item=range(len(order))))
         rows[-1] = rows[-1].assign_coords(other_item=range(len(order)))
     return xr.concat(rows, matrix["animal"].variable.to_index_variable()).transpose(*matrix.dims)
-
-
-def _group(log: xr.DataTree, name: str, way_out: str) -> xr.DataTree:
-    if not isinstance(log, xr.DataTree):
-        raise DataError(f"a log is an xarray.DataTree, see replaysim.open_log(); got {type(log).__name__}")
-    if name not in log.children:
-        raise DataError(f"this log has no group /{name}: {way_out or 'is it a log of replaysim?'}")
-    return log.children[name]
 
 
 def over_areas(

@@ -20,10 +20,10 @@ import xarray as xr
 from torch import Tensor
 
 from replaysim.errors import DataError, check_choice
-from replaysim.log import settings_of
 
+from .class_order import context_of_position, context_of_unit, share_classes
 from .labelled import per_slice
-from .readings import are_current, first_classes, replayed, share_classes, waking_before, when_context_began
+from .readings import are_current, replayed, waking_before, when_context_began
 
 BY = {"decision": "decided_class", "cue": "original_class"}
 """What says the class of an event: the earlier self's decision on what came, or what was asked for."""
@@ -121,7 +121,7 @@ def mode_occupancy(log: xr.DataTree, *, device: str | torch.device = "auto") -> 
         raise DataError(f"{owner}: this log has no modes: the brain has none, or its codes were not recorded")
     mode = when_context_began(group[["mode_mean", "mode_log_variance"]], events, owner)
     n = mode.sizes["mode"]
-    context = _context_of_unit(log) if log.attrs.get("scenario") == "domain" else _context_of_position(log)
+    context = context_of_unit(log) if log.attrs.get("scenario") == "domain" else context_of_position(log)
     met = events["contexts_learned"] > xr.DataArray(np.repeat(context, n // len(context)), dims="mode")
 
     def kernel(code: Tensor, mean: Tensor, log_variance: Tensor, known: Tensor) -> dict[str, Tensor]:
@@ -268,29 +268,11 @@ def _class_of(log: xr.DataTree, events: xr.Dataset, by: str, owner: str) -> xr.D
     return events[BY[by]]
 
 
-def _context_of_position(log: xr.DataTree) -> np.ndarray:
-    """Context of every position of the class order."""
-    first = first_classes(log)
-    assert first is not None  # else no event's class is known in the domain scenario, and in others chance tells
-    return np.searchsorted(first, np.arange(log["behaviour"].to_dataset().sizes["class"]), side="right")
-
-
-def _context_of_unit(log: xr.DataTree) -> np.ndarray:
-    """First context with a class for every readout unit that contexts share (domain scenario)."""
-    behaviour = log["behaviour"].to_dataset()
-    groups = settings_of(log.attrs, "log").get("protocol", {}).get("contexts") if "config_json" in log.attrs else None
-    if not isinstance(groups, list):
-        return np.ones(1, int)  # as many classes in each
-    counts = np.array([len(group) for group in groups])
-    units = np.arange(counts.max())
-    return behaviour["context"].values[(counts[:, None] > units).argmax(0)]
-
-
 def _age(log: xr.DataTree, events: xr.Dataset) -> xr.DataArray:
     """Age of the memory of every class, (animal, contexts_learned, original_class); below 1 = not met before."""
     identity = log["behaviour"].to_dataset()["class_identity"].sel(animal=events["animal"])
     classes = np.unique(identity.values)
-    context = _context_of_position(log)[np.argsort(identity.values, axis=1)]
+    context = context_of_position(log)[np.argsort(identity.values, axis=1)]
     coords = {"animal": events["animal"].variable, "original_class": classes}
     age = events["contexts_learned"] - xr.DataArray(context, coords, ("animal", "original_class"))
     return age.transpose("animal", "contexts_learned", "original_class")

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from replaysim.errors import ReplaysimError
 
-from . import decoding, figures_geometry, readings, replay_fidelity, replay_statistics, rsa
+from . import class_order, decoding, figures_geometry, readings, replay_fidelity, replay_statistics, rsa
 from .alignment import cka_over
 from .comparison import summarise
 from .figures_fidelity import image_grid
@@ -104,7 +104,7 @@ def _decoded(one: xr.DataArray, log: xr.DataTree, *, first: bool = False) -> xr.
     """How well the right answer is read out, of all stimuli or those of the first context."""
 
     def readout(own: xr.DataArray) -> xr.DataArray:
-        answer = readings.answers_of(log, own).isel(animal=0).values
+        answer = class_order.answers_of(log, own).isel(animal=0).values
         labelled = own.assign_coords(answer=("stimulus", answer))
         return decoding.cross_context_decoding(_of_first(labelled) if first else labelled, by="answer")
 

@@ -11,7 +11,7 @@ import xarray as xr
 from small import brain, protocol, simulate, stimuli
 
 import replaysim as rs
-from analysis import readings, replay_fidelity, replayed_geometry
+from analysis import class_order, readings, replay_fidelity, replayed_geometry
 from analysis import replay_statistics as stats
 from replaysim.errors import DataError, SettingError
 
@@ -317,7 +317,7 @@ def test_contexts_that_share_their_classes_name_none() -> None:
     for one in (log, nameless):
         events = readings.replayed(one)
         assert (events["original_class"] == -1).all() and (events["memory_age"] > 0).all()
-        assert not readings.first_classes(one).any()  # type: ignore[union-attr]
+        assert not class_order.first_classes(one).any()  # type: ignore[union-attr]
         with pytest.raises(DataError, match="class_proportions: contexts share their classes"):
             stats.class_proportions(one, by="cue")
         assert stats.age_proportions(one)["mean_age"].notnull().any()
@@ -367,12 +367,12 @@ def test_the_right_answer_of_a_stimulus(scenario: str) -> None:
     curriculum = own.curriculum(int(log["behaviour"]["animal"][0]))
     place = np.argsort(curriculum.class_identity)[active["original_class"].values]
     wanted = own.target(place, active["context"].isel(animal=0).values - 1)
-    assert np.array_equal(readings.answers_of(log, active).isel(animal=0), wanted)
-    assert np.array_equal(readings.answers_of(log, active.isel(animal=0)), wanted), "of one animal"
+    assert np.array_equal(class_order.answers_of(log, active).isel(animal=0), wanted)
+    assert np.array_equal(class_order.answers_of(log, active.isel(animal=0)), wanted), "of one animal"
     with pytest.raises(DataError, match="answers_of: stimuli have no coordinate 'context'"):
-        readings.answers_of(log, active.drop_vars("context"))
+        class_order.answers_of(log, active.drop_vars("context"))
     with pytest.raises(DataError, match="answers_of: stimuli are of classes that this log does not have"):
-        readings.answers_of(log, active.assign_coords(original_class=active["original_class"] + 3))
+        class_order.answers_of(log, active.assign_coords(original_class=active["original_class"] + 3))
 
 
 class Uneven(rs.AbstractProtocol):
@@ -402,10 +402,10 @@ def test_which_classes_contexts_have_is_not_guessed() -> None:
     plan = rs.brain_inspired(own, units=(20, 20), code_units=5, closed=0.5, gates_by="context")
     record = [rs.CorticalActivity("retina", stimuli=24), rs.ReplayActivity(events=20)]
     log = simulate(protocol=own, brain=plan, replay=rs.GenerativeReplay(), record=record).log
-    assert readings.first_classes(log) is None
+    assert class_order.first_classes(log) is None
     assert (readings.replayed(log)["original_class"] == -1).all()
     with pytest.raises(DataError, match="does not say which classes each context has"):
-        readings.answers_of(log, readings.activity(log, "retina"))
+        class_order.answers_of(log, readings.activity(log, "retina"))
 
 
 @pytest.mark.parametrize("scenario", ["class", "domain"])
