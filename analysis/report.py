@@ -1,14 +1,12 @@
 """One look at one or several logs: a self-contained HTML page with settings, behaviour, geometry and replay.
 
-What a log does not hold is left out, and the page says what to record for it. Logs are compared as conditions: the name
-of a condition is the label of its simulation, or its folder. Logs of the same settings and other animals are one
-condition.
+What a log does not hold is left out, and the page says what to record for it. Logs are compared as conditions
+(:mod:`analysis.report_conditions`).
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,12 +17,13 @@ import numpy as np
 import xarray as xr
 
 from replaysim.errors import LogError, check_choice
-from replaysim.log import conditions_among, fate, join_logs, logs_in, open_log
+from replaysim.log import fate, join_logs, logs_in, open_log, parsed
 
 from . import readings
 from .devices import automatic, choose_device
 from .page import Page
 from .report_behaviour import behaviour, comparison
+from .report_conditions import called, conditions
 from .report_geometry import geometry, replay
 from .terminal import reach
 
@@ -95,7 +94,7 @@ def write_report(
     try:
         with automatic(device):
             found = conditions(logs, paths)
-            text = report(found, baseline=_called(baseline, found, logs, paths))
+            text = report(found, baseline=called(baseline, found, logs, paths))
     finally:
         for log in logs:
             log.close()
@@ -111,54 +110,6 @@ def write_report(
 def _files(log: Path) -> set[Path]:
     """Files that a log consists of."""
     return {path.resolve() for path in (log.rglob("*.nc") if log.is_dir() else [log])}
-
-
-def conditions(logs: Sequence[xr.DataTree], paths: Sequence[str | os.PathLike[str]]) -> dict[str, list[xr.DataTree]]:
-    """The logs of every condition by its name; several where some animals lived after others, or elsewhere."""
-    groups = conditions_among(logs)
-    folders = [_folder([paths[i] for i in group]) for group in groups]
-    named = names([logs[group[0]] for group in groups], folders)
-    return {name: [logs[i] for i in group] for name, group in zip(named, groups, strict=True)}
-
-
-def _called(
-    baseline: str | None,
-    found: Mapping[str, Sequence[xr.DataTree]],
-    logs: Sequence[xr.DataTree],
-    paths: Sequence[str | os.PathLike[str]],
-) -> str | None:
-    """The name on the page of a condition that is named, or given by the folder of a log."""
-    if baseline is None or baseline in found:
-        return baseline
-    places = {id(log): _folder([path]) for log, path in zip(logs, paths, strict=True)}
-    meant = Path(baseline)
-    meant = (meant.parent if meant.suffix == ".nc" else meant).resolve()
-    of = [
-        name for name, some in found.items() if any(meant in (places[id(one)], places[id(one)].parent) for one in some)
-    ]
-    return of[0] if len(of) == 1 else baseline
-
-
-def _folder(paths: Sequence[str | os.PathLike[str]]) -> Path:
-    """The folder of a log, or the one in which all folders of a condition are."""
-    places = [Path(path).resolve() for path in paths]
-    folders = [place.parent if place.suffix == ".nc" else place for place in places]
-    together = len(folders) > 1 and len({folder.parent for folder in folders}) == 1
-    return folders[0].parent if together else folders[0]
-
-
-def names(logs: Sequence[xr.DataTree], paths: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """A name for every log: the label of its simulation, else its folder; both where labels repeat."""
-    found: list[str] = []
-    labels = [str(_parsed(log.attrs.get("config_json")).get("label") or "") for log in logs]
-    for label, path in zip(labels, paths, strict=True):
-        folder = _folder([path])
-        name = label or folder.name
-        if labels.count(label) > 1:
-            name = ", ".join(filter(None, [label, f"{folder.parent.name}/{folder.name}"]))
-        again = sum(other.rpartition(" #")[0] == name or other == name for other in found)
-        found.append(f"{name} #{again + 1}" if again else name)
-    return found
 
 
 def report(logs: Mapping[str, xr.DataTree | Sequence[xr.DataTree]], *, baseline: str | None = None) -> str:
@@ -182,7 +133,9 @@ def report(logs: Mapping[str, xr.DataTree | Sequence[xr.DataTree]], *, baseline:
     title = str(first.attrs.get("title", "log")) if len(joined) == 1 else f"{len(logs)} conditions: {', '.join(logs)}"
     behind = {name: readings.lagging(log) for name, log in joined.items()}
     whole = {name: readings.without(log, [*readings.faulty(log), *behind[name]]) for name, log in joined.items()}
-    left = {name: log for name, log in whole.items() if _animals(log)}  # of the others there is nothing to look at
+    left = {
+        name: log for name, log in whole.items() if any(node.sizes.get("animal") for node in log.subtree)
+    }  # of the others there is nothing to look at
     many = sum(map(len, parts.values()))
     page = Page(f"replaysim report – {title}", f"Made by replaysim from {many} log{'s' * (many > 1)}.")
     _introduction(page, joined)
@@ -206,18 +159,6 @@ def report(logs: Mapping[str, xr.DataTree | Sequence[xr.DataTree]], *, baseline:
     ]:
         page.say(f"Also in these logs, but no part of this page: {', '.join(others)}; see docs/analysis.md.", note=True)
     return page.html()
-
-
-def _animals(log: xr.DataTree) -> int:
-    return sum(node.to_dataset(inherit=False).sizes.get("animal", 0) for node in log.subtree)
-
-
-def _parsed(text: object) -> dict[str, Any]:
-    try:
-        found = json.loads(str(text))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:
@@ -267,7 +208,7 @@ def _introduction(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
 
 def _met(log: xr.DataTree) -> str:
     """Protocol, contexts and scenario of a log in a sentence; nothing where it does not say."""
-    config = _parsed(log.attrs.get("config_json"))
+    config = parsed(log.attrs.get("config_json"))
     parts = [config.get(part) for part in ("protocol", "learning", "brain")]
     protocol, learning, brain = (part if isinstance(part, dict) else {} for part in parts)
     if not protocol:
@@ -295,7 +236,7 @@ def _overview(page: Page, parts: Mapping[str, Sequence[xr.DataTree]]) -> None:
     rows = []
     every = [(name, log) for name, some in parts.items() for log in some]
     for name, log in every:
-        versions, hardware = _parsed(log.attrs.get("software_versions")), _parsed(log.attrs.get("hardware"))
+        versions, hardware = parsed(log.attrs.get("software_versions")), parsed(log.attrs.get("hardware"))
         seeds = np.atleast_1d(log.attrs.get("seeds", [])).astype(int).tolist()
         animals = f"{len(seeds)} ({reach(seeds, '–')})" if seeds else ""
         commit = str(log.attrs.get("software_git_commit", ""))[:10]
@@ -316,7 +257,7 @@ def _overview(page: Page, parts: Mapping[str, Sequence[xr.DataTree]]) -> None:
 
 def _settings(page: Page, logs: Mapping[str, xr.DataTree]) -> None:
     """Settings side by side: those that differ first."""
-    flat = {name: _flat(_parsed(log.attrs.get("config_json"))) for name, log in logs.items()}
+    flat = {name: _flat(parsed(log.attrs.get("config_json"))) for name, log in logs.items()}
     keys = list(dict.fromkeys(key for rows in flat.values() for key in rows if key not in ("label",)))
     table = {key: [rows.get(key, "–") for rows in flat.values()] for key in keys}
     differ = [key for key in keys if len(set(table[key])) > 1]

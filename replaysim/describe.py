@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .log import fate, logs_in, open_log
+from .log import fate, logs_in, open_log, parsed
 
 _MOST = 8  # values of a list that are still shown one by one
 _NAME, _LINE = 18, 110  # columns
@@ -46,7 +45,7 @@ def _told(path: Path) -> str:
 
 def _lines(tree: xr.DataTree) -> Iterator[str]:
     attrs = {str(name): value for name, value in tree.attrs.items()}
-    config = _parsed(attrs.get("config_json"))
+    config = parsed(attrs.get("config_json"))
     yield str(attrs.get("title", "a log without a title"))
     yield ""
     yield from _status(attrs)
@@ -78,7 +77,7 @@ def _status(attrs: Mapping[str, Any]) -> Iterator[str]:
         yield _row("gone on", line)
     if "command" in attrs:
         yield _row("command", attrs["command"])
-    versions, hardware = _parsed(attrs.get("software_versions")), _parsed(attrs.get("hardware"))
+    versions, hardware = parsed(attrs.get("software_versions")), parsed(attrs.get("hardware"))
     if versions:
         commit = str(attrs.get("software_git_commit", "unknown"))
         changed = " with changes" if attrs.get("software_git_dirty") == 1 else ""
@@ -164,11 +163,3 @@ def _accuracy(behaviour: xr.Dataset, faults: Collection[int], *, domain: bool) -
         told = {"all answers": next(iter(told.values()))}
     for answers, words in told.items():
         yield _row(answers, words)
-
-
-def _parsed(text: object) -> dict[str, Any]:
-    try:
-        found = json.loads(str(text))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

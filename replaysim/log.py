@@ -6,6 +6,7 @@ While a simulation runs, each chunk of animals writes finished pieces into a fol
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +38,7 @@ __all__ = [
     "join_logs",
     "logs_in",
     "open_log",
+    "parsed",
     "settings_of",
     "validate",
     "write_atomically",
@@ -106,3 +108,12 @@ def fate(attrs: Mapping[str, Any]) -> str:
     """How a simulation ended, in words; a stop on purpose is no failure."""
     status, reason = str(attrs.get("status", "unknown")), str(attrs.get("status_reason", ""))
     return reason if reason.startswith("stopped") else f"{status}{reason and f': {reason}'}"
+
+
+def parsed(text: object) -> dict[str, Any]:
+    """What an attribute holds as JSON; nothing where it does not."""
+    try:
+        found = json.loads(str(text))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -75,7 +75,7 @@ def test_a_stopped_study_goes_on(
 def test_long_conditions_are_kept_context_by_context(
     name: str, protocol: str, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of the digits take seconds, fewer than it would take to write them."""
+    """Those of the digits take seconds, so that little is lost."""
     asked: list[dict[str, Any]] = []
 
     def simulate_each(_conditions: Any, **common: Any) -> Any:

@@ -181,7 +181,8 @@ ANALYSIS = {
     "page": "style",
     "report_behaviour": "comparison figures forgetting page style",
     "report_geometry": None,
-    "report": "devices page readings report_behaviour report_geometry terminal",
+    "report_conditions": "",
+    "report": "devices page readings report_behaviour report_conditions report_geometry terminal",
     "__init__": "",
 }
 

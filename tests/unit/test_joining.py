@@ -12,7 +12,7 @@ import xarray as xr
 from small import brain, protocol, simulate
 
 import replaysim as rs
-from analysis import report
+from analysis import report, report_conditions
 from analysis.forgetting import final_accuracy
 from analysis.readings import faulty, without
 from replaysim.cli import main
@@ -171,7 +171,7 @@ def test_who_is_in_a_log_counts_not_who_was_to_be(whole: xr.DataTree) -> None:
     assert joined["behaviour"]["animal"].values.tolist() == [12, 13] == np.atleast_1d(joined.attrs["seeds"]).tolist()
     begun = xr.DataTree.from_dict({"/": xr.Dataset(attrs={"config_json": some(whole, (12,)).attrs["config_json"]})})
     assert conditions_among([begun, some(whole, (12,)), some(whole, (13,))]) == [[0], [1, 2]], "nobody is in it yet"
-    assert "Behaviour" in report.report(report.conditions([begun, some(whole, (12,))], ["a", "b"]))
+    assert "Behaviour" in report.report(report_conditions.conditions([begun, some(whole, (12,))], ["a", "b"]))
 
 
 def test_a_report_of_portions(whole: xr.DataTree, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,9 +199,9 @@ def test_conditions_with_several_lives_are_told_apart(whole: xr.DataTree) -> Non
         for animal in (12, 13):
             logs.append(some(whole, (animal,), chance=chance))
             paths.append(f"runs/arm/chance_{chance}/animals_{animal}/run.nc")
-    found = report.conditions(logs, paths)
+    found = report_conditions.conditions(logs, paths)
     unlabelled = [some(whole, (animal,), label="", chance=chance) for chance in (0, 1) for animal in (12, 13)]
     elsewhere = ["/m1/nothing/run.nc", "/m2/nothing/run.nc", "/m1/joint", "/m2/joint"]
-    assert list(report.conditions(unlabelled, elsewhere)) == ["m1/nothing", "m1/joint"]
+    assert list(report_conditions.conditions(unlabelled, elsewhere)) == ["m1/nothing", "m1/joint"]
     assert list(found) == ["systems, arm/chance_0", "systems, arm/chance_1"]
     assert [len(lives) for lives in found.values()] == [2, 2]

@@ -13,7 +13,7 @@ import xarray as xr
 from small import brain, protocol, simulate
 
 import replaysim as rs
-from analysis import devices, readings, report, report_behaviour, report_geometry
+from analysis import devices, readings, report, report_behaviour, report_conditions, report_geometry
 from analysis.forgetting import average_accuracy, forgetting
 from analysis.replay_fidelity import replay_fidelity
 from analysis.retained_geometry import retained_geometry
@@ -302,7 +302,7 @@ def test_names_of_conditions(folder: Path) -> None:
     paths = [folder / "nothing", folder / "nothing" / "run.nc", folder / "bare"]
     logs = [rs.open_log(path) for path in paths]
     above = folder.name
-    assert report.names(logs, paths) == [f"nothing, {above}/nothing", f"nothing, {above}/nothing #2", "bare"]
+    assert report_conditions.names(logs, paths) == [f"nothing, {above}/nothing", f"nothing, {above}/nothing #2", "bare"]
     with pytest.raises(rs.LogError, match="is given twice"):
         report.write_report([folder / "bare", folder / "bare"], folder / "twice.html")
     with pytest.raises(rs.LogError, match=f"there are logs in .*{above}/bare"):
