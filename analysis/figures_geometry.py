@@ -6,7 +6,7 @@ changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -35,16 +35,20 @@ def _only(values: xr.DataArray, dims: tuple[str, ...], owner: str) -> xr.DataArr
     return values.transpose(*dims)
 
 
-def rdm_grid(rdms: Mapping[str, xr.DataArray], *, borders: int | None = None, title: str = "") -> Figure:
+def rdm_grid(
+    rdms: Mapping[str, xr.DataArray], *, borders: int | None = None, own_scale: bool = False, title: str = ""
+) -> Figure:
     """Dissimilarity matrices: a row for each entry (areas or conditions), a column for each snapshot.
 
     Parameters
     ----------
     rdms
-        RDMs (snapshot, pair), or matrices (snapshot, item, other_item), or also with ``animal`` (then their mean);
-        every row has a colour bar of its own.
+        RDMs (snapshot, pair), or matrices (snapshot, item, other_item), or also with ``animal`` (then their mean).
     borders
         Thin lines after every so many items, e.g. the classes of a context.
+    own_scale
+        Whether every row has its own scale of colours; otherwise rows of the same metric have one, so that equal
+        colours are equal dissimilarities.
     title
         Above the figure.
     """
@@ -56,13 +60,22 @@ def rdm_grid(rdms: Mapping[str, xr.DataArray], *, borders: int | None = None, ti
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=((24 + 25 * columns) * MM, (14 + 27 * len(rdms)) * MM), layout="constrained")
         grid = np.atleast_2d(figure.subplots(len(rdms), columns, squeeze=False))
+        metrics = {name: str(rdm.attrs.get("metric", "")) for name, rdm in rdms.items()}
         for row, (name, matrix) in zip(grid, matrices.items(), strict=True):
-            image = _row(row, matrix, borders)
+            alike = [
+                m for other, m in matrices.items() if (other == name if own_scale else metrics[other] == metrics[name])
+            ]
+            image = _row(row, matrix, borders, _limits(alike))
             row[0].set_ylabel(name)
-            metric = str(rdms[name].attrs.get("metric", "dissimilarity"))
-            words = {"correlation": "1 − correlation", "cosine": "1 − cosine"}.get(metric, metric)
+            if len(alike) < len(matrices):
+                figure.colorbar(image, ax=list(row), label=_scale_label(metrics[name]))
+        if len(alike) == len(matrices):
             figure.colorbar(
-                image, ax=list(row), label=f"dissimilarity\n({words})" if "metric" in rdms[name].attrs else words
+                image,
+                ax=list(grid.ravel()),
+                label=_scale_label(metrics[name]),
+                aspect=20 * len(rdms),
+                fraction=0.15 / columns,
             )
         learned = longest["contexts_learned"].values if "contexts_learned" in longest.coords else np.arange(columns)
         for ax, k in zip(grid[0], learned, strict=True):
@@ -78,14 +91,24 @@ def _matrices(rdm: xr.DataArray) -> xr.DataArray:
     return _only(rdm, ("snapshot", "item", "other_item"), "rdm_grid")
 
 
-def _row(axes: np.ndarray, matrices: xr.DataArray, borders: int | None) -> Any:
-    values = matrices.values
-    top = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
-    image = None
+def _scale_label(metric: str) -> str:
+    words = {"correlation": "1 − correlation", "cosine": "1 − cosine"}.get(metric, metric)
+    return f"dissimilarity\n({words})" if words else "dissimilarity"
+
+
+def _limits(matrices: Sequence[xr.DataArray]) -> tuple[float, float]:
+    """Lowest (0, or below) and highest value of all of them."""
+    values = np.concatenate([m.values.ravel() for m in matrices])
+    values = values[np.isfinite(values)]
+    return (min(0.0, float(values.min())), float(values.max())) if len(values) else (0.0, 1.0)
+
+
+def _row(axes: np.ndarray, matrices: xr.DataArray, borders: int | None, limits: tuple[float, float]) -> Any:
+    values, image = matrices.values, None
     for ax in axes[len(values) :]:
         ax.set_axis_off()
     for ax, matrix in zip(axes, values, strict=False):
-        image = ax.imshow(matrix, cmap="cividis", vmin=min(0.0, float(np.nanmin(values))), vmax=top, aspect="equal")
+        image = ax.imshow(matrix, cmap="cividis", vmin=limits[0], vmax=limits[1], aspect="equal")
         if borders:
             for at in range(borders, matrix.shape[0], borders):
                 ax.axhline(at - 0.5, color="w", lw=0.4)

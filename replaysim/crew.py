@@ -118,7 +118,8 @@ class Crew:
 
         steps = self.condition.learning.steps * self.condition.protocol.n_contexts
         total = steps * sum(len(chunk) for chunk in self.chunks)
-        with tqdm(total=total, desc=label, unit="step", disable=not progress, smoothing=0.1, dynamic_ncols=True) as bar:
+        unit = "step" if total == steps else " animal-step"
+        with tqdm(total=total, desc=label, unit=unit, disable=not progress, smoothing=0.1, dynamic_ncols=True) as bar:
 
             def step(n: int, /, *, skipped: bool = False) -> None:
                 if skipped and not bar.disable:  # the rate, and the time that is left, are of what is lived now

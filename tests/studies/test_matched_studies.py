@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import load
+import xarray as xr
+from loading import load, run
 from matplotlib.figure import Figure
 
 from replaysim import presets, resumption
@@ -44,30 +46,62 @@ def test_other_animals_have_a_folder_of_their_own(name: str, tmp_path: Path) -> 
     assert settings(animals=(12,), out=tmp_path).folder == tmp_path
 
 
-@pytest.mark.parametrize("name", NAMES)
+def check_comparison(out: Path, printed: str) -> None:
+    """What `synaptic_vs_systems.py` leaves behind."""
+    for condition in ("nothing", "synaptic", "systems", "both", "joint", "classifier"):
+        assert condition in printed
+        with xr.open_datatree(out / condition / "run.nc") as log:
+            assert log["behaviour/accuracy"].sizes["animal"] == 2
+    assert (out / "retention.png").stat().st_size > 10_000
+    assert (out / "retention.svg").exists()
+    assert "Interaction" in printed and "chance" in printed
+
+
+def check_geometry(out: Path, _printed: str) -> None:
+    """What `geometry_of_replay.py` leaves behind."""
+    with xr.open_datatree(out / "geometry.nc") as kept:
+        assert set(kept["cortex"].children) == {"nothing", "synaptic", "systems", "both", "joint"}
+        assert set(kept["replay"].children) == {"systems", "both"}
+        for name in ("decodable", "kept", "like_joint"):
+            assert kept[f"cortex/systems/{name}"].sizes == {"animal": 2}
+        assert (abs(kept["cortex/joint/like_joint"]) < 1).all(), "with other animals, not with itself"
+        assert kept["replay/systems/variance_ratio"].notnull().any()
+    for name in ("geometry.png", "rdms.png", "systems/run.nc"):
+        assert (out / name).stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("name", "check"), list(zip(NAMES, (check_comparison, check_geometry), strict=True)), ids=NAMES
+)
 def test_a_stopped_study_goes_on(
     name: str,
+    check: Callable[[Path, str], None],
     tmp_path: Path,
     simulated: list[str],
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    study = load(name)
-    monkeypatch.setattr(Figure, "savefig", lambda _figure, path, **_how: Path(path).touch())  # seconds each
-    settings = study.Settings(quick=True, animals=(12, 13), workers=1, out=tmp_path / "out")
+    """And leaves logs, a table, measures and figures, as one that was not stopped."""
+    out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        study.main(settings)
-    finished = {path: path.read_bytes() for path in (tmp_path / "out").glob("*/run.nc")}
+        load(name).main(load(name).Settings(quick=True, animals=(12, 13), workers=1, out=out))
+    finished = {path: path.read_bytes() for path in out.glob("*/run.nc")}
     assert sorted(path.parent.name for path in finished) == ["nothing", "synaptic"]
-    study.main(settings)
+
+    options = ("--quick", "--workers", "1", "--out", str(out))
+    done = run(name, *options, "--animals", "12:14")
+    assert done.returncode == 0, done.stderr
     rest = ["systems", "both", "joint"] + ["classifier"] * (name == NAMES[0])
     assert simulated == ["nothing", "synaptic", "systems", *rest]
     assert {path: path.read_bytes() for path in finished} == finished
-    first = capsys.readouterr().out
-    study.main(settings)
-    assert len(simulated) == 3 + len(rest) and capsys.readouterr().out in first
-    with pytest.raises(LogError, match=r"nothing: holds a log of other settings \(animals is .*--overwrite"):
-        study.main(replace(settings, animals=(12, 13, 14)))
+    assert (out / "table.txt").read_text(encoding="utf-8").strip() in done.stdout
+    check(out, done.stdout)
+
+    monkeypatch.setattr(Figure, "savefig", lambda _figure, path, **_how: Path(path).touch())  # seconds each
+    again = run(name, *options, "--animals", "12:14")
+    assert len(simulated) == 3 + len(rest) and again.stdout == done.stdout
+    other = run(name, *options, "--animals", "12:15")
+    assert other.returncode == 2 and "Traceback" not in other.stderr
+    assert re.search(r"nothing: holds a log of other settings \(animals is .*--overwrite", other.stderr), other.stderr
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -30,34 +30,6 @@ def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    out = tmp_path_factory.mktemp("study") / "digits"
-    done = run("synaptic_vs_systems", "--quick", "--animals", "12:14", "--workers", "1", "--out", str(out))
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
-
-
-def test_comparison_leaves_logs_table_and_figure(compared: tuple[Path, str]) -> None:
-    out, printed = compared
-    for condition in ("nothing", "synaptic", "systems", "both", "joint", "classifier"):
-        assert condition in printed
-        log = xr.open_datatree(out / condition / "run.nc")
-        assert log["behaviour/accuracy"].sizes["animal"] == 2
-        log.close()
-    assert (out / "retention.png").stat().st_size > 10_000
-    assert (out / "retention.svg").exists()
-    assert (out / "table.txt").read_text(encoding="utf-8").strip() in printed
-    assert "Interaction" in printed and "chance" in printed
-
-
-def test_comparison_does_not_overwrite(compared: tuple[Path, str]) -> None:
-    out, _ = compared
-    done = run("synaptic_vs_systems", "--quick", "--animals", "12:15", "--out", str(out))
-    assert done.returncode == 2
-    assert "--overwrite" in done.stderr and "Traceback" not in done.stderr
-
-
 def test_slips_are_sentences() -> None:
     done = run("synaptic_vs_systems", "--quick", "--animals", "12,12", "--out", "nowhere")
     assert done.returncode == 2
@@ -78,23 +50,6 @@ def test_tuning_keeps_every_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     again = run("tune_digits", "--quick", "--animals", "0:2", "--workers", "1", "--out", str(out))
     assert again.returncode == 0 and "accuracy" not in again.stdout, "what is kept is not computed again"
     assert out.read_text(encoding="utf-8") == before
-
-
-def test_geometry_study_leaves_measures_and_figures(tmp_path: Path) -> None:
-    out = tmp_path / "geometry"
-    done = run("geometry_of_replay", "--quick", "--animals", "12:14", "--workers", "1", "--out", str(out))
-    assert done.returncode == 0, done.stderr
-    assert (out / "table.txt").read_text(encoding="utf-8").strip() in done.stdout
-    kept = xr.open_datatree(out / "geometry.nc")
-    assert set(kept["cortex"].children) == {"nothing", "synaptic", "systems", "both", "joint"}
-    assert set(kept["replay"].children) == {"systems", "both"}
-    for name in ("decodable", "kept", "like_joint"):
-        assert kept[f"cortex/systems/{name}"].sizes == {"animal": 2}
-    assert (abs(kept["cortex/joint/like_joint"]) < 1).all(), "with other animals, not with itself"
-    assert kept["replay/systems/variance_ratio"].notnull().any()
-    kept.close()
-    for name in ("geometry.png", "rdms.png", "systems/run.nc"):
-        assert (out / name).stat().st_size > 10_000
 
 
 def test_quality_study_leaves_measures_and_figures(tmp_path: Path) -> None:

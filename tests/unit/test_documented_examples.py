@@ -20,6 +20,7 @@ TEXT = (Path(__file__).resolve().parents[2] / "docs" / "extending.md").read_text
 HEADINGS = (
     "Your own labelled arrays",
     "The same categories on several days",
+    "Your own protocol",
     "Your own cortex",
     "Your own rule of synaptic consolidation",
     "Another kind of replay",
@@ -76,6 +77,14 @@ def test_the_first_day_is_lost_without_protection() -> None:
         assert log["behaviour/class_identity"].sizes["class"] == 40 and (first.sel(contexts_learned=1) > 0.8).all()
         lost[name] = first.sel(contexts_learned=1) - first.sel(contexts_learned=4)
     assert (lost["nothing"] > 0.15).all() and (lost["systems"] < 0.1).all(), lost
+
+
+def test_a_little_interleaving_protects() -> None:
+    logs = run("Your own protocol")["logs"]
+    accuracy = {name: final_accuracy(log).values for name, log in logs.items()}
+    assert accuracy["0%"].mean() < 0.25 and (accuracy["20%"] > accuracy["0%"] + 0.2).all(), accuracy
+    assert accuracy["0%"].mean() < accuracy["10%"].mean() < accuracy["20%"].mean(), accuracy
+    assert len({log.attrs["config_sha256"] for log in logs.values()}) == 3  # told apart
 
 
 def test_the_rule_holds_all_synapses_alike() -> None:

@@ -42,6 +42,20 @@ def test_rdm_grid(tmp_path: Path) -> None:
         assert word in text
     image = figure.axes[0].images[0].get_array()
     assert image.shape == (4, 4) and np.allclose(np.diag(image), 0)
+    assert len(figure.axes) == 6 + 1  # one scale for all
+    once = rdms()
+    highest = float(once.mean("animal").max())
+    double = {"once": once, "twice": (2 * once).assign_attrs(once.attrs)}
+    for own_scale in (False, True):
+        figure = figures_geometry.rdm_grid(double, own_scale=own_scale)
+        low, high = (figure.axes[at].images[0].get_clim() for at in (0, 3))
+        assert high == (0, pytest.approx(2 * highest))
+        assert low == ((0, pytest.approx(highest)) if own_scale else high)
+    different = double | {"euclidean": once.assign_attrs(metric="euclidean")}
+    figure = figures_geometry.rdm_grid(different)
+    assert [figure.axes[at].images[0].get_clim()[1] for at in (0, 3)] == [pytest.approx(2 * highest)] * 2
+    assert figure.axes[6].images[0].get_clim()[1] == pytest.approx(highest)
+    assert len(figure.axes) == 9 + 3
     with pytest.raises(DataError, match="rdm_grid: needs dimensions"):
         figures_geometry.rdm_grid({"one": rdms().isel(snapshot=0).expand_dims("area")})
 
