@@ -67,7 +67,7 @@ def scatter(published: float, lives: Sequence[float]) -> str:
 
     with n - 1 degrees of freedom: the t test of one run against n lives of the same animal, two-sided.
     """
-    from scipy import stats
+    from scipy import special
 
     n = len(lives)
     if n < 2:
@@ -76,7 +76,7 @@ def scatter(published: float, lives: Sequence[float]) -> str:
     if spread == 0:
         return f"Our {n} lives do not differ."
     t = (published - statistics.fmean(lives)) / (spread * (1 + 1 / n) ** 0.5)
-    p = 2 * float(stats.t.sf(abs(t), n - 1))
+    p = 2 * float(special.stdtr(n - 1, -abs(t)))
     return (
         f"The published number is of one run. Our {n} lives have a standard deviation of {spread:.2f} points; one run "
         f"against them: t({n - 1}) = {t:.2f}, p = {p:.2g} (two-sided)."

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
-from scipy import stats
+from scipy import special
 
 from replaysim.errors import DataError, check_choice
 
@@ -50,7 +50,7 @@ def summarise(values: xr.DataArray, *, bootstrap: bool = False, seed: int = 0) -
     mean = values.mean("animal")
     freedom = (n - 1).where(n > 1)
     error = np.sqrt(((values - mean) ** 2).sum("animal") / freedom / n)
-    reach = error * stats.t.ppf(0.5 + LEVEL / 2, freedom)
+    reach = error * special.stdtrit(freedom, 0.5 + LEVEL / 2)
     found = xr.Dataset({"mean": mean, "standard_error": error, "low": mean - reach, "high": mean + reach, "n": n})
     return found.assign(_resampled(values, seed, ("bootstrap_low", "bootstrap_high"))) if bootstrap else found
 

@@ -155,9 +155,9 @@ class Gap(NamedTuple):
     @property
     def is_told_apart(self) -> bool:
         """Whether the 95 % confidence interval leaves out 0; of a single life it is not known."""
-        from scipy import stats
+        from scipy import special
 
-        return self.error is None or abs(self.mean) > float(stats.t.ppf(0.975, self.counted - 1)) * self.error
+        return self.error is None or abs(self.mean) > float(special.stdtrit(self.counted - 1, 0.975)) * self.error
 
     def __str__(self) -> str:
         return f"{self.mean:+.2f}{'' if self.error is None else f' ± {self.error:.2f}'} ({self.n})"

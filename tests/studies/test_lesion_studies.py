@@ -240,13 +240,14 @@ def test_lesions_of_the_papers_protocols(stand_in: Path, tmp_path: Path, protoco
     assert (tmp_path / "lesions.png").stat().st_size > 10_000
 
 
-def test_amount_of_replay(tmp_path: Path) -> None:
-    options = ("--animals", "12:14", "--steps", "3", "--brain", "both", "--out", str(tmp_path))
+@pytest.mark.parametrize("which", ["classic", pytest.param("both", marks=pytest.mark.slow)])
+def test_amount_of_replay(which: str, tmp_path: Path) -> None:
+    options = ("--animals", "12:14", "--steps", "3", "--brain", which, "--out", str(tmp_path))
     done = study("amount_of_replay", *options)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "table.txt").read_text(encoding="utf-8").strip() in done.stdout
     kept = xr.open_datatree(tmp_path / "accuracy.nc")
-    for brain in ("classic", "brain_inspired"):
+    for brain in ("classic", "brain_inspired") if which == "both" else (which,):
         for axis, amounts in (("events", [1, 16]), ("units", [10, 200])):
             found = kept[f"{brain}/{axis}/final_accuracy"]
             assert found[axis].values.tolist() == amounts
