@@ -78,6 +78,7 @@ def test_a_stopped_study_goes_on(
     check: Callable[[Path, str], None],
     tmp_path: Path,
     simulated: list[str],
+    drawn: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And leaves logs, a table, measures and figures, as one that was not stopped."""
@@ -96,7 +97,7 @@ def test_a_stopped_study_goes_on(
     assert (out / "table.txt").read_text(encoding="utf-8").strip() in done.stdout
     check(out, done.stdout)
 
-    monkeypatch.setattr(Figure, "savefig", lambda _figure, path, **_how: Path(path).touch())  # seconds each
+    monkeypatch.setattr(Figure, "savefig", lambda _figure, path, **_how: Path(path).touch())  # not twice
     again = run(name, *options, "--animals", "12:14")
     assert len(simulated) == 3 + len(rest) and again.stdout == done.stdout
     other = run(name, *options, "--animals", "12:15")

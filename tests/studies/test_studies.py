@@ -52,7 +52,7 @@ def test_tuning_keeps_every_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert out.read_text(encoding="utf-8") == before
 
 
-def test_quality_study_leaves_measures_and_figures(tmp_path: Path) -> None:
+def test_quality_study_leaves_measures_and_figures(tmp_path: Path, drawn: None) -> None:
     out = tmp_path / "quality"
     few = ("--quick", "--stimuli", "20", "--workers", "1", "--out", str(out))
     done = run("quality_of_replay", *few, "--arms", "whole,plain", "--animals", "12:14")
@@ -83,8 +83,8 @@ def test_quality_study_leaves_measures_and_figures(tmp_path: Path) -> None:
     assert {path.parent.name for path in (out / "plain").glob("*/quality.nc")} == {"animals_12-13", "animals_14"}
 
 
-def test_gallery_is_drawn_from_the_kept_logs(tmp_path: Path) -> None:
-    done = script("gallery", "--out", str(tmp_path))
+def test_gallery_is_made_from_the_kept_logs(tmp_path: Path) -> None:
+    done = run("gallery", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "gallery.md").read_text(encoding="utf-8")
     assert page == (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8"), "run studies/gallery.py"
