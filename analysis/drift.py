@@ -216,6 +216,35 @@ def stimulus_drift(activity: xr.DataArray, *, device: str | torch.device = "auto
     return found["drift"].assign_coords(kept).rename("stimulus_drift").assign_attrs(long_name=long_name)
 
 
+def drift_by_age(activity: xr.DataArray, *, device: str | torch.device = "auto") -> xr.DataArray:
+    r"""Drift of the patterns of stimuli, :func:`stimulus_drift`, by the number of contexts learned since their own.
+
+    .. math:: d(m) = \operatorname{mean}_{i,\, s = k(i) + m} \bigl( 1 - \operatorname{corr}(x_{s,i}, x_{k(i),i}) \bigr)
+
+    Old memories are of the first contexts only, as in :func:`analysis.forgetting.retention`.
+
+    Returns
+    -------
+    xarray.DataArray
+        (..., memory_age), from 1 on; mean over stimuli and snapshots.
+
+    Raises
+    ------
+    DataError
+        As :func:`stimulus_drift`, and where nothing was learned after the context of any stimulus.
+    """
+    drift = stimulus_drift(activity, device=device)
+    age = drift["contexts_learned"] - drift["context"]
+    oldest = int(age.max())
+    if oldest < 1:
+        raise DataError("drift_by_age: no snapshot was taken after a context that followed that of a stimulus")
+    ages = xr.Variable("memory_age", np.arange(1, oldest + 1), {"long_name": "contexts learned since", "units": "1"})
+    means = [drift.where(age == m).mean(["snapshot", "stimulus"]) for m in ages.values]
+    found = xr.concat(means, ages, coords="minimal", compat="override").transpose(..., "memory_age")
+    long_name = f"{drift.attrs['long_name']}, mean over stimuli and snapshots"
+    return found.rename("drift_by_age").assign_attrs(drift.attrs, long_name=long_name)
+
+
 def _reference_rows(
     values: xr.DataArray,
     context: xr.DataArray | None,

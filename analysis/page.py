@@ -11,10 +11,13 @@ from html import escape
 from typing import TypeVar
 
 import matplotlib as mpl
+import numpy as np
+import xarray as xr
 from matplotlib.figure import Figure
 
 from replaysim.errors import ReplaysimError
 
+from .comparison import summarise
 from .style import STYLE
 
 T = TypeVar("T")
@@ -120,6 +123,15 @@ class Page:
             f"<style>{CSS}</style></head><body><h1>{escape(self.title)}</h1>"
             f'<p class="note">{escape(self.subtitle)}</p><nav>{links}</nav>{"".join(self._parts)}</body></html>\n'
         )
+
+
+def cell(values: xr.DataArray, digits: int = 2, scale: float = 1) -> str:
+    """Mean ± standard error over animals times ``scale``, for a table; – where no animal has a value."""
+    found = summarise(values)
+    mean, error = scale * float(found["mean"]), scale * float(found["standard_error"])
+    if not np.isfinite(mean):
+        return "–"
+    return f"{mean:.{digits}f} ± {error:.{digits}f}" if np.isfinite(error) else f"{mean:.{digits}f}"
 
 
 def _is_number(text: str) -> bool:

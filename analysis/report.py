@@ -24,7 +24,8 @@ from .devices import automatic, choose_device
 from .page import Page
 from .report_behaviour import behaviour, comparison
 from .report_conditions import called, conditions
-from .report_geometry import geometry, replay
+from .report_geometry import geometry
+from .report_replay import replay
 from .terminal import reach
 
 _CHECKSUM = re.compile(r"\b[0-9a-f]{64}\b")

@@ -6,13 +6,12 @@ import functools
 from collections.abc import Callable, Mapping
 
 import matplotlib as mpl
-import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
 from . import figures, forgetting
-from .comparison import behaviour_table, compare_conditions, summarise
-from .page import Page
+from .comparison import behaviour_table, compare_conditions
+from .page import Page, cell
 from .style import STYLE, panels
 
 MEASURES = {
@@ -30,14 +29,6 @@ _FORWARD = {
     "class": " (in this scenario about minus the naive accuracy whatever the condition, as classes that were never met "
     "are not chosen)"
 }
-
-
-def _cell(values: xr.DataArray) -> str:
-    found = summarise(values)
-    mean, error = 100 * float(found["mean"]), 100 * float(found["standard_error"])
-    if not np.isfinite(mean):
-        return "–"
-    return f"{mean:.1f} ± {error:.1f}" if np.isfinite(error) else f"{mean:.1f}"
 
 
 def by_scenario(logs: Mapping[str, xr.DataTree]) -> dict[str, dict[str, xr.DataTree]]:
@@ -63,7 +54,7 @@ def _behaviour(page: Page, scenario: str, logs: Mapping[str, xr.DataTree]) -> No
     for name, log in logs.items():
         found = behaviour_table(log)
         n = int(found["average_accuracy"].notnull().sum())
-        rows.append([name, *(_cell(found[measure]) for measure in shown), str(n)])
+        rows.append([name, *(cell(found[measure], 1, 100) for measure in shown), str(n)])
     rule = forgetting.RULES[scenario]
     levels = [f"{100 * level:.3g}" for level in dict.fromkeys(map(forgetting.chance_level, logs.values()))]
     chance = f"{levels[0]} %" if len(levels) == 1 else f"{' or '.join(levels)} %, as conditions have other classes"

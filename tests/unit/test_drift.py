@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ ANGLES = ("rotation", "principal_angle")
 MEASURES = {
     "centroid_drift": drift.centroid_drift,
     "stimulus_drift": drift.stimulus_drift,
+    "drift_by_age": drift.drift_by_age,
     "subspace_overlap": subspaces.subspace_overlap,
     "cross_context_decoding": decoding.cross_context_decoding,
 }
@@ -170,6 +172,13 @@ def test_drift_of_stimuli() -> None:
     now = drift.stimulus_drift(opposite, device="cpu")
     np.testing.assert_allclose(now.sel(snapshot=4).where(opposite["context"] == 3).max(), 2)
 
+    aged = drift.drift_by_age(values, device="cpu")
+    assert aged.dims == ("animal", "memory_age") and aged["memory_age"].values.tolist() == [1, 2]
+    where = values["context"].values
+    for a, m in itertools.product(range(2), (1, 2)):
+        pairs = [(s, i) for s, i in itertools.product(range(4), range(where.shape[1])) if s - where[a, i] == m]
+        np.testing.assert_allclose(aged[a, m - 1], np.mean([found[a, s, i] for s, i in pairs]), atol=1e-12)
+
 
 def waves(*axes: list[int], sizes: tuple[float, ...] = (3.0, 2.0), units: int = 8) -> xr.DataArray:
     """Snapshots whose stimuli vary along some units, by so much, independently."""
@@ -309,6 +318,7 @@ GIVEN = activity(*[flat()] * 4, each=3)
         ),
         ("stimulus_drift", GIVEN.drop_vars("contexts_learned"), {}, r"no coordinate 'contexts_learned' \(snapshot\)"),
         ("stimulus_drift", GIVEN.isel(snapshot=[0, 2, 3]), {}, "snapshot after context 1 is missing"),
+        ("drift_by_age", GIVEN.isel(snapshot=[0, 1]), {}, "no snapshot was taken after a context that followed"),
         ("subspace_overlap", GIVEN, {"dimensions": 7}, "12 stimuli of 6 units have at most 6 axes; got 7"),
         (
             "subspace_overlap",

@@ -178,11 +178,12 @@ ANALYSIS = {
     "survival": "forgetting readings",
     "terminal": "comparison",
     "vanished": "",
-    "page": "style",
+    "page": "comparison style",
     "report_behaviour": "comparison figures forgetting page style",
     "report_geometry": None,
+    "report_replay": None,
     "report_conditions": "",
-    "report": "devices page readings report_behaviour report_conditions report_geometry terminal",
+    "report": "devices page readings report_behaviour report_conditions report_geometry report_replay terminal",
     "__init__": "",
 }
 

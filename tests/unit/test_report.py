@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from small import brain, protocol, simulate
 
 import replaysim as rs
-from analysis import devices, readings, report, report_behaviour, report_conditions, report_geometry
+from analysis import devices, readings, report, report_behaviour, report_conditions, report_replay
 from analysis.forgetting import average_accuracy, forgetting
 from analysis.replay_fidelity import replay_fidelity
 from analysis.retained_geometry import retained_geometry
@@ -85,6 +85,7 @@ def test_two_conditions(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
         "final accuracy, %",
         "sign-flip",
         "geometry of context 1 kept",
+        "How far the pattern that a stimulus evokes went",
         "as asked for, %",
         "Chance:",
     ):
@@ -111,7 +112,7 @@ def test_precision_and_recall_are_of_classes_where_they_can_be(events: int, of: 
         animals=(12, 13),
         learning=rs.Learning(24, 8, 3e-3),
     ).log
-    found, said = report_geometry._fidelity(log)
+    found, said = report_replay._fidelity(log)
     assert said == of
     by = "original_class" if events > 100 else None
     wanted = replay_fidelity(log, by=by, measures=["precision_recall"])["improved_recall"]

@@ -16,7 +16,7 @@ from small import brain, protocol, simulate
 from torch import Tensor, nn
 
 import replaysim as rs
-from analysis import readings, replay_statistics, replayed_geometry, report, report_geometry, survival
+from analysis import readings, replay_statistics, replayed_geometry, report, report_replay, survival
 from analysis.replay_fidelity import replay_fidelity
 from replaysim import crew, provenance, recording
 from replaysim.consolidation import ConsolidationState
@@ -251,13 +251,14 @@ def test_every_condition_has_a_ceiling_and_a_floor_of_its_own(monkeypatch: pytes
         "hard": simulate(replay=rs.GenerativeReplay(targets="hard"), **shared).log,
     }
     drawn: list[dict[str, Any]] = []
-    over = report_geometry.figures_geometry.measure_over
+    over = report_replay.figures_geometry.measure_over
 
     def measure_over(values: Any, dim: str, ax: Any, **more: Any) -> Any:
-        drawn.append({"values": values, **more})
+        if more["label"].startswith("replayed"):
+            drawn.append({"values": values, **more})
         return over(values, dim, ax, **more)
 
-    monkeypatch.setattr(report_geometry.figures_geometry, "measure_over", measure_over)
+    monkeypatch.setattr(report_replay.figures_geometry, "measure_over", measure_over)
     assert "Correlation of replayed with waking class means" in report.report(logs)
     assert [list(one["values"]) for one in drawn] == [["systems"], ["hard"]]
     for one, log in zip(drawn, logs.values(), strict=True):
