@@ -211,7 +211,7 @@ def stimulus_drift(activity: xr.DataArray, *, device: str | torch.device = "auto
     found = over_snapshots(
         kernel, [values, rows], [PATTERNS, ("snapshot", "stimulus")], out, owner, device, {"metric": "correlation"}
     )
-    kept = {n: c.variable for n, c in values.coords.items() if "stimulus" in c.dims and "unit" not in c.dims}
+    kept = {n: c.variable.compute() for n, c in values.coords.items() if "stimulus" in c.dims and "unit" not in c.dims}
     long_name = "1 - correlation of a stimulus' pattern with that when its context was learned"
     return found["drift"].assign_coords(kept).rename("stimulus_drift").assign_attrs(long_name=long_name)
 
@@ -221,12 +221,19 @@ def drift_by_age(activity: xr.DataArray, *, device: str | torch.device = "auto")
 
     .. math:: d(m) = \operatorname{mean}_{i,\, s = k(i) + m} \bigl( 1 - \operatorname{corr}(x_{s,i}, x_{k(i),i}) \bigr)
 
-    Old memories are of the first contexts only, as in :func:`analysis.forgetting.retention`.
+    Old memories are of the first contexts only, as in :func:`analysis.forgetting.retention`, whose ``age`` this is.
+
+    Parameters
+    ----------
+    activity
+        (..., snapshot, stimulus, unit) with the coordinates ``contexts_learned`` and ``context``.
 
     Returns
     -------
     xarray.DataArray
-        (..., memory_age), from 1 on; mean over stimuli and snapshots.
+        (..., age), contexts learned since, from 1 on. All pairs of a stimulus and a snapshot count the same, so that a
+        context with more stimuli counts more. Patterns that are the same in all units, such as those of an area that
+        is silent, have no drift and are left out; NaN where there are no others.
 
     Raises
     ------
@@ -238,9 +245,9 @@ def drift_by_age(activity: xr.DataArray, *, device: str | torch.device = "auto")
     oldest = int(age.max())
     if oldest < 1:
         raise DataError("drift_by_age: no snapshot was taken after a context that followed that of a stimulus")
-    ages = xr.Variable("memory_age", np.arange(1, oldest + 1), {"long_name": "contexts learned since", "units": "1"})
+    ages = xr.Variable("age", np.arange(1, oldest + 1), {"long_name": "contexts learned since", "units": "1"})
     means = [drift.where(age == m).mean(["snapshot", "stimulus"]) for m in ages.values]
-    found = xr.concat(means, ages, coords="minimal", compat="override").transpose(..., "memory_age")
+    found = xr.concat(means, ages, coords="minimal", compat="override").transpose(..., "age")
     long_name = f"{drift.attrs['long_name']}, mean over stimuli and snapshots"
     return found.rename("drift_by_age").assign_attrs(drift.attrs, long_name=long_name)
 

@@ -59,7 +59,7 @@ def curves(ax: Axes, values: Mapping[str, xr.DataArray], dim: str = "contexts_le
         look |= {"marker": MARKERS.get(name, "o"), "ms": 3.5} if len(x) <= FEW else {}
         ax.plot(x, mean, label=name, zorder=3, **look)
     ax.set(xlabel=dim.replace("_", " "))
-    _whole_ticks(ax.xaxis, next(iter(values.values()))[dim].values)
+    _whole_ticks(ax.xaxis, np.unique(np.concatenate([one[dim].values for one in values.values()])))
 
 
 def _whole_ticks(axis: Axis, places: ArrayLike) -> None:

@@ -48,7 +48,7 @@ def rdm_grid(
         Thin lines after every so many items, e.g. the classes of a context.
     own_scale
         Whether every row has its own scale of colours; otherwise rows of the same metric have one, so that equal
-        colours are equal dissimilarities.
+        colours are equal dissimilarities (unless a row does not say its metric).
     title
         Above the figure.
     """
@@ -61,6 +61,7 @@ def rdm_grid(
         figure = Figure(figsize=((24 + 25 * columns) * MM, (14 + 27 * len(rdms)) * MM), layout="constrained")
         grid = np.atleast_2d(figure.subplots(len(rdms), columns, squeeze=False))
         metrics = {name: str(rdm.attrs.get("metric", "")) for name, rdm in rdms.items()}
+        own_scale |= not all(metrics.values())
         for row, (name, matrix) in zip(grid, matrices.items(), strict=True):
             alike = [
                 m for other, m in matrices.items() if (other == name if own_scale else metrics[other] == metrics[name])

@@ -57,7 +57,8 @@ def table(scenarios: Sequence[Scenario], known: Known, orders: Sequence[Order]) 
 
 
 def _cells(one: Scenario, known: Known, orders: Sequence[Order]) -> list[str]:
-    published = {arm: known[arm, one.steps, MEAN] for arm in one.arms if (arm, one.steps, MEAN) in known}
+    named = {arm: known[arm, one.steps, MEAN] for arm in one.arms if (arm, one.steps, MEAN) in known}
+    published = {arm: number for arm, number in named.items() if number.looked_up}
     lives = {arm: animals(precisions.first(one.rows.get(arm, ()))) for arm in published}
     gaps = {
         arm.rpartition("/")[2]: statistics.fmean(map(statistics.fmean, own.values())) - float(published[arm].value)

@@ -143,7 +143,7 @@ def _guessing(decoded: Mapping[str, xr.DataArray]) -> str:
 def _drifted(moved: Mapping[str, xr.DataArray]) -> Figure:
     with mpl.rc_context(STYLE):
         figure, (ax,) = panels(1, width=110)
-        figures_geometry.measure_over(moved, "memory_age", ax, label="drift of patterns (1 − r)", limits=(0, None))
+        figures_geometry.measure_over(moved, "age", ax, label="drift of patterns (1 − r)", limits=(0, None))
         with_legend(ax, None).set_xlabel("contexts learned since")
         return figure
 

@@ -14,9 +14,10 @@ SOURCES = {
     "classifiers": "van de Ven, Li & Tolias 2021, CVPR-W, Table 2 (10 seeds)",
     "types": "van de Ven, Tuytelaars & Tolias 2022, Nature Machine Intelligence 4:1185, Table 3 (10 seeds; early areas "
     "frozen for all methods)",
-    "memory": "quoted from memory, not looked up: van de Ven & Tolias 2019, three scenarios (20 seeds); brain-inspired "
-    "replay: van de Ven, Tuytelaars & Tolias 2022, Table 2",
-    "code": "animal 12: the published code with seed 12, run once as a yardstick",
+    "memory": "quoted from memory, not looked up, and not counted at the head of this page: van de Ven & Tolias 2019, "
+    "three scenarios (20 seeds); brain-inspired replay: van de Ven, Tuytelaars & Tolias 2022, Table 2",
+    "code": "animal 12: the published code with seed 12, run once, by others, as a yardstick (machine and versions are "
+    "not known to us)",
 }
 
 
@@ -68,8 +69,13 @@ class World:
 
 
 GLANCE = """\
-Final accuracy, means over animals; Split CIFAR-100 with the early areas of the paper. Pairs: neighbours in the order
-of a figure or table, told apart or not by their difference within the same animals; one life alone counts by its sign.
+Final accuracy, means over animals; Split CIFAR-100 with the early areas of the paper. Numbers that are quoted from
+memory stand in the tables below, and are not counted here. Pairs: neighbours in the order of a figure or table, told
+apart or not by their difference within the same animals (three of them tell little apart); one life alone counts by its
+sign. Where all but the last context is lost (`nothing`, `ewc` and `si` of the class scenario, 20 % on Split MNIST and 8
+% on Split CIFAR-100), to be near is easy. The paper has twenty animals on Split MNIST, five on permuted MNIST, ten on
+Split CIFAR-100. Settings are the paper's; its authors chose them by accuracy on the test set, of one animal that is not
+among the others (seed 11), and so all numbers here, published or ours, are of settings that had seen the test set.
 """
 DEVIATIONS = "Deviations from the published code"
 COMMON = f"""\
@@ -102,10 +108,11 @@ WORLDS = {
         ("class", "task", "domain"),
         {"class": 10, "task": 50, "domain": 50},
         in_short="""\
-**Split MNIST: reproduced**, with ten animals an arm. All that was published in 2021 is met to 0.3 points, classic
-replay with {class/gr} (published {published class/gr}). What is further off is compared with numbers that we quote
-from memory: LwF in two scenarios, `nothing` in the task scenario, SI in the domain scenario, and brain-inspired replay
-in the class scenario, which the paper does not show.
+**Split MNIST: reproduced** in the class scenario, with ten animals an arm: the five arms whose numbers were published
+in 2021 are met to 0.3 points, classic replay with {class/gr} (published {published class/gr}). For the other arms and
+scenarios we have numbers from memory only: most are met, LwF in two scenarios, `nothing` in the task scenario, SI in
+the domain scenario and brain-inspired replay in the class scenario, which the paper does not show, are 2 to 4 points
+lower here.
 """,
         about="Accuracy: mean over contexts, then over animals; s.e. = sample standard deviation / √n over animals, or "
         "over the lives of a single animal (its repeats: the same class order and gates, other initial synapses, order "
@@ -113,22 +120,25 @@ in the class scenario, which the paper does not show.
         "Commands with `paper_split_mnist.py` name the script that "
         "`studies/compare_methods.py` has replaced: today, the same arms are `python studies/compare_methods.py "
         "--protocol split-mnist --scenario ... --arms ...`; the script of that time is in the named commits. The "
-        "domain scenario is not in the paper.",
+        "domain scenario is not in the paper: strengths of SI and EWC are those of the class scenario, which nobody "
+        "chose for it.",
         deviations="""\
 The paper does not show brain-inspired replay on Split MNIST. In the class scenario, animal 12 lies near the published
 code's seed 12 ({class/brain_inspired@12} and {code class/brain_inspired}); the later publication, quoted from memory,
-is above both. As all terms, gradients and whole loops agree with the published code to 1e-10 in float64, the gap seems
-to lie between that code and the later publication, whose settings we have not seen; one seed and a number from memory
-do not prove it. Not explained: LwF in the class scenario and `nothing` in the task scenario, 3 to 4 points below
-numbers from memory; animal 12 is within a point of the published code in both. The factor of the squared temperature in
-the loss of soft targets, which the published code has and Li & Hoiem (2017) have not, costs LwF a third of its accuracy
-there (`lwf_unscaled`: {class/lwf_unscaled} without, {class/lwf} with it); the number from memory lies between the two.
-So it does in the domain scenario. In the domain scenario, LwF and SI lie below numbers from memory by two standard
-errors of ours and one. In the task scenario, XdG is below its number from memory by animal 12, which
-ends at {task/xdg@12} %, far below all others: in its last context (digits 1 and 5) it loses the first one (3 and 8).
-Gates are drawn for each context alone, so that contexts share open units, here 4 of 40 in each area; one of them, of
-association_1, is 19 times as active afterwards, and with its old synapses from the retina alone the first context is
-back at 92 % (`docs/results/xdg_animal_12.txt`).
+is above both. As terms, gradients and short learning loops agree with the published code in float64 (to 1e-10, most of
+them), the gap seems to lie between that code and the later publication, whose settings we have not seen; one seed and a
+number from memory do not prove it: the loops that were compared are of nine steps in small networks. Not explained:
+`nothing` in the task scenario and LwF in the class scenario, 3 to 4 points below numbers from memory of 2019 (LwF: 1.2
+points below 21.9 of 2022, from memory, too); animal 12 is within a point of the published code in both. The factor of
+the squared temperature in the loss of soft targets, which the published code has and Li & Hoiem (2017) have not, costs
+LwF a third of its accuracy there (`lwf_unscaled`: {class/lwf_unscaled} without, {class/lwf} with it); the number from
+memory lies between the two. So it does in the domain scenario. There LwF and SI lie below numbers from memory by two
+standard errors of ours and one; SI has the strength of the class scenario, 0.1, which nobody chose for this one. In the
+task scenario, XdG is below its number from memory by animal 12, which ends at {task/xdg@12} %, far below all others: in
+its last context (digits 1 and 5) it loses the first one (3 and 8). Gates are drawn for each context alone, so that
+contexts share open units, here 4 of 40 in each area; one of them, of association_1, is 19 times as active afterwards.
+If only the synapses from the retina onto that unit are put back to what they were, the first context is back at 92 %
+(`docs/results/xdg_animal_12.txt`).
 """,
     ),
     "permuted_mnist": World(
@@ -141,14 +151,15 @@ intelligence {domain/si} %, brain-inspired replay {domain/brain_inspired} %, bot
 More animals, and seven more arms, have not been run.
 """,
         about="Published as a figure only, so that there is an order to compare, but no number: brain-inspired replay "
-        "with SI > brain-inspired replay > SI > classic replay, which collapses after about 15 contexts.",
+        "with SI > brain-inspired replay > SI > classic replay, which is ahead of SI for about ten contexts and falls "
+        "rapidly after about 15.",
         deviations="""\
 Further deviations: animals below 10 meet a permuted first context, too; memories are never replayed through the gates
 of the context that is just being learned, which the code of 2020 did (`brain_inspired_faithful` does).
 
-At the paper's length, one animal shows the published order, and classic replay, level with SI until about the
-fifteenth context, falls away from there on (figure, b). How much of a difference is the animal's cannot be told from
-one.
+At the paper's length, one animal shows the published order. Classic replay is ahead of SI from the third context to the
+thirteenth, by at most 0.8 points, and falls away from there on (figure, b), as published.
+How much of a difference is the animal's cannot be told from one.
 
 The short run is of one animal, too. It shows that brain-inspired replay is ahead of SI, which is hardly ahead of no
 mechanism at all there, and far ahead of classic replay; it cannot tell whether SI adds to replay, nor when methods
@@ -163,13 +174,13 @@ fail: a hundred steps are too few for classic replay, whose accuracy falls at th
         in_short="""\
 **Split CIFAR-100, the paper's own numbers: reproduced** in the class scenario as far as it was run: brain-inspired
 replay {class/brain_inspired} (published {published class/brain_inspired}), with synaptic intelligence
-{class/brain_inspired_si} ({published class/brain_inspired_si}), no mechanism {class/nothing} ({published
-class/nothing}); joint training, in one animal, is 2 points below. **The comparison of 2022, with frozen early areas: in
-part.** In the class scenario classic replay is 7 points above it, brain-inspired replay and LwF 7 to 9 points below,
-which is not explained; the other arms are within 2 points. In the task scenario brain-inspired replay is met, classic
-replay 7.5 points above, and the others 1 to 4. The domain scenario (but for two lives of one animal, of which that of
-LwF is 8 points below), early areas that go on learning in the task scenario, and the early areas that come with
-replaysim have been lived for short times only, or not at all.
+{class/brain_inspired_si} ({published class/brain_inspired_si}; its losses grow without bounds, see "Growing losses"),
+no mechanism {class/nothing} ({published class/nothing}); joint training, in one animal, is 2 points below. **The
+comparison of 2022, with frozen early areas: in part.** In the class scenario classic replay is 7 points above it,
+brain-inspired replay and LwF 7 to 9 points below, which is not explained; the other arms are within 2 points. In the
+task scenario brain-inspired replay is met, classic replay 7.5 points above, and the others 1 to 4. The domain scenario
+(but for two lives of one animal, of which that of LwF is 8 points below), early areas that go on learning in the task
+scenario, and the early areas that come with replaysim have been lived for short times only, or not at all.
 """,
         about="Early areas of arms without replay within the cortex are plastic, as in the paper of 2020; `_frozen` "
         "arms have frozen ones, as all methods of the paper of 2022 have. The domain scenario is not in the paper of "
@@ -214,8 +225,9 @@ numbers stand, have the divisor, and photographs; neither has been lived at full
 100 steps} and {class/gr_frozen@12, 100 steps} %). For
 brain-inspired replay the divisor makes {class/brain_inspired_1024 - class/brain_inspired} points at full length.
 
-Some lives of animal 12 were lived on a CPU, too (above, "on another kind of device"). By the same chance, they end
-where lives on the GPU do, though rounding makes them other lives.
+Three lives of animal 12 were lived on a CPU, too (above, "on another kind of device"). Rounding makes them other lives,
+although all that is drawn is the same; they end less than a point from those on the GPU, as other lives of one animal
+do.
 
 In the task scenario all methods without generative replay are 1 to 4 points above the paper of 2022, joint
 training, too. Its early areas were others (deviation 11), which would explain a common shift; that they do has not been
@@ -254,18 +266,19 @@ not, and `brain_inspired` is at the number of 2021. All others but classic repla
 the class scenario, from the same features here. For LwF there is no sign of a slip of the simulation (its learning
 loops agree with the published code of 2020, and on the digits whole lives have the same mean as those of LwF in plain
 torch, within three standard errors, `tests/against_paper/test_plain_replay.py`), nor that the early areas matter much:
-areas made as those of 2022 (recipe `script`) are no better at 300 steps, and without the factor that is spoken of next
-they leave animal 12 less than 2 points lower at full length than the paper's, 4 above the published number (both above;
-that it would come near that number was expected, and said, before it was lived). Fewer steps leave it better (300 steps
-per context, above). What decides is how much soft targets weigh: with the factor of the squared temperature, 4, which
-the code of 2020 has, animal 12 ends at {class/lwf_frozen@12} %; without it (`lwf_unscaled_frozen`, the loss of Li &
-Hoiem 2017) at {class/lwf_unscaled_frozen@12} %. The published number, {published class/lwf_frozen}, lies between the
-two, as numbers of LwF from memory do on Split MNIST in the class and the domain scenario; so that leaving the factor
-out is not what the code of 2022 does, or not all. Other factors have not been tried: they would be tuned on the number
-that they are to explain. Brain-inspired replay (`brain_inspired_unscaled_1024`) has been lived without it for 100 steps
-per context only, where it ends {class/brain_inspired_unscaled_1024 - class/brain_inspired_1024, 100 steps} points above
-`brain_inspired_1024` (animal 12, the same five lives; they were looked at after the fourth, so that no p value would be
-a fair one): a reason to live it at full length.
+areas made as those of 2022 (recipe `script`; their variance is 0.62, of the file published in 2022 0.53, of the paper's
+0.125) leave it 21.0 % instead of {class/lwf_frozen@12, 300 steps} % at 300 steps, and without the factor that is spoken
+of next less than 2 points lower at full length than the paper's (one life each, in float32 and in mixed precision), 4
+above the published number; we had expected it to come near that number. Fewer steps leave it better (300 steps per
+context, above). What decides is how much soft targets weigh: with the factor of the squared temperature, 4, which the
+code of 2020 has, animal 12 ends at {class/lwf_frozen@12} %; without it (`lwf_unscaled_frozen`, the loss of Li & Hoiem
+2017) at {class/lwf_unscaled_frozen@12} %. The published number, {published class/lwf_frozen}, lies between the two, as
+numbers of LwF from memory do on Split MNIST in the class and the domain scenario. So the code of 2022 does not just
+leave the factor out. Other factors have not been tried: they would be tuned on the number that they are to explain.
+Brain-inspired replay (`brain_inspired_unscaled_1024`) has been lived without it for 100 steps per context only, where
+it ends {class/brain_inspired_unscaled_1024 - class/brain_inspired_1024, 100 steps} points above `brain_inspired_1024`
+(animal 12, the same five lives; they were looked at after the fourth, so that no p value would be a fair one): a reason
+to live it at full length.
 
 The short runs of animal 12: lives of one animal share its class order and gates, and differ in initial synapses, order
 of trials and noise. Their standard deviation is √n times the standard error shown; the published code was run once, so

@@ -20,7 +20,8 @@ KEPT = {
     "Digits": (
         "digits_*_animals_*.txt",
         "Ten animals; first the class scenario, then the task scenario. Settings were tuned on held-out training "
-        "stimuli of animals 0-9 (`docs/results/digits_tuning.csv`).",
+        "stimuli of animals 0-9 (`python studies/tune_digits.py`; trials in `docs/results/digits_tuning.csv`). "
+        "Intervals are Student's t, p counts flips of signs: near their borders the two may disagree.",
     ),
     "Geometry of replay": ("geometry_*.txt", "What is kept of waking geometry, in the cortex and in replay; digits."),
     "Quality of replay": (
@@ -67,7 +68,7 @@ KEPT = {
         "cost*.txt",
         "Time of a step, mean over contexts, and what that makes of a life of the paper's length; lives of noise, one "
         "worker, nothing else on the machine. Beside the steps: tests, activity of frozen early areas, the information "
-        "of EWC.",
+        "of EWC. This processor has no AVX-512, and takes longer for a step than that of the section above.",
     ),
 }
 """Title of a section, and the files with a command in the first line and, below, what it printed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +47,6 @@ PAPER = {
 }
 
 
-@final
 @dataclass(frozen=True, eq=False)
 class SplitProtocol(AbstractProtocol):
     """The classes of a data set, split over contexts.

@@ -125,8 +125,9 @@ def _by_preset(rows: Iterable[Mapping[str, str]]) -> dict[str, list[Mapping[str,
 
 
 def names_of_arms() -> str:
-    """What the names in the tables mean, in the words of the presets."""
+    """What the names in the tables mean, in the words of the presets, and the numbers that they have."""
     from replaysim import presets
+    from replaysim.arms import NUMBERS
     from replaysim.ingredients import is_lesion
 
     about: dict[str, str] = {}
@@ -134,6 +135,21 @@ def names_of_arms() -> str:
         if not is_lesion(name):
             group, arm = name.rsplit("/", 1)
             about.setdefault(arm, f"{presets.get(name).about} ({group.replace('_', ' ').replace('/', ', ')})")
+    head = (
+        "protocol, scenario",
+        "EWC, λ",
+        "online EWC, λ",
+        "SI, c",
+        "gates closed",
+        "XdG",
+        "with SI: gates closed",
+        "with SI: c",
+    )
+    strengths = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for where, own in NUMBERS.items():
+        chosen = own.ewc, own.online_ewc, own.si, own.closed, own.xdg, *(own.with_si or (None, None))
+        cells = [", ".join(where).replace("_", " "), *("–" if x is None else f"{x:g}" for x in chosen)]
+        strengths.append(f"| {' | '.join(cells)} |")
     return "\n".join(
         [
             f"## {ARMS}",
@@ -141,6 +157,11 @@ def names_of_arms() -> str:
             "With the numbers of one protocol and scenario each (those of all: `replaysim run --list`):",
             "",
             *(f"- `{arm}`: {words}" for arm, words in sorted(about.items())),
+            "",
+            "Strengths and shares of the paper; it does not have the domain scenario of split protocols, where they "
+            "are those of the class scenario:",
+            "",
+            *strengths,
             "",
         ]
     )

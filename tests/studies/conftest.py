@@ -1,4 +1,4 @@
-"""Figures take seconds each: one test of every study draws them, the others look at what else it leaves."""
+"""Figures take seconds each: some tests of every study draw them, the others look at what else it leaves."""
 
 from __future__ import annotations
 

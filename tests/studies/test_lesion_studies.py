@@ -117,6 +117,7 @@ def lesions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("lesions") / "digits"
     done = study("lesions", "--arms", ARMS, "--animals", "12:14", "--out", str(out))
     assert done.returncode == 0, done.stderr
+    assert (out / "lesions.png").stat().st_size > 10_000, "a fixture of the module draws its figures"
     return out, done.stdout
 
 
@@ -131,7 +132,7 @@ def test_lesions_leave_table_figure_and_logs(lesions: tuple[Path, str]) -> None:
         log.close()
     accuracy = xr.load_dataarray(out / "accuracy.nc")
     assert accuracy.sizes == {"arm": 5, "animal": 2} and float(accuracy.attrs["chance"]) == pytest.approx(0.1)
-    assert (out / "lesions.png").stat().st_size > 10_000 and (out / "lesions.svg").exists()
+    assert (out / "lesions.png").exists() and (out / "lesions.svg").exists()
     (origin,) = (line for line in printed.splitlines() if line.startswith("- run "))
     assert "lesions.py --quick" in origin and "), one thread a worker; torch" in origin and "; commit " in origin
 
@@ -225,15 +226,17 @@ def test_slips_are_told_before_anything_is_simulated(
 
 
 @pytest.mark.parametrize(
-    ("protocol", "arms"),
+    ("protocol", "arms", "animals"),
     [
-        ("split-mnist", "classic,- feedback"),
-        ("permuted-mnist", "+ distillation,intact,last context"),
-        ("split-cifar100", "+ internal,- gating"),
+        ("split-mnist", "classic,- feedback", "12"),
+        ("permuted-mnist", "+ distillation,intact,last context", "12:14"),
+        ("split-cifar100", "+ internal,- gating", "12"),
     ],
 )
-def test_lesions_of_the_papers_protocols(stand_in: Path, tmp_path: Path, protocol: str, arms: str) -> None:
-    options = ("--protocol", protocol, "--arms", arms, "--animals", "12", "--steps", "2", "--out", str(tmp_path))
+def test_lesions_of_the_papers_protocols(
+    stand_in: Path, tmp_path: Path, protocol: str, arms: str, animals: str
+) -> None:
+    options = ("--protocol", protocol, "--arms", arms, "--animals", animals, "--steps", "2", "--out", str(tmp_path))
     done = study("lesions", *options, data=stand_in)
     assert done.returncode == 0, done.stderr
     assert all(arm.replace("- ", "− ") in done.stdout for arm in arms.split(","))
@@ -259,6 +262,28 @@ def test_amount_of_replay(which: str, tmp_path: Path, drawn: None) -> None:
     again = study("amount_of_replay", *options)
     assert again.returncode == 0 and "step/s" not in again.stderr, "nothing is simulated again"
     assert again.stdout == done.stdout
+
+
+def test_brains_stand_side_by_side_in_the_table() -> None:
+    """Also where one of them has no such amount."""
+    amounts: dict[str, list[int]] = {"classic": [10, 200], "brain-inspired": [200]}
+    found = {
+        brain: {
+            axis: xr.DataArray(
+                np.full((2, len(units if axis == "units" else [1]), 2), 0.1 + 0.4 * (brain == "classic")),
+                {"reinitialised": [False, True], axis: units if axis == "units" else [1], "animal": [12, 13]},
+                ("reinitialised", axis, "animal"),
+            )
+            for axis in ("events", "units")
+        }
+        for brain, units in amounts.items()
+    }
+    lines = load("amount_of_replay").table(found, {}, 0.1).splitlines()
+    rows = {line.split()[0]: line.split() for line in lines if line[:1].isdigit()}
+    assert rows["200"] == ["200", *["50.0", "±", "0.0"] * 2, *["10.0", "±", "0.0"] * 2]
+    assert rows["10"] == ["10", *["50.0", "±", "0.0"] * 2], "left empty"
+    assert any(line.startswith("left empty: ") for line in lines)
+    assert any("classic" in line and "brain-inspired" in line for line in lines)
 
 
 def test_gates_that_close_everything_are_left_out(tmp_path: Path, stand_in: Path) -> None:

@@ -8,7 +8,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -152,6 +151,12 @@ def test_arrays_of_published_areas_become_a_file() -> None:
     names = run("The early areas of the paper")
     areas, _about = load_early_areas("runs/paper_early_areas.safetensors")
     published, state = names["published"], areas.state_dict()
-    assert len(published) == len(state)
-    assert np.allclose(state["early_3.synapses.weight"], published["conv3.conv.weight"])
-    assert np.allclose(state["early_4.normalisation.running_var"], published["conv4.norm.running_var"])
+    assert len(published) == len(state) == 30
+    order = [name.partition(".")[2] for name in state]
+    norm = [
+        f"normalisation.{what}" for what in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    ]
+    synapses = ["synapses.weight", "synapses.bias"]
+    assert order == [*synapses, *norm] * 4 + synapses, "the order of the published file"
+    assert torch.equal(state["early_3.synapses.weight"], published[14])
+    assert torch.equal(state["early_4.normalisation.running_var"], published[26])

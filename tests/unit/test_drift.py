@@ -173,7 +173,7 @@ def test_drift_of_stimuli() -> None:
     np.testing.assert_allclose(now.sel(snapshot=4).where(opposite["context"] == 3).max(), 2)
 
     aged = drift.drift_by_age(values, device="cpu")
-    assert aged.dims == ("animal", "memory_age") and aged["memory_age"].values.tolist() == [1, 2]
+    assert aged.dims == ("animal", "age") and aged["age"].values.tolist() == [1, 2]
     where = values["context"].values
     for a, m in itertools.product(range(2), (1, 2)):
         pairs = [(s, i) for s, i in itertools.product(range(4), range(where.shape[1])) if s - where[a, i] == m]

@@ -56,6 +56,9 @@ def test_rdm_grid(tmp_path: Path) -> None:
     assert [figure.axes[at].images[0].get_clim()[1] for at in (0, 3)] == [pytest.approx(2 * highest)] * 2
     assert figure.axes[6].images[0].get_clim()[1] == pytest.approx(highest)
     assert len(figure.axes) == 9 + 3
+    unknown = {name: rdm.drop_attrs() for name, rdm in double.items()}
+    once, twice = (figures_geometry.rdm_grid(unknown).axes[at].images[0].get_clim()[1] for at in (0, 3))
+    assert twice == pytest.approx(2 * once), "not known to be of the same metric"
     with pytest.raises(DataError, match="rdm_grid: needs dimensions"):
         figures_geometry.rdm_grid({"one": rdms().isel(snapshot=0).expand_dims("area")})
 
