@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from replaysim.errors import LogError
@@ -97,6 +97,10 @@ NOT_EVERYWHERE = ("Growing losses", "Lesions", "Amount of replay", "A second imp
 """Sections that are left out as long as there is no file."""
 
 
+STRENGTHS = "EWC, λ", "online EWC, λ", "SI, c", "gates closed", "XdG", "with SI: gates closed", "with SI: c"
+"""Columns of numbers that the paper chose."""
+
+
 def pictures(title: str) -> list[str]:
     """The figures of a section, with their captions."""
     shown = PICTURES.get(title, {}).items()
@@ -121,3 +125,39 @@ def printed(folder: Path, title: str) -> str:
         parts += [" ".join(command), ""] if command else []
         parts += ["```text", table, "```", "", *([*origins, ""] if origins else [])]
     return "\n".join(parts)
+
+
+def arms(title: str, about: Mapping[str, str], strengths: Mapping[str, Sequence[float | None]]) -> str:
+    """The section that says what the arms are.
+
+    Parameters
+    ----------
+    title
+        Of the section.
+    about
+        Name of an arm to what it is.
+    strengths
+        Protocol and scenario to the numbers of :data:`STRENGTHS`; None: there is none.
+    """
+    head = "protocol, scenario", *STRENGTHS
+    rows = [[name, *("–" if x is None else f"{x:g}" for x in own)] for name, own in strengths.items()]
+    return "\n".join(
+        [
+            f"## {title}",
+            "",
+            "With the numbers of one protocol and scenario each (those of all: `replaysim run --list`):",
+            "",
+            *(f"- `{arm}`: {words}" for arm, words in sorted(about.items())),
+            "",
+            "Published beside these, but no arms of ours: streaming linear discriminant analysis and a generative "
+            "classifier (2021), iCaRL and separate networks (2022).",
+            "",
+            "Strengths and shares of the paper; it does not have the domain scenario of split protocols, where they "
+            "are those of the class scenario:",
+            "",
+            f"| {' | '.join(head)} |",
+            "|" + "---|" * len(head),
+            *(f"| {' | '.join(row)} |" for row in rows),
+            "",
+        ]
+    )

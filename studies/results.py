@@ -25,7 +25,7 @@ from analysis.orders import Order, read_orders
 from analysis.prose import Numbers
 from analysis.published import Known, published
 from analysis.results_page import COMMON, DEVIATIONS, GLANCE, OTHERS, SHIPPED, SOURCES, WORLDS
-from analysis.results_sections import KEPT, pictures, printed
+from analysis.results_sections import KEPT, arms, pictures, printed
 from analysis.summary_tables import Cohort, Tables
 from replaysim.commandline import run_study
 from replaysim.errors import DataError, LogError, SettingError, check_choice
@@ -135,36 +135,14 @@ def names_of_arms() -> str:
         if not is_lesion(name):
             group, arm = name.rsplit("/", 1)
             about.setdefault(arm, f"{presets.get(name).about} ({group.replace('_', ' ').replace('/', ', ')})")
-    head = (
-        "protocol, scenario",
-        "EWC, λ",
-        "online EWC, λ",
-        "SI, c",
-        "gates closed",
-        "XdG",
-        "with SI: gates closed",
-        "with SI: c",
-    )
-    strengths = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    for where, own in NUMBERS.items():
-        chosen = own.ewc, own.online_ewc, own.si, own.closed, own.xdg, *(own.with_si or (None, None))
-        cells = [", ".join(where).replace("_", " "), *("–" if x is None else f"{x:g}" for x in chosen)]
-        strengths.append(f"| {' | '.join(cells)} |")
-    return "\n".join(
-        [
-            f"## {ARMS}",
-            "",
-            "With the numbers of one protocol and scenario each (those of all: `replaysim run --list`):",
-            "",
-            *(f"- `{arm}`: {words}" for arm, words in sorted(about.items())),
-            "",
-            "Strengths and shares of the paper; it does not have the domain scenario of split protocols, where they "
-            "are those of the class scenario:",
-            "",
-            *strengths,
-            "",
-        ]
-    )
+    strengths = {
+        ", ".join(where).replace("_", " "): (
+            *(own.ewc, own.online_ewc, own.si, own.closed, own.xdg),
+            *(own.with_si or (None, None)),
+        )
+        for where, own in NUMBERS.items()
+    }
+    return arms(ARMS, about, strengths)
 
 
 def cohorts_of(world: str) -> tuple[Cohort, ...]:
