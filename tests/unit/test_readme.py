@@ -111,3 +111,28 @@ def test_the_table_of_results_is_that_of_what_is_kept() -> None:
             error = statistics.stdev(found) / len(found) ** 0.5
             missed = " *" * (abs(round(statistics.fmean(found), 2) - mean) > 1.5)
             assert ours == f"{statistics.fmean(found):.1f} ± {error:.1f}{missed}", preset
+
+
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md", *ROOT.glob("docs/**/*.md")])
+
+
+def headings(page: Path) -> set[str]:
+    """Where links can lead on a page, as GitHub names its headings."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if not link.startswith("http"):
+            path, _, place = link.partition("#")
+            target = page.parent / path if path else page
+            assert target.exists(), link
+            assert not place or target.suffix != ".md" or place in headings(target), link
+
+
+def test_the_words_of_the_model_exist() -> None:
+    text = (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"`([A-Z]\w+)`", text))
+    assert len(names) == 5 and all(hasattr(rs, name) for name in names), names
