@@ -199,6 +199,14 @@ def test_what_is_said_of_other_early_areas(kept: Path) -> None:
     published = float(known["split_cifar100/class/lwf_frozen", 5000, "mean"].value)
     assert round(areas["0b8a3ebbe89f"] - published) == 4
 
+    short: dict[str, dict[str, float]] = {}
+    for row in results.read(kept / "results")[0]["split_cifar100"]:
+        arm = row["preset"].removeprefix("split_cifar100/class/")
+        if arm.endswith("_frozen") and (row["steps"], row["precision"], row["chance"]) == ("100", "float32", "0"):
+            short.setdefault(arm, {})[row["early"]] = 100 * float(row["accuracy"])
+    gaps = [abs(own["2a1e75ac460f"] - own["10bf17d5b79c"]) for own in short.values() if "2a1e75ac460f" in own]
+    assert (len(gaps), sum(gap < 0.205 for gap in gaps), max(gaps) < 1.2) == (7, 5, True)
+
 
 def test_fewer_contexts_have_a_table_beside_nothing_published(kept: Path) -> None:
     row = "permuted_mnist/domain/si,12,0,none,7,2000,float32,0.5,0.1,unknown,2026-01-02,abc,cpu,unknown,2,python x.py\n"
