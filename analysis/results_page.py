@@ -179,7 +179,7 @@ no mechanism {class/nothing} ({published class/nothing}); joint training, in one
 comparison of 2022, with frozen early areas: in part.** In the class scenario classic replay is 7 points above it,
 brain-inspired replay and LwF 7 to 9 points below, which is not explained; the other arms are within 2 points. In the
 task scenario brain-inspired replay is met, classic replay 7.5 points above, and the others 1 to 4. The domain scenario
-(but for two lives of one animal, of which that of LwF is 8 points below), early areas that go on learning in the task
+(but for three lives of one animal, of which that of LwF is 8 points below), early areas that go on learning in the task
 scenario, and the early areas that come with replaysim have been lived for short times only, or not at all.
 """,
         about="Early areas of arms without replay within the cortex are plastic, as in the paper of 2020; `_frozen` "
@@ -238,8 +238,9 @@ told apart either). Exact replay, above the published number in both scenarios, 
 either.
 
 The domain scenario has been lived by one animal, at full length without a mechanism ({domain/nothing_frozen} %,
-published {published domain/nothing_frozen}) and with LwF only ({domain/lwf_frozen} %, published {published
-domain/lwf_frozen}: as far below as in the class scenario, see "Not explained"); the rest for 300 steps per context. No
+published {published domain/nothing_frozen}), with joint training ({domain/joint_frozen} %, {published
+domain/joint_frozen}) and with LwF only ({domain/lwf_frozen} %, published {published domain/lwf_frozen}: as far below as
+in the class scenario, see "Not explained"); the rest for 300 steps per context. No
 mechanism ({domain/nothing_frozen@12, 300 steps} %), joint training ({domain/joint_frozen@12, 300 steps} %), LwF
 ({domain/lwf_frozen@12, 300 steps} %, which more steps take away again) and exact replay
 ({domain/exact_replay_frozen@12, 300 steps} %) are then within 2 points of what the paper of 2022 has after 5000

@@ -84,6 +84,7 @@ PICTURES: Mapping[str, Mapping[str, str]] = {
         "methods_split_cifar100_class.png": "Class scenario, the paper's early areas, which are frozen in arms with "
         "replay within the cortex (as in the paper) and in those that end in `frozen`.",
         "methods_split_cifar100_task.png": "Task scenario, the paper's early areas.",
+        "methods_split_cifar100_domain.png": "Domain scenario, the paper's early areas, one animal.",
     },
     "Digits": {"synaptic_vs_systems_digits_class.png": f"{SIX}`studies/synaptic_vs_systems.py` of the README."},
     "Geometry of replay": {"geometry_of_replay_digits_class.png": f"{SIX}`studies/geometry_of_replay.py`."},
