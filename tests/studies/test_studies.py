@@ -111,6 +111,7 @@ def test_every_study_says_what_it_asks_and_what_it_takes(name: str) -> None:
     assert all(part.startswith("    ") and len(part.strip()) > 3 for part in parts[2::2])
 
 
+@pytest.mark.slow
 def test_speed_of_analyses_prints_its_table() -> None:
     done = script("speed", "--analysis", "--quick")
     assert done.returncode == 0, done.stderr
