@@ -226,7 +226,7 @@ def drift_by_age(activity: xr.DataArray, *, device: str | torch.device = "auto")
     Parameters
     ----------
     activity
-        (..., snapshot, stimulus, unit) with the coordinates ``contexts_learned`` and ``context``.
+        As :func:`stimulus_drift` takes it.
 
     Returns
     -------

@@ -75,7 +75,7 @@ def rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
-def test_table_figure_logs_and_nothing_twice(data: Path, study: Study, simulated: list[Any], drawn: None) -> None:
+def test_table_figure_logs_and_nothing_twice(data: Path, study: Study, simulated: list[Any]) -> None:
     arms = {"arms": "nothing,gr", "scenario": "class", "quick": True, "steps": 2}
     printed = study(animals=(12, 13), **arms)
     folder = data / "runs" / "split_mnist" / "class" / "quick"
@@ -127,7 +127,7 @@ def test_what_is_published_stands_beside_lives_of_its_length(settings: dict[str,
     assert {name: str(found[name]) for name in known} == known and bool(found) == bool(known)
 
 
-def test_shorter_lives_are_labelled(data: Path, study: Study, simulated: list[Any], drawn: None) -> None:
+def test_shorter_lives_are_labelled(data: Path, study: Study, simulated: list[Any]) -> None:
     printed = study(animals=(12,), arms="si", scenario="task", steps=2, chances=2)
     assert "2 steps per context (the paper: 2000), compare with its like only" in printed
     assert "lives of animal 12" in printed

@@ -117,7 +117,6 @@ def lesions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("lesions") / "digits"
     done = study("lesions", "--arms", ARMS, "--animals", "12:14", "--out", str(out))
     assert done.returncode == 0, done.stderr
-    assert (out / "lesions.png").stat().st_size > 10_000, "a fixture of the module draws its figures"
     return out, done.stdout
 
 
@@ -132,7 +131,7 @@ def test_lesions_leave_table_figure_and_logs(lesions: tuple[Path, str]) -> None:
         log.close()
     accuracy = xr.load_dataarray(out / "accuracy.nc")
     assert accuracy.sizes == {"arm": 5, "animal": 2} and float(accuracy.attrs["chance"]) == pytest.approx(0.1)
-    assert (out / "lesions.png").exists() and (out / "lesions.svg").exists()
+    assert (out / "lesions.png").stat().st_size > 10_000 and (out / "lesions.svg").exists()
     (origin,) = (line for line in printed.splitlines() if line.startswith("- run "))
     assert "lesions.py --quick" in origin and "), one thread a worker; torch" in origin and "; commit " in origin
 
@@ -226,31 +225,28 @@ def test_slips_are_told_before_anything_is_simulated(
 
 
 @pytest.mark.parametrize(
-    ("protocol", "arms", "animals"),
+    ("protocol", "arms"),
     [
-        ("split-mnist", "classic,- feedback", "12"),
-        ("permuted-mnist", "+ distillation,intact,last context", "12:14"),
-        ("split-cifar100", "+ internal,- gating", "12"),
+        ("split-mnist", "classic,- feedback"),
+        ("permuted-mnist", "+ distillation,intact,last context"),
+        ("split-cifar100", "+ internal,- gating"),
     ],
 )
-def test_lesions_of_the_papers_protocols(
-    stand_in: Path, tmp_path: Path, protocol: str, arms: str, animals: str
-) -> None:
-    options = ("--protocol", protocol, "--arms", arms, "--animals", animals, "--steps", "2", "--out", str(tmp_path))
+def test_lesions_of_the_papers_protocols(stand_in: Path, tmp_path: Path, protocol: str, arms: str) -> None:
+    options = ("--protocol", protocol, "--arms", arms, "--animals", "12:14", "--steps", "2", "--out", str(tmp_path))
     done = study("lesions", *options, data=stand_in)
     assert done.returncode == 0, done.stderr
     assert all(arm.replace("- ", "− ") in done.stdout for arm in arms.split(","))
-    assert (tmp_path / "lesions.png").exists()
+    assert (tmp_path / "lesions.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("which", ["classic", pytest.param("both", marks=pytest.mark.slow)])
-def test_amount_of_replay(which: str, tmp_path: Path, drawn: None) -> None:
-    options = ("--animals", "12:14", "--steps", "3", "--brain", which, "--out", str(tmp_path))
+def test_amount_of_replay(tmp_path: Path) -> None:
+    options = ("--animals", "12:14", "--steps", "3", "--brain", "both", "--out", str(tmp_path))
     done = study("amount_of_replay", *options)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "table.txt").read_text(encoding="utf-8").strip() in done.stdout
     kept = xr.open_datatree(tmp_path / "accuracy.nc")
-    for brain in ("classic", "brain_inspired") if which == "both" else (which,):
+    for brain in ("classic", "brain_inspired"):
         for axis, amounts in (("events", [1, 16]), ("units", [10, 200])):
             found = kept[f"{brain}/{axis}/final_accuracy"]
             assert found[axis].values.tolist() == amounts
@@ -292,7 +288,7 @@ def test_gates_that_close_everything_are_left_out(tmp_path: Path, stand_in: Path
     done = study("amount_of_replay", *options, "--out", str(tmp_path), data=stand_in)
     assert done.returncode == 0, done.stderr
     assert "not with [10] units, of which gates would close all" in done.stdout
-    assert (tmp_path / "amount.png").exists()
+    assert (tmp_path / "amount.png").stat().st_size > 10_000
 
 
 def test_the_embedding_network_learns_for_twenty_epochs(
@@ -337,7 +333,7 @@ def test_quality_of_photographs(tmp_path: Path, stand_in: Path) -> None:
         assert log["replay/activity"].sizes["unit"] == (1024 if arm == "plus_internal" else 3072)
         log.close()
     kept.close()
-    assert (tmp_path / "quality.png").exists()
+    assert (tmp_path / "quality.png").stat().st_size > 10_000
     measures = tmp_path / "plus_internal" / "animals_12" / "quality.nc"
     before = measures.stat().st_mtime_ns
     again = study("quality_of_replay", *options, data=stand_in)

@@ -78,7 +78,6 @@ def test_a_stopped_study_goes_on(
     check: Callable[[Path, str], None],
     tmp_path: Path,
     simulated: list[str],
-    drawn: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And leaves logs, a table, measures and figures, as one that was not stopped."""

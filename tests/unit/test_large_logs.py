@@ -71,9 +71,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory as Linux counts it")
-@pytest.mark.parametrize(
-    "chunks", [None, pytest.param({"animal": 1, "snapshot": 1}, marks=pytest.mark.slow)], ids=["netcdf", "dask"]
-)
+@pytest.mark.parametrize("chunks", [None, {"animal": 1, "snapshot": 1}], ids=["netcdf", "dask"])
 def test_analyses_need_less_memory_than_the_log(large: Path, chunks: object) -> None:
     if chunks:
         pytest.importorskip("dask")

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.figure import Figure
 from small import brain, protocol, simulate
 
 import replaysim as rs
@@ -51,18 +50,6 @@ def read(page: str) -> Reader:
     return reader
 
 
-@pytest.fixture
-def drawn() -> None:
-    """Asked for by the test that looks at figures."""
-
-
-@pytest.fixture(autouse=True)
-def blank(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take most of the time, and are drawn in one test; the others ask for what is said."""
-    if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(Figure, "savefig", lambda _figure, file, **_how: file.write(b"<svg/>"))
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report")
@@ -76,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_two_conditions(folder: Path, drawn: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_conditions(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = folder / "page.html"
     main(["report", str(folder / "nothing"), str(folder / "systems" / "run.nc"), "--out", str(page)])
     assert capsys.readouterr().out.strip() == str(page)
